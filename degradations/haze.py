@@ -1,0 +1,85 @@
+"""Haze and fog: light is lost on the way and airlight comes in, more of it the farther the scene.
+
+    I = J t + A (1 - t),      t = exp(-beta d)
+
+Linear light, where radiances add; `add_haze` converts from display values and back.
+
+References: Koschmieder, "Theorie der horizontalen Sichtweite", 1924; Narasimhan and Nayar,
+"Vision and the atmosphere", IJCV 2002 (direct transmission and airlight).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .color import to_display, to_linear
+from .types import Range, Shape, per_image, uniform
+
+_OPTICAL_DEPTH_SEEN = 3.912  # -ln 0.02: a black object keeps 2 % contrast
+_RELIEF_NODES = 5  # of the noise on the depth, along each side of the picture
+
+
+@dataclass(frozen=True)
+class HazeParams:
+    depth_m: Tensor  # (B, 1, H, W), or (B, 1, 1, 1) for a scene at one distance
+    beta_per_m: Tensor  # (B,) extinction coefficient
+    airlight: Tensor  # (B, C) colour of the haze, display values
+
+
+def visibility_m(beta_per_m: Tensor) -> Tensor:
+    """V = 3.912 / beta: the distance at which 2 % of the contrast is left (Koschmieder)."""
+    return _OPTICAL_DEPTH_SEEN / beta_per_m
+
+
+def transmission(depth_m: Tensor, beta_per_m: Tensor) -> Tensor:
+    """t = exp(-beta d): the share of light that arrives, (B, 1, H, W) for a depth of that shape."""
+    return torch.exp(-per_image(beta_per_m, depth_m) * depth_m)
+
+
+def add_haze(image: Tensor, params: HazeParams) -> Tensor:
+    """J t + A (1 - t) in linear light, for an image (B, C, H, W) in display values; not clamped."""
+    t = transmission(params.depth_m.to(image), params.beta_per_m)
+    airlight = to_linear(per_image(params.airlight, image))
+    return to_display(to_linear(image) * t + airlight * (1 - t))
+
+
+@dataclass(frozen=True)
+class Haze:
+    """Prior over weather and scenes: a rough ground plane that reaches from near to far.
+
+    The inverse depth falls linearly from the lowest row (`near_m`) to the highest (`far_m`), as
+    that of a plane with its horizon above the frame; smooth relief multiplies the depth by
+    exp(relief n), n standard normal on a coarse grid. Visibility is drawn log-uniformly.
+    """
+
+    visibility_m: Range = (30.0, 1000.0)
+    near_m: Range = (2.0, 10.0)
+    far_m: Range = (50.0, 500.0)
+    relief: Range = (0.0, 0.5)
+    airlight: Range = (0.6, 0.95)
+    tint: Range = (-0.04, 0.04)  # of each channel about the grey of the airlight
+
+    apply = staticmethod(add_haze)
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> HazeParams:
+        batch, channels, height, width = shape
+        one = (batch, 1, 1, 1)
+        near = uniform(self.near_m, one, generator, log=True)
+        far = uniform(self.far_m, one, generator, log=True)
+        down = ((torch.arange(height) + 0.5) / height).view(1, 1, height, 1)
+        nodes = torch.randn((batch, 1, _RELIEF_NODES, _RELIEF_NODES), generator=generator)
+        relief = functional.interpolate(
+            nodes, size=(height, width), mode="bicubic", align_corners=True
+        )
+        rough = (uniform(self.relief, one, generator) * relief).exp()
+        grey = uniform(self.airlight, (batch, 1), generator)
+        return HazeParams(
+            depth_m=rough / (down / near + (1 - down) / far),
+            beta_per_m=_OPTICAL_DEPTH_SEEN
+            / uniform(self.visibility_m, (batch,), generator, log=True),
+            airlight=grey + uniform(self.tint, (batch, channels), generator),
+        )

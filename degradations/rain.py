@@ -1,0 +1,209 @@
+"""Rain streaks, rendered one by one, and the veil of the drops too far away to be seen singly.
+
+    I = t (J + R) + (1 - t) A,      R = c (1 - exp(-S / c)),      S = sum of streaks
+
+Display space: the public synthetic sets add streaks to display values. R is achromatic. Streaks
+that overlap hide each other: R approaches the ceiling c, and the plain sum S where c is large.
+Every streak has its own place, angle, length, width and brightness; streaks are drawn in
+populations (distances from the camera) that share a mean. Angles are measured from the vertical,
+positive where the drop falls to the right.
+
+References: Garg and Nayar, "Vision and rain", IJCV 2007 (streaks add light); Li, Cheong and Tan,
+"Heavy rain image restoration", CVPR 2019, eq. 1 (streaks and veil).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .types import Range, Shape, per_image, uniform
+
+_FWHM_OF_PROFILE = 2 * math.sqrt(1 - math.sqrt(0.5))  # of (1 - u^2)^2 on [-1, 1]
+
+
+@dataclass(frozen=True)
+class RainParams:
+    """One row an image, one column a streak; absent streaks fill the rows up."""
+
+    x_px: Tensor  # (B, N) centre of the streak
+    y_px: Tensor  # (B, N)
+    angle_rad: Tensor  # (B, N) from the vertical, positive: falls to the right
+    length_px: Tensor  # (B, N) end to end
+    width_px: Tensor  # (B, N) full width at half brightness
+    brightness: Tensor  # (B, N) light added at the core, display units
+    taper: Tensor  # (B, N) in (0, 1]: share of each half over which the end fades
+    present: Tensor  # (B, N) bool
+    ceiling: Tensor  # (B,) light of a place that many streaks cross, display units
+    transmission: Tensor  # (B,) of the veil; 1 is no veil
+    airlight: Tensor  # (B,) light of the veil
+
+
+def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
+    """R (B, 1, H, W), not clamped.
+
+    A streak is brightness * (1 - (d/w)^2)^2 * fade(s), d across and s along its axis. A streak
+    narrower than a pixel keeps its light: it is drawn as wide as a pixel sees it
+    (sqrt(width^2 + 1)) and dimmer by the same factor. Work is proportional to the
+    pixels that streaks touch.
+    """
+    batch = params.x_px.shape[0]
+    image, column = params.present.nonzero(as_tuple=True)
+    x, y, angle, length, wide, brightness, taper = (
+        field[image, column]
+        for field in (
+            params.x_px, params.y_px, params.angle_rad, params.length_px,
+            params.width_px, params.brightness, params.taper,
+        )
+    )  # fmt: skip
+    seen_width = (wide.square() + 1).sqrt()
+    half_width = seen_width / _FWHM_OF_PROFILE
+    peak = brightness * wide / seen_width
+    half_length = length / 2
+    fade_px = (taper * half_length).clamp_min(0.75)
+    down, right = angle.cos(), angle.sin()
+
+    with torch.no_grad():  # which pixels each streak touches: constants for the gradient
+        steep = down.abs() >= right.abs()  # walk along rows, else along columns
+        major, minor = torch.where(steep, y, x), torch.where(steep, x, y)
+        d_major = torch.where(steep, down, right)
+        d_minor = torch.where(steep, right, down)
+        major_size = torch.where(steep, height, width)
+        minor_size = torch.where(steep, width, height)
+        extent = half_length * d_major.abs() + half_width * d_minor.abs()
+        streak, line = _spans(major - extent, major + extent, major_size)
+        centre = minor[streak] + (line - major[streak]) * (d_minor / d_major)[streak]
+        reach = (half_width / d_major.abs())[streak]
+        entry, cross = _spans(centre - reach, centre + reach, minor_size[streak])
+        streak, line = streak[entry], line[entry]
+        row = torch.where(steep[streak], line, cross)
+        col = torch.where(steep[streak], cross, line)
+        target = (image[streak] * height + row) * width + col
+
+    to_right, to_down = col - x[streak], row - y[streak]
+    along = to_right * right[streak] + to_down * down[streak]
+    across = to_right * down[streak] - to_down * right[streak]
+    profile = (1 - (across / half_width[streak]).square()).clamp_min(0).square()
+    ends = ((half_length[streak] - along.abs()) / fade_px[streak]).clamp(0, 1)
+    light = peak[streak] * profile * ends.square() * (3 - 2 * ends)
+    layer = torch.zeros(batch * height * width, dtype=light.dtype, device=light.device)
+    total = layer.scatter_add(0, target, light).view(batch, 1, height, width)
+    ceiling = per_image(params.ceiling, total)
+    return -ceiling * torch.expm1(-total / ceiling)
+
+
+def _spans(low: Tensor, high: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """All whole numbers in [low_i, high_i] and [0, size_i): (index i, number), flat and in order."""
+    first = low.ceil().clamp_min(0).long()
+    last = torch.minimum(high.floor().long(), size - 1)
+    count = (last - first + 1).clamp_min(0)
+    index = torch.repeat_interleave(count)
+    start = count.cumsum(0) - count
+    return index, first[index] + torch.arange(len(index), device=low.device) - start[index]
+
+
+def add_rain(image: Tensor, params: RainParams) -> Tensor:
+    """t (J + R) + (1 - t) A for an image (B, C, H, W) in display space; not clamped."""
+    rain = streak_layer(params, image.shape[-2], image.shape[-1])
+    t = per_image(params.transmission, image)
+    return t * (image + rain) + (1 - t) * per_image(params.airlight, image)
+
+
+@dataclass(frozen=True)
+class Rain:
+    """Empirical prior over rain, in pixels and display values.
+
+    Each image draws a wind angle and `populations` populations; each population draws its means
+    log-uniformly from the ranges, and each streak scatters about them (log-normal, with the
+    `_spread`s as standard deviations). `coverage` is the sum of length x width of all streaks of
+    a population over the area: 1 means that streaks overlap about once everywhere.
+    """
+
+    angle_rad: Range = (-0.7, 0.7)
+    angle_spread_rad: Range = (0.005, 0.08)  # of streaks about their population
+    population_spread_rad: Range = (0.01, 0.3)  # of populations about the wind
+    length_px: Range = (8.0, 120.0)
+    length_spread: Range = (0.05, 0.6)
+    width_px: Range = (0.6, 4.0)
+    width_spread: Range = (0.05, 0.5)
+    brightness: Range = (0.04, 0.8)
+    brightness_spread: Range = (0.1, 0.8)
+    coverage: Range = (0.01, 1.5)
+    ceiling: Range = (0.3, 10.0)
+    taper: Range = (0.1, 1.0)
+    populations: tuple[int, int] = (1, 3)
+    dry: float = 0.06  # share of images without rain
+    veil: float = 0.0  # share of images with a veil
+    transmission: Range = (0.6, 1.0)
+    airlight: Range = (0.5, 0.95)
+
+    apply = staticmethod(add_rain)
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
+        batch, _, height, width = shape
+        least, most = self.populations
+        size = (batch, most)
+
+        def draw(limits: Range, *, log: bool = False) -> Tensor:
+            return uniform(limits, size, generator, log=log)
+
+        def normal(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=generator)
+
+        wind = uniform(self.angle_rad, (batch, 1), generator)
+        scatter = uniform(self.population_spread_rad, (batch, 1), generator, log=True)
+        angle = wind + scatter * normal(torch.empty(size))
+        length, wide = draw(self.length_px, log=True), draw(self.width_px, log=True)
+        brightness, coverage = draw(self.brightness, log=True), draw(self.coverage, log=True)
+        taper, angle_spread = draw(self.taper), draw(self.angle_spread_rad, log=True)
+        spreads = [
+            draw(s) for s in (self.length_spread, self.width_spread, self.brightness_spread)
+        ]
+        kept = torch.randint(least, most + 1, (batch, 1), generator=generator)
+        wet = torch.rand(batch, 1, generator=generator) >= self.dry
+        # Streaks whose centre lies outside reach in: draw them over a frame wider by the length.
+        area = (height + length) * (width + length)
+        expected = coverage * area / (length * wide) * (torch.arange(most) < kept) * wet
+        count = torch.poisson(expected, generator=generator).long()
+
+        owner = torch.repeat_interleave(count.flatten())  # population of each streak, flat
+        image = owner // most
+
+        def of(population: Tensor) -> Tensor:
+            return population.flatten()[owner]
+
+        def scattered(mean: Tensor, spread: Tensor) -> Tensor:
+            values = of(mean)
+            return values * (of(spread) * normal(values) - of(spread).square() / 2).exp()
+
+        margin = of(length) / 2
+        x = torch.rand(len(owner), generator=generator) * (width + 2 * margin) - margin
+        y = torch.rand(len(owner), generator=generator) * (height + 2 * margin) - margin
+        place = torch.arange(len(owner)) - (count.sum(1).cumsum(0) - count.sum(1))[image]
+        columns = max(1, int(count.sum(1).max()))
+
+        def rows(values: Tensor) -> Tensor:
+            filled = torch.ones(batch, columns, dtype=values.dtype)
+            filled[image, place] = values
+            return filled
+
+        present = torch.zeros(batch, columns, dtype=torch.bool)
+        present[image, place] = True
+        veiled = torch.rand(batch, generator=generator) < self.veil
+        transmission = uniform(self.transmission, (batch,), generator)
+        return RainParams(
+            x_px=rows(x),
+            y_px=rows(y),
+            angle_rad=rows(of(angle) + of(angle_spread) * normal(x)),
+            length_px=rows(scattered(length, spreads[0]).clamp_min(1)),
+            width_px=rows(scattered(wide, spreads[1])),
+            brightness=rows(scattered(brightness, spreads[2])),
+            taper=rows(of(taper)),
+            present=present,
+            ceiling=uniform(self.ceiling, (batch,), generator, log=True),
+            transmission=torch.where(veiled, transmission, torch.ones(batch)),
+            airlight=uniform(self.airlight, (batch,), generator),
+        )

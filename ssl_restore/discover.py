@@ -1,0 +1,99 @@
+"""Finding recipes and networks by file name, and reading their settings from their signatures."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .errors import UnknownName, UserError
+
+_ROOT = Path(__file__).parent
+
+
+def names(kind: str) -> list[str]:
+    """The files of a kind (`recipes`, `networks`) that define `build`, without importing any."""
+    return sorted(path.stem for path in (_ROOT / kind).glob("*.py") if _defines_build(path))
+
+
+def _defines_build(path: Path) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef) and node.name == "build" for node in tree.body)
+
+
+def summary(kind: str, name: str) -> str:
+    """First line of a file's docstring, without importing it."""
+    tree = ast.parse((_ROOT / kind / f"{name}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").split("\n", 1)[0]
+
+
+def builder(kind: str, name: str) -> Callable[..., Any]:
+    """The `build` of a file of this kind; for recipes also of a path: `./mine.py`."""
+    if name.endswith(".py"):
+        return _builder_of(_load_file(Path(name)), name)
+    if name not in names(kind):
+        raise UnknownName(kind.rstrip("s"), name, names(kind))
+    return _builder_of(importlib.import_module(f"ssl_restore.{kind}.{name}"), name)
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UserError(f"{path}: no such recipe file")
+    spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _builder_of(module: ModuleType, name: str) -> Callable[..., Any]:
+    build = getattr(module, "build", None)
+    if not callable(build):
+        raise UserError(f"{name}: defines no function `build`")
+    return build  # type: ignore[no-any-return]
+
+
+def settings(build: Callable[..., Any]) -> dict[str, Any]:
+    """Every setting of a `build` function with its default."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(build).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+
+
+def parse_settings(build: Callable[..., Any], pairs: Iterable[str]) -> dict[str, Any]:
+    """`["lr=3e-4", "patch=32"]` -> {"lr": 3e-4, "patch": 32}, by the annotations of `build`."""
+    kinds = typing.get_type_hints(build)
+    known = settings(build)
+    parsed = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set {pair}: write it as name=value")
+        if name not in known:
+            raise UnknownName("setting", name, known)
+        parsed[name] = _parse(name, text, kinds[name])
+    return parsed
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
+                text.lower()
+            ]
+        if kind in (int, float, str):
+            return kind(text)
+        value = ast.literal_eval(text)
+    except (KeyError, ValueError, SyntaxError) as error:
+        wanted = getattr(kind, "__name__", str(kind))
+        raise UserError(f"--set {name}={text}: expected a value of type {wanted}") from error
+    return tuple(value) if typing.get_origin(kind) is tuple else value

@@ -1,0 +1,20 @@
+"""Errors that are the user's to mend: one line that names the thing and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in the input.  The command line prints its message and no traceback."""
+
+
+class UnknownName(UserError):
+    """A name that is not on the list: a recipe, a network, a setting."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        super().__init__(f"unknown {kind} {name!r}: {hint}known: {', '.join(names)}")

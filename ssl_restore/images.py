@@ -1,0 +1,437 @@
+"""Reading and writing pictures so that nothing is lost: size, bit depth, alpha, ICC profile, EXIF.
+
+8-bit files are decoded by Pillow and 16-bit ones by OpenCV, which has no 16-bit colour in Pillow.
+PNG and TIFF are written here, in bands: neither library writes 16-bit grey with alpha, 16-bit
+colour with its profile, or a large picture without a second copy of it.
+
+Not kept: resolution outside EXIF, XMP and text blocks, PNG gAMA/cHRM, palettes (they become RGB),
+the EXIF thumbnail (it shows the picture before restoration), the profile of a CMYK file.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+from torch import Tensor
+
+from .errors import UserError
+from .files import replacing
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
+FORMATS |= {".webp": "WebP", ".bmp": "BMP"}
+# First bytes, and the class that opens it: Image.open has a pixel limit in a global of its own.
+_KINDS: dict[str, tuple[bytes, Any]] = {
+    "PNG": (rb"\x89PNG\r\n\x1a\n", PngImageFile),
+    "JPEG": (rb"\xff\xd8\xff", JpegImageFile),
+    "TIFF": (rb"II[*+]\0|MM\0[*+]", TiffImageFile),
+    "WebP": (rb"RIFF....WEBP", WebPImageFile),
+    "BMP": (rb"BM", BmpImageFile),
+}
+# What Pillow decoded -> what is kept; a key colour is turned into alpha apart.
+_MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
+_MODES |= {"CMYK": "RGB", "YCbCr": "RGB"}
+# The tags of a TIFF's own directory that describe the picture and not how it is stored: texts,
+# camera, resolution, dates, artist, copyright, the EXIF and the GPS directory.
+_DIRECTORIES = {34665, 34853}
+_DESCRIPTIVE = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432} | _DIRECTORIES
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError)
+_DAMAGE += (struct.error, zlib.error, cv2.error)  # what decoders raise on broken files
+_BAND = 1 << 20  # bytes filtered and compressed at a time
+
+Pixels = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An upright picture: display values, with all that its file said about them.
+
+    pixels  (H, W, C) uint8 or uint16, C = 1 (grey) or 3 (RGB)
+    alpha   (H, W) of the same type, or None; colours are not multiplied by it
+    icc     the ICC profile, or None
+    exif    the EXIF block from its byte-order mark on, orientation 1, no thumbnail; or None
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    icc: bytes | None = None
+    exif: bytes | None = None
+
+    def __post_init__(self) -> None:
+        shape, kind = self.pixels.shape, self.pixels.dtype
+        if len(shape) != 3 or shape[2] not in (1, 3) or not self.pixels.size:
+            raise ValueError(f"pixels must be (H, W, 1) or (H, W, 3) and not empty, got {shape}")
+        if kind not in (np.uint8, np.uint16):
+            raise ValueError(f"pixels must be uint8 or uint16, got {kind}")
+        if self.alpha is not None and (self.alpha.shape, self.alpha.dtype) != (shape[:2], kind):
+            raise ValueError(
+                f"alpha must be {kind} {shape[:2]}, got {self.alpha.dtype} {self.alpha.shape}"
+            )
+
+
+def read(path: str | Path, *, max_pixels: int = 200_000_000) -> Picture:
+    """The picture in a PNG, JPEG, TIFF, WebP or BMP file, told by its content, turned upright.
+
+    UserError, naming the file and the remedy, when it is missing, damaged, cut short, larger than
+    `max_pixels` (refused before decoding), or holds what a Picture cannot: floating point,
+    several pages or frames, channels besides colour and alpha.
+    """
+    path = Path(path)
+    data = _load(path)
+    form = next((f for f, (s, _) in _KINDS.items() if re.match(s, data, re.DOTALL)), None)
+    if form is None or (form == "TIFF" and FORMATS.get(path.suffix.lower()) != "TIFF"):
+        camera = " (a camera's raw file must be developed)" if form else ""
+        raise UserError(f"{path}: not a PNG, JPEG, TIFF, WebP or BMP picture; convert it{camera}")
+    try:
+        return _decode(path, data, form, max_pixels)
+    except _DAMAGE as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"{path}: damaged or cut short ({reason}); fetch it again") from error
+
+
+def _load(path: Path) -> bytes:
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a picture in it")
+    if not path.exists():
+        raise UserError(f"{path}: no such file; check the spelling")
+    if not path.is_file():
+        raise UserError(f"{path}: not a regular file; copy the picture to one first")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
+    if not data:
+        raise UserError(f"{path}: is empty; fetch it again")
+    return data
+
+
+def _decode(path: Path, data: bytes, form: str, max_pixels: int) -> Picture:
+    deep, turn, chunks = False, 1, dict[bytes, bytes]()
+    if form == "TIFF":  # with its orientation tag at 1, no version of a decoder turns it too
+        turn, data = _turned_upright(data)
+        deep = _is_16_bit_tiff(path, data)
+    image: ImageFile.ImageFile = _KINDS[form][1](io.BytesIO(data), str(path))
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UserError(
+            f"{path}: {width} x {height} is {width * height / 1e6:.1f} Mpixel, over the limit of "
+            f"{max_pixels / 1e6:.1f}; if there is memory for it, --max-pixels {width * height}"
+        )
+    if form != "JPEG" and getattr(image, "n_frames", 1) > 1:
+        raise UserError(f"{path}: holds several pages or frames; save each as a file of its own")
+    if form == "PNG":
+        chunks = _png_chunks(data)
+        deep = data[24] == 16
+    pixels, alpha = _decode_16_bit(data, image) if deep else _decode_8_bit(path, image)
+    key = image.info.get("transparency") if image.mode in ("1", "L", "I;16", "I", "RGB") else None
+    if key is not None:  # Pillow leaves the key of a 2 or 4 bit grey unscaled
+        key = key * {2: 85, 4: 17}.get(data[24], 1) if isinstance(key, int) else key
+        alpha = np.where((pixels == key).all(axis=2), 0, np.iinfo(pixels.dtype).max)
+        alpha = alpha.astype(pixels.dtype)
+    exif = _tiff_exif(image) if form == "TIFF" else chunks.get(b"eXIf") or image.info.get("exif")
+    exif = (exif or b"").removeprefix(b"Exif\0\0")
+    if form != "TIFF":
+        turn, exif = _turned_upright(exif, thumbnail=False)
+    icc = image.info.get("icc_profile") if image.mode != "CMYK" else None
+    upright = (_turned(pixels, turn), None if alpha is None else _turned(alpha, turn))
+    return Picture(*upright, icc or None, exif or None)
+
+
+def _decode_8_bit(path: Path, image: ImageFile.ImageFile) -> tuple[Pixels, Pixels | None]:
+    mode = _MODES.get(image.mode)
+    if mode is None:
+        raise UserError(f"{path}: {image.mode!r} samples; save it as 8 or 16 bit grey or RGB first")
+    if image.mode == "P" and "transparency" in image.info:
+        mode = "RGBA"
+    image.load()
+    array = np.asarray(image if image.mode == mode else image.convert(mode))
+    array = array if array.ndim == 3 else array[:, :, None]
+    if mode in ("LA", "RGBA"):
+        return np.ascontiguousarray(array[:, :, :-1]), array[:, :, -1].copy()
+    return array, None
+
+
+def _decode_16_bit(data: bytes, image: ImageFile.ImageFile) -> tuple[Pixels, Pixels | None]:
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None or array.dtype != np.uint16 or array.shape[1::-1] != image.size:
+        raise ValueError("the 16-bit samples do not decode")
+    array = array if array.ndim == 3 else array[:, :, None]
+    alpha = array[:, :, 3].copy() if array.shape[2] == 4 else None
+    if not image.mode.startswith("RGB"):  # OpenCV repeats a grey that has alpha
+        return np.ascontiguousarray(array[:, :, :1]), alpha
+    return cv2.cvtColor(array, cv2.COLOR_BGR2RGB if alpha is None else cv2.COLOR_BGRA2RGB), alpha
+
+
+def _is_16_bit_tiff(path: Path, data: bytes) -> bool:
+    """Whether it has 16 bits.  OpenCV returns garbage without a word for what is refused here."""
+    tags: Any = ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
+    if tags.next >= len(data):
+        raise ValueError("its directory lies beyond its end")
+    stream = io.BytesIO(data)
+    stream.seek(tags.next)
+    tags.load(stream)
+    bits, numbers, light = tags.get(258, (1,)), tags.get(339, (1,)), tags.get(262)
+    samples, extra = tags.get(277, 1), tags.get(338, (2,))
+    extras = samples - {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}.get(light, samples)
+    deep = bool(bits[0] == 16)
+    whole = set(numbers) <= {1, 4} and len(set(bits)) == 1 and bits[0] in (1, 2, 4, 8, 16)
+    plain = extras == 0 or (extras == 1 and extra == (2,))
+    if deep:
+        plain &= (light, samples) in ((1, 1), (2, 3), (2, 4)) and tags.get(284, 1) == 1
+    if not (whole and plain):
+        kind = {2: "signed", 3: "floating point"}.get(numbers[0], "whole number")
+        raise UserError(
+            f"{path}: a TIFF of {samples} x {bits[0]}-bit {kind} samples (photometric {light}, "
+            f"planes {tags.get(284, 1)}, extra {tags.get(338, ())}); save it first as 8 or 16 bit "
+            "grey or RGB, interleaved, with no channel besides plain alpha"
+        )
+    places, lengths = tags.get(273) or tags.get(324, ()), tags.get(279) or tags.get(325, ())
+    if any(at + length > len(data) for at, length in zip(places, lengths, strict=False)):
+        raise ValueError("its samples lie beyond its end")
+    return deep
+
+
+def _png_chunks(data: bytes) -> dict[bytes, bytes]:
+    """The first chunk of each name but IDAT.  Checks the CRC of all: decoders skip that of IDAT."""
+    view, at, chunks = memoryview(data), 8, dict[bytes, bytes]()
+    while b"IEND" not in chunks:
+        if at + 12 > len(data) or (end := at + 12 + int.from_bytes(data[at : at + 4], "big")) > len(
+            data
+        ):
+            raise ValueError("it ends before its IEND chunk")
+        name = data[at + 4 : at + 8]
+        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise ValueError(f"wrong checksum of chunk {name!r}")
+        if name != b"IDAT":
+            chunks.setdefault(name, data[at + 8 : end - 4])
+        at = end
+    return chunks
+
+
+def _turned_upright(tiff: bytes, *, thumbnail: bool = True) -> tuple[int, bytes]:
+    """The orientation of a TIFF or an EXIF block, which is one, and its bytes with the tag at 1."""
+    order = "<" if tiff[:2] == b"II" else ">"
+    head, number, step = (8, "Q", 20) if 43 in tiff[2:4] else (4, "L", 12)
+    turn, edits = 1, []
+    try:
+        (start,) = struct.unpack_from(order + number, tiff, head)
+        (count,) = struct.unpack_from(order + ("H" if step == 12 else "Q"), tiff, start)
+        first = start + (2 if step == 12 else 8)
+        for at in range(first, first + step * count, step):
+            tag, kind = struct.unpack_from(order + "HH", tiff, at)
+            if (tag, kind) == (274, 3):
+                (turn,) = struct.unpack_from(order + "H", tiff, at + step - head)
+                edits.append((at + step - head, struct.pack(order + "H", 1)))
+        if not thumbnail:
+            edits.append((first + step * count, bytes(head)))
+    except (struct.error, OverflowError):
+        pass  # a block nothing can read is kept as it came
+    for at, value in edits:
+        if tiff[at : at + len(value)] != value:
+            tiff = tiff[:at] + value + tiff[at + len(value) :]
+    return turn, tiff
+
+
+def _turned(array: Pixels, turn: int) -> Pixels:
+    """Rows and columns in display order; EXIF's `turn` says where the stored row 0, column 0 is."""
+    array = array.swapaxes(0, 1) if turn in (5, 6, 7, 8) else array
+    array = array[::-1] if turn in (3, 4, 7, 8) else array
+    return np.ascontiguousarray(array[:, ::-1] if turn in (2, 3, 6, 7) else array)
+
+
+def _tiff_exif(image: ImageFile.ImageFile) -> bytes | None:
+    found, kept = image.getexif(), Image.Exif()
+    for tag in _DESCRIPTIVE & found.keys():
+        kept[tag] = found.get_ifd(tag) if tag in _DIRECTORIES else found[tag]
+    return kept.tobytes() if len(kept) else None
+
+
+def write(path: str | Path, picture: Picture, *, quality: int = 95) -> None:
+    """Write the picture in the format of the suffix: whole, or not at all.
+
+    PNG and TIFF (Deflate) keep all of a Picture; WebP is lossless but 8 bit, and colour, so that a
+    grey profile is left out; JPEG is 4:4:4 of `quality` 1 to 100, 8 bit, without alpha; BMP has
+    neither alpha nor profile nor EXIF.  UserError when the format cannot hold the bit depth, the
+    alpha or the size, when the suffix is unknown, and when the file cannot be written.
+    """
+    path = Path(path)
+    form = FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise UserError(f"{path}: unknown suffix {path.suffix!r}; use one of {', '.join(FORMATS)}")
+    if not 1 <= quality <= 100:
+        raise UserError(f"{path}: quality {quality} is not between 1 and 100")
+    if picture.pixels.dtype != np.uint8 and form not in ("PNG", "TIFF"):
+        raise UserError(f"{path}: {form} cannot store 16 bits; save it as .png or .tif")
+    if picture.alpha is not None and form in ("JPEG", "BMP"):
+        raise UserError(f"{path}: {form} cannot store the alpha channel; save it as .png")
+    try:
+        if form in ("PNG", "TIFF"):
+            blocks = _png(picture) if form == "PNG" else _tiff(picture)
+        else:
+            blocks = [_encoded(picture, form, quality)]
+    except _DAMAGE as error:
+        raise UserError(f"{path}: {form} cannot store it ({error}); save it as .png") from error
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines(blocks)
+
+
+def _encoded(picture: Picture, form: str, quality: int) -> bytes:
+    options: dict[str, Any] = {}
+    if form == "JPEG":
+        options = {"quality": quality, "subsampling": 0}
+    elif form == "WebP":
+        options = {"lossless": True, "exact": True}  # exact: colours under alpha 0 are kept
+    if picture.icc and not (form == "WebP" and picture.icc[16:20] == b"GRAY"):
+        options["icc_profile"] = picture.icc
+    if picture.exif:
+        options["exif"] = b"Exif\0\0" + picture.exif
+    (array,) = _bands(picture, picture.pixels.nbytes)
+    buffer = io.BytesIO()
+    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def _bands(picture: Picture, size: int = _BAND) -> Iterator[Pixels]:
+    """(rows, W, C and alpha) from top to bottom, about `size` bytes of colour each."""
+    height = picture.pixels.shape[0]
+    rows = max(1, size * height // picture.pixels.nbytes)
+    for top in range(0, height, rows):
+        band = picture.pixels[top : top + rows]
+        if picture.alpha is not None:
+            band = np.concatenate((band, picture.alpha[top : top + rows, :, None]), axis=2)
+        yield band
+
+
+def _png(picture: Picture) -> Iterator[bytes]:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    height, width, channels = picture.pixels.shape
+    size, deflate = picture.pixels.itemsize, zlib.compressobj(6)
+    kind = (2 if channels == 3 else 0) + (0 if picture.alpha is None else 4)
+    yield b"\x89PNG\r\n\x1a\n"
+    yield chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * size, kind, 0, 0, 0))
+    if picture.icc:
+        yield chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
+    if picture.exif:
+        yield chunk(b"eXIf", picture.exif)
+    above: Any = 0
+    for band in _bands(picture):
+        step = size * band.shape[2]
+        rows = np.ascontiguousarray(band.astype(f">u{size}", copy=False)).view(np.uint8)
+        rows = rows.reshape(len(band), -1)
+        filtered = np.empty((2, len(rows), 1 + rows.shape[1]), np.uint8)
+        filtered[:, :, 0] = [[1], [2]]  # PNG filters 1, difference to the left, and 2, to above
+        filtered[:, :, 1:] = rows
+        filtered[0, :, 1 + step :] -= rows[:, :-step]
+        filtered[1, 1:, 1:] -= rows[:-1]
+        filtered[1, 0, 1:] -= above
+        cost = np.minimum(filtered, -filtered).sum(axis=2)  # of the differences as signed bytes
+        best = np.where((cost[0] <= cost[1])[:, None], filtered[0], filtered[1])
+        yield chunk(b"IDAT", deflate.compress(best.data))
+        above = rows[-1]
+    yield chunk(b"IDAT", deflate.flush()) + chunk(b"IEND", b"")
+
+
+def _tiff(picture: Picture) -> list[bytes]:
+    height, width, channels = picture.pixels.shape
+    bits, alpha = 8 * picture.pixels.itemsize, picture.alpha is not None
+    if bits == 16 and alpha and channels == 1:
+        raise ValueError(
+            "16-bit grey with alpha"
+        )  # which hardly any reader, this one included, takes
+    strips, rows = [], 0
+    for band in _bands(picture):
+        rows = rows or len(band)
+        steps = band.copy()
+        steps[:, 1:] -= band[:, :-1]  # predictor 2
+        strips.append(zlib.compress(steps.astype(steps.dtype.newbyteorder("<"), copy=False).data))
+    sizes = [len(strip) for strip in strips]
+    tags: Any = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
+    tags[256], tags[257], tags[258], tags[259] = width, height, (bits,) * (channels + alpha), 8
+    tags[262], tags[277], tags[278], tags[279] = (channels + 1) // 2, channels + alpha, rows, sizes
+    tags[273] = list(accumulate(sizes[:-1], initial=0))  # from the end of the directory
+    tags[284], tags[317] = 1, 2
+    if alpha:
+        tags[338] = 2
+    if picture.icc:
+        tags.tagtype[34675] = 7
+        tags[34675] = picture.icc
+    if picture.exif:
+        exif = Image.Exif()
+        exif.load(b"Exif\0\0" + picture.exif)
+        for tag in _DESCRIPTIVE & exif.keys():
+            tags[tag] = exif.get_ifd(tag) if tag in _DIRECTORIES else exif[tag]
+    head = io.BytesIO()
+    tags.save(head)
+    return [head.getvalue(), *strips]
+
+
+def find(folder: str | Path, *, recursive: bool = False) -> list[Path]:
+    """The pictures of a folder by suffix, hidden ones left out, in natural order: 2 before 10."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise UserError(f"{folder}: {what}; name a folder of pictures")
+    found = []
+    for path in folder.rglob("*") if recursive else folder.iterdir():
+        parts = path.relative_to(folder).parts
+        if (
+            path.suffix.lower() in FORMATS
+            and path.is_file()
+            and not any(p[0] == "." for p in parts)
+        ):
+            order = [re.split(r"(\d+)", part.casefold()) for part in parts]
+            order = [[int(s) if s.isdecimal() else s for s in part] for part in order]
+            found.append((order, parts, path))
+    if not found:
+        deeper = "" if recursive else " (its folders were not searched)"
+        raise UserError(f"{folder}: no picture in it{deeper}; looked for {', '.join(FORMATS)}")
+    return [path for *_, path in sorted(found)]
+
+
+def to_tensor(pixels: Pixels) -> Tensor:
+    """(H, W, C) of 0 to 255 or 65535 -> (1, 3, H, W) float32 in [0, 1], grey repeated."""
+    height, width, _ = pixels.shape
+    tensor = np.empty((1, 3, height, width), np.float32)
+    peak = np.float32(np.iinfo(pixels.dtype).max)
+    np.divide(pixels.transpose(2, 0, 1), peak, out=tensor[0], dtype=np.float32)
+    return torch.from_numpy(tensor)
+
+
+def to_pixels(tensor: Tensor, like: Pixels) -> Pixels:
+    """(1, 3, H, W) in [0, 1] -> (H, W, C), rounded and clipped, of the type and channels of `like`.
+
+    The inverse of `to_tensor`, exact; grey is the mean of the three.  UserError for NaN.
+    """
+    if tensor.ndim != 4 or tensor.shape[:2] != (1, 3):
+        raise ValueError(f"expected a tensor (1, 3, H, W), got {tuple(tensor.shape)}")
+    planes = tensor.detach()[0]
+    planes = planes.mean(dim=0, keepdim=True) if like.shape[2] == 1 else planes
+    pixels = np.empty((*planes.shape[1:], len(planes)), like.dtype)
+    peak = np.iinfo(like.dtype).max
+    for index, plane in enumerate(planes):
+        values = plane.float().mul(peak).round_().clamp_(0, peak)
+        if values.isnan().any():
+            raise UserError("the restored picture holds NaN: the restorer diverged; train it anew")
+        pixels[:, :, index] = values.cpu().numpy()
+    return pixels

@@ -1,0 +1,1 @@
+"""Self-supervised losses, a file each: a module called with (Batch, generator) -> named scalars."""

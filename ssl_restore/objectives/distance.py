@@ -1,0 +1,24 @@
+"""Distances between pictures."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def charbonnier(error: Tensor, eps: float = 0.01) -> Tensor:
+    """sqrt(e^2 + eps^2) - eps, averaged over each image: (B, C, H, W) -> (B,).
+
+    Squared below eps, absolute above, zero for equal pictures. Reference: Charbonnier et al.,
+    ICIP 1994; as a restoration loss: Lai et al., CVPR 2017.
+    """
+    return ((error.square() + eps**2).sqrt() - eps).mean(dim=(1, 2, 3))
+
+
+def relative(distances: Tensor, floor: float = 0.002) -> Tensor:
+    """mean_i log(1 + d_i / floor) over the images of a batch, d (B,): a scalar, zero for equal ones.
+
+    Every image counts by the share of its error that goes, not by its amount: as in PSNR, a
+    light rain weighs as much as a storm, and a picture without rain is kept. `floor` is the
+    error below which nobody sees a difference.
+    """
+    return (distances / floor).log1p().mean()

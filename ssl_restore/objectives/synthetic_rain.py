@@ -1,0 +1,38 @@
+"""Supervision made by physics: rain rendered on clean photographs, and the way back.
+
+    I = sensor(add_rain(J, p)), p ~ prior;     loss = relative(charbonnier(restorer(I) - J))
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from degradations.rain import Rain
+from degradations.sensor import Sensor
+from degradations.types import Degradation, map_tensors
+from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.types import Batch
+
+
+class SyntheticRain(nn.Module):
+    """Terms: `restore`.  Needs clean patches only; rain without streaks keeps pictures whole."""
+
+    def __init__(self, restorer: nn.Module, rain: Rain, sensor: Sensor | None = None) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.rain = rain
+        self.sensor = sensor or Sensor()
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        clean = batch.clean
+        assert clean is not None
+        rainy = degrade(degrade(clean, self.rain, generator), self.sensor, generator)
+        return {"restore": relative(charbonnier(self.restorer(rainy) - clean))}
+
+
+def degrade(clean: Tensor, degradation: Degradation, generator: torch.Generator) -> Tensor:
+    """Draw parameters for a batch (B, C, H, W) and apply them, on the batch's device."""
+    batch, channels, height, width = clean.shape
+    params = degradation.sample((batch, channels, height, width), generator)
+    return degradation.apply(clean, map_tensors(params, lambda t: t.to(clean.device)))

@@ -1,0 +1,48 @@
+"""Rain removal learned from clean photographs and physics alone: makes the built-in restorer.
+
+Varied synthetic rain carries over to rain that was never seen (training on heavy, varied rain
+restores light rain; the reverse fails), so the prior is wide: drizzle to storm, thin lines to
+defocused drops, and a share of dry pictures that must come back as they were.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from degradations.rain import Rain
+from ssl_restore.networks import unet
+from ssl_restore.objectives.synthetic_rain import SyntheticRain
+from ssl_restore.types import Player, Recipe
+
+
+def build(
+    *,
+    width: int = 32,
+    lr: float = 1e-3,
+    weight_decay: float = 0.01,
+    batch: int = 16,
+    patch: int = 64,
+    decay: float = 0.999,
+    dry: float = 0.06,
+) -> Recipe:
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
+    average, share of `dry` pictures."""
+    keywords: dict[str, object] = {"width": width}
+    restorer = unet.build(width=width)
+    objective = SyntheticRain(restorer, Rain(dry=dry))
+    optimizer = torch.optim.AdamW(
+        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
+    )
+    return Recipe(
+        network="unet",
+        keywords=keywords,
+        restorer=restorer,
+        average=copy.deepcopy(restorer),
+        players=(Player(objective, {"restore": 1.0}, optimizer),),
+        needs=frozenset({"clean"}),
+        batch=batch,
+        patch=patch,
+        decay=decay,
+    )

@@ -1,0 +1,195 @@
+"""From folders of photographs to a run folder: what `ssl-restore fit` does."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from . import __version__, checkpoint, data, discover, images, rng, weights
+from .errors import UserError
+from .fit import Diverged, Row, fit, rank, world
+from .report import write_sample
+from .run import Plan, Run
+from .types import Batch, Recipe
+
+SAVE_EVERY_S = 60.0
+SAMPLE_EVERY_S = 120.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe with its data, ready to train."""
+
+    run: Run
+    plan: Plan
+    recipe: Recipe
+    pictures: dict[str, data.Pictures]  # by kind: "clean", "degraded"
+    device: torch.device
+
+    @property
+    def skipped(self) -> list[str]:
+        return [line for pictures in self.pictures.values() for line in pictures.skipped]
+
+
+def prepare(
+    plan: Plan,
+    folder: Path,
+    device: torch.device,
+    *,
+    resume: bool = False,
+    seen: Callable[[Path], None] = lambda path: None,
+) -> Job:
+    """Build the recipe, load the pictures and create the run folder (or check the one resumed)."""
+    run = Run(folder)
+    if not resume and run.exists():
+        run.create(plan)  # refuses before the pictures are read
+    torch.manual_seed(plan.seed)  # initial weights; everything else draws from named streams
+    recipe: Recipe = discover.builder("recipes", plan.recipe)(**plan.settings)
+    pictures = {
+        kind: _load(kind, source, recipe, plan.seed, seen)
+        for kind, source in sources(plan, recipe).items()
+    }
+    fingerprints = {kind: found.fingerprint for kind, found in pictures.items()}
+    if resume and fingerprints != plan.data:
+        raise UserError(
+            f"{folder}: the pictures are not those that this run was started with; "
+            "start a new run with -o"
+        )
+    if plan.start is not None:
+        start_from(recipe, Path(plan.start))
+    for module in _modules(recipe):
+        module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not resume:
+        plan = Plan(**{**vars(plan), "data": fingerprints, "version": __version__})
+        run.create(plan)
+    return Job(run, plan, recipe, pictures, device)
+
+
+def sources(plan: Plan, recipe: Recipe) -> dict[str, Path]:
+    """The folder of each kind of picture that a recipe needs."""
+    found: dict[str, Path] = {}
+    if "degraded" in recipe.needs:
+        if plan.images is None:
+            raise UserError(f"recipe {plan.recipe} learns from rainy pictures: give --images DIR")
+        found["degraded"] = Path(plan.images)
+    if "clean" in recipe.needs:
+        found["clean"] = Path(plan.clean) if plan.clean is not None else bundled_photographs()
+    if found.get("clean") and plan.images and found["clean"].resolve() == Path(plan.images).resolve():
+        raise UserError(
+            f"--clean {plan.clean}: is the folder of rainy pictures; give one of clean photographs "
+            "of other scenes, or leave --clean out to use those installed with the package"
+        )
+    return found
+
+
+def bundled_photographs() -> Path:
+    """The clean photographs installed with the package."""
+    import ssl_restore_samples  # noqa: PLC0415  (data only; needed by this function alone)
+
+    folder: Path = ssl_restore_samples.photographs()
+    return folder
+
+
+def _load(
+    kind: str, folder: Path, recipe: Recipe, seed: int, seen: Callable[[Path], None]
+) -> data.Pictures:
+    pictures = data.load(images.find(folder), patch=recipe.patch, seed=seed, seen=seen)
+    if not pictures.pixels:
+        raise UserError(
+            f"{folder}: no picture there can be used ({pictures.skipped[0]}); "
+            "for small pictures try --set patch=32"
+        )
+    return pictures
+
+
+def start_from(recipe: Recipe, path: Path) -> None:
+    """Give the recipe's restorer the weights of a checkpoint (a warm start)."""
+    trained, header = checkpoint.load(path)
+    if (header.network, header.keywords) != (recipe.network, recipe.keywords):
+        raise UserError(
+            f"{path}: holds network {header.network} {header.keywords}, the recipe wants "
+            f"{recipe.network} {recipe.keywords}; change --set, or add --from-scratch"
+        )
+    recipe.restorer.load_state_dict(trained.state_dict())
+    recipe.average.load_state_dict(copy.deepcopy(trained.state_dict()))
+
+
+def default_start(plan_recipe: Recipe) -> str | None:
+    """The built-in restorer, where it is of the recipe's network."""
+    path = weights.default()
+    if not path.is_file():
+        return None
+    header = checkpoint.read_header(path)
+    same = (header.network, header.keywords) == (plan_recipe.network, plan_recipe.keywords)
+    return str(path) if same else None
+
+
+def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Iterator[Row]:
+    """Train, log, save and draw samples; yields a row a step.  Saves when closed or interrupted."""
+    run, plan, recipe = job.run, job.plan, job.recipe
+    done, spent = run.load(recipe) if resume else (0, 0.0)
+    run.trim_log(done)
+    rows: list[Row] = []
+    row = Row(done, 0.0, spent, 0.0, {})
+    saved_at = sampled_at = time.monotonic()
+    sampled_at -= SAMPLE_EVERY_S / 2  # the first sample comes early
+    leader = rank() == 0
+
+    def keep() -> None:
+        if leader:
+            run.save(recipe, plan, row)
+            run.append(rows)
+        rows.clear()
+
+    steps = fit(
+        recipe, lambda step, progress: _draw(job, step, progress), seed=plan.seed,
+        steps=plan.steps, seconds=plan.seconds, done=done, spent=spent, precision=precision,
+    )  # fmt: skip
+    try:
+        for row in steps:
+            if row.step % 10 == 0 or row.step <= 10:
+                rows.append(row)
+            now = time.monotonic()
+            if now - saved_at > SAVE_EVERY_S:
+                keep()
+                saved_at = now
+            if leader and now - sampled_at > SAMPLE_EVERY_S:
+                write_sample(run.sample, recipe.average, job.pictures)
+                sampled_at = now
+            yield row
+    except Diverged as error:
+        keep()
+        raise Diverged(f"{error}; {run.weights} keeps the weights before it. Try a lower --set lr="
+                       f"{row.lr / 3:.1g}") from error  # fmt: skip
+    except (GeneratorExit, KeyboardInterrupt):
+        keep()
+        raise
+    keep()
+    if leader:
+        write_sample(run.sample, recipe.average, job.pictures)
+
+
+def _draw(job: Job, step: int, progress: float) -> Batch:
+    number = step * world() + rank()
+
+    def drawn(kind: str) -> Tensor | None:
+        if kind not in job.pictures:
+            return None
+        generator = rng.derive(job.plan.seed, kind, number)
+        crops = data.patches(
+            job.pictures[kind], job.recipe.batch, job.recipe.patch, generator,
+            upright=kind == "degraded",
+        )  # fmt: skip
+        return crops.to(job.device, memory_format=torch.channels_last)
+
+    return Batch(clean=drawn("clean"), degraded=drawn("degraded"), progress=progress)
+
+
+def _modules(recipe: Recipe) -> list[nn.Module]:
+    return [recipe.restorer, recipe.average, *(player.objective for player in recipe.players)]

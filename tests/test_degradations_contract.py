@@ -1,0 +1,239 @@
+"""What every degradation promises.  A new file in degradations/ is tested the moment it exists."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+import random
+
+import pytest
+import torch
+
+import degradations
+from degradations.chain import Chain
+from degradations.haze import Haze
+from degradations.rain import Rain
+from degradations.types import map_tensors, tensors
+
+SHAPE = (1, 3, 10, 12)
+SEEDS = range(8)  # a parameter may be idle in one draw (no motion, no streak), not in all of them
+
+
+def is_degradation(kind):
+    """A dataclass with `sample` and a static `apply`: priors, and neither protocols nor chains."""
+    return (
+        inspect.isclass(kind)
+        and dataclasses.is_dataclass(kind)
+        and callable(getattr(kind, "sample", None))
+        and isinstance(inspect.getattr_static(kind, "apply", None), staticmethod)
+    )
+
+
+def discovered():
+    for file in pkgutil.iter_modules(degradations.__path__):
+        module = importlib.import_module(f"degradations.{file.name}")
+        for name, kind in vars(module).items():
+            if is_degradation(kind) and kind.__module__ == module.__name__:
+                yield pytest.param(kind(), id=f"{file.name}.{name}")
+
+
+CHAIN = pytest.param(Chain((Haze(), Rain())), id="chain.Chain(Haze, Rain)")
+EVERY = [*discovered(), CHAIN]
+each = pytest.mark.parametrize("degradation", EVERY)
+
+
+def stream(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn(degradation, shape=SHAPE, seed=0, dtype=torch.float64):
+    """An image away from the knees of the clamps, and parameters."""
+    params = degradation.sample(shape, stream(seed))
+    image = 0.1 + 0.8 * torch.rand(shape, generator=stream(seed + 1000), dtype=dtype)
+    return image, cast(params, dtype)
+
+
+def cast(params, dtype):
+    return map_tensors(params, lambda t: t.to(dtype) if t.is_floating_point() else t)
+
+
+def off_the_edges(params):
+    """Parameters moved off the values where a prior switches a part off: t = 1, radius = 0."""
+    return map_tensors(params, lambda t: 0.9 * t + 0.03 if t.is_floating_point() else t)
+
+
+def with_tensor(params, wanted, value):
+    """The parameters with the tensor called `wanted` replaced; order is that of `tensors`."""
+    names = iter([name for name, _ in tensors(params)])
+    return map_tensors(params, lambda t: value if next(names) == wanted else t)
+
+
+def continuous(params):
+    return [name for name, t in tensors(params) if t.is_floating_point() and t.numel()]
+
+
+def is_staircase(function, value):
+    """Constant to the last bit around here, as quantisation is: its gradient is a stand-in."""
+    return torch.equal(function(value), function(value + 1e-9))
+
+
+def gradient(function, value):
+    value = value.clone().requires_grad_()
+    weights = torch.rand(function(value).shape, generator=stream(7), dtype=value.dtype)
+    return torch.autograd.grad((function(value) * weights).sum(), value, allow_unused=True)[0]
+
+
+def check_gradient(function, value):
+    """Right by finite differences, or, on a staircase, at least there.  True where it is not 0."""
+    if not is_staircase(function, value):
+        leaf = value.clone().requires_grad_()
+        assert torch.autograd.gradcheck(function, (leaf,), fast_mode=True, atol=1e-6)
+    found = gradient(function, value)
+    assert found is None or found.isfinite().all()
+    return found is not None and bool(found.any())
+
+
+def test_discovery_finds_the_files_of_this_folder_and_skips_the_helpers():
+    ids = {param.id for param in EVERY}
+    assert {"rain.Rain", "haze.Haze", "blur.Blur", "noise.Noise", "sensor.Sensor"} <= ids
+    assert not any(name.startswith(("types.", "color.", "chain.Chain.")) for name in ids)
+
+
+@each
+def test_gradient_reaches_the_image(degradation):
+    image, params = drawn(degradation)
+    assert check_gradient(lambda value: degradation.apply(value, params), image)
+
+
+@each
+def test_gradient_reaches_every_continuous_parameter(degradation):
+    _, params = drawn(degradation)
+    idle = set(continuous(params))
+    for seed in SEEDS:
+        if not idle:
+            break
+        image, params = drawn(degradation, seed=seed)
+        params = off_the_edges(params)
+        values = dict(tensors(params))
+        for name in sorted(idle & set(continuous(params))):
+
+            def of_parameter(value, name=name, params=params, image=image):
+                return degradation.apply(image, with_tensor(params, name, value))
+
+            if check_gradient(of_parameter, values[name]):
+                idle.discard(name)
+    assert not idle, f"no gradient ever reached {sorted(idle)}"
+
+
+@each
+@pytest.mark.parametrize("level", [0.0, 1.0])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_gradients_are_finite_on_black_and_on_white(degradation, level, seed):
+    _, params = drawn(degradation, seed=seed, dtype=torch.float32)
+    params = map_tensors(params, lambda t: t.requires_grad_() if t.is_floating_point() else t)
+    image = torch.full(SHAPE, level, requires_grad=True)
+    result = degradation.apply(image, params)
+    assert result.isfinite().all()
+    leaves = [image, *(t for _, t in tensors(params) if t.requires_grad)]
+    for found in torch.autograd.grad(result.square().sum(), leaves, allow_unused=True):
+        assert found is None or found.isfinite().all()
+
+
+@each
+def test_an_image_does_not_depend_on_its_batch(degradation):
+    # To a few units in the last place: torch's vectorised pow rounds the last elements of an
+    # array differently from the others, so sRGB conversion cannot be the same to the bit.
+    image, params = drawn(degradation, (4, 3, 9, 7))
+    together = degradation.apply(image, params)
+    for i in range(4):
+        only = map_tensors(params, lambda t, i=i: t[i : i + 1])
+        alone = degradation.apply(image[i : i + 1], only)
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-15)
+
+
+@each
+def test_the_images_of_a_batch_draw_their_own_parameters(degradation):
+    if not any(low < high for low, high in ranges_of(degradation)):
+        pytest.skip("this prior is a point")
+    params = degradation.sample((2, *SHAPE[1:]), stream(3))
+    assert any(not torch.equal(t[0], t[1]) for _, t in tensors(params))
+
+
+def ranges_of(degradation):
+    for step in getattr(degradation, "steps", (degradation,)):
+        for field in dataclasses.fields(step):
+            value = getattr(step, field.name)
+            if isinstance(value, tuple) and len(value) == 2:
+                yield value
+
+
+@each
+def test_a_seed_draws_the_same_parameters_and_another_seed_others(degradation):
+    shape = (4, *SHAPE[1:])
+    first, again = (dict(tensors(degradation.sample(shape, stream(5)))) for _ in range(2))
+    assert first.keys() == again.keys()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    if any(low < high for low, high in ranges_of(degradation)):
+        other = dict(tensors(degradation.sample(shape, stream(6))))
+        assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@each
+def test_global_random_states_are_left_alone(degradation):
+    before = torch.get_rng_state(), random.getstate()
+    image, params = drawn(degradation, dtype=torch.float32)
+    first = degradation.apply(image, params)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    torch.rand(1)
+    assert torch.equal(degradation.apply(image, params), first)
+
+
+@each
+def test_parameters_are_float32_on_the_cpu_with_one_row_an_image(degradation):
+    for _, t in tensors(degradation.sample((3, *SHAPE[1:]), stream(0))):
+        assert t.shape[0] == 3
+        assert t.device.type == "cpu"
+        assert not t.is_floating_point() or t.dtype == torch.float32
+
+
+@each
+def test_inputs_are_not_modified_in_place(degradation):
+    image, params = drawn(degradation, (2, 3, 9, 7))
+    kept_image, kept = image.clone(), map_tensors(params, torch.clone)
+    degradation.apply(image, params).zero_()
+    assert torch.equal(image, kept_image)
+    pairs = zip(tensors(params), tensors(kept), strict=True)
+    assert all(torch.equal(now, then) for (_, now), (_, then) in pairs)
+
+
+@each
+def test_float32_agrees_with_float64(degradation):
+    # One step of an 8-bit file apart at most in a few pixels, where a quantiser sits on an edge.
+    image, params = drawn(degradation, (2, 3, 24, 20), dtype=torch.float32)
+    exact = degradation.apply(image.double(), cast(params, torch.float64))
+    error = (degradation.apply(image, params).double() - exact).abs()
+    assert exact.dtype == torch.float64
+    assert error.max() <= 1.01 / 255
+    assert (error < 3e-5).double().mean() > 0.995
+
+
+@each
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 1), (5, 11), (13, 4)])
+def test_any_size_keeps_its_shape_and_type(degradation, size):
+    shape = (2, 3, *size)
+    for seed in (0, 1):
+        image, params = drawn(degradation, shape, seed=seed, dtype=torch.float32)
+        result = degradation.apply(image, params)
+        assert result.shape == image.shape
+        assert result.dtype == torch.float32
+        assert result.isfinite().all()
+
+
+@each
+def test_a_float64_image_stays_float64_with_float32_parameters(degradation):
+    image = torch.full(SHAPE, 0.5, dtype=torch.float64)
+    result = degradation.apply(image, degradation.sample(SHAPE, stream(0)))
+    assert result.dtype == torch.float64

@@ -1,0 +1,93 @@
+"""Imports point one way: cli -> ssl_restore -> degradations -> torch and the standard library."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = {"degradations": "degradations", "ssl_restore": "ssl_restore", "cli": "ssl_restore_cli"}
+ABOVE_PARTS = ("ssl_restore.recipes", "ssl_restore.fit", "ssl_restore.run")
+
+
+def sources():
+    for folder, package in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            module = ".".join((package, *(part for part in parts if part != "__init__")))
+            yield pytest.param(module, path, id=module)
+
+
+def imported(source, module, *, is_package=False):
+    """Dotted names of all that the source imports, inside functions too; relative ones resolved."""
+    home = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = home[: len(home) - node.level + 1] if node.level else []
+            stem = [*base, *(node.module.split(".") if node.module else [])]
+            yield from (".".join((*stem, alias.name)) for alias in node.names)
+
+
+def within(name, package):
+    return name == package or name.startswith(f"{package}.")
+
+
+def is_upward(module, name):
+    top = name.split(".")[0]
+    if within(module, "degradations"):
+        return top not in {"degradations", "torch", *sys.stdlib_module_names}
+    if within(module, "ssl_restore"):
+        parts = any(within(module, f"ssl_restore.{part}") for part in ("objectives", "networks"))
+        above = parts and any(within(name, part) for part in ABOVE_PARTS)
+        return above or top in {"ssl_restore_cli", "cli", "tests", "benchmarks"}
+    return top in {"cli", "tests", "benchmarks"}
+
+
+@pytest.mark.parametrize(("module", "path"), list(sources()))
+def test_imports_point_downwards(module, path):
+    is_package = path.name == "__init__.py"
+    names = imported(path.read_text(encoding="utf-8"), module, is_package=is_package)
+    upward = [name for name in names if is_upward(module, name)]
+    assert not upward, f"{path.relative_to(ROOT)} imports upwards: {', '.join(upward)}"
+
+
+def test_every_layer_was_found():
+    found = {param.id.split(".")[0] for param in sources()}
+    assert {"degradations", "ssl_restore"} <= found
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("degradations.rain", "import numpy"),
+        ("degradations.rain", "from ssl_restore.rng import derive"),
+        ("degradations.rain", "def f():\n    from ssl_restore import rng"),
+        ("degradations.rain", "from ..ssl_restore import rng"),
+        ("ssl_restore.data", "import ssl_restore_cli.main"),
+        ("ssl_restore.data", "from cli import main"),
+        ("ssl_restore.objectives.gan", "from ..recipes import derain"),
+        ("ssl_restore.objectives.gan", "from .. import fit"),
+        ("ssl_restore.networks.unet", "from ssl_restore.run import Run"),
+        ("ssl_restore_cli.main", "import cli.options"),
+    ],
+)
+def test_an_upward_arrow_is_noticed(module, source):
+    assert any(is_upward(module, name) for name in imported(source, module))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("degradations.rain", "import math\nfrom torch import Tensor\nfrom .types import Range"),
+        ("ssl_restore.recipes.derain", "from ..fit import Player\nfrom degradations import rain"),
+        ("ssl_restore.objectives.gan", "from ..types import Batch\nfrom ..runes import x"),
+        ("ssl_restore_cli.main", "from ssl_restore.fit import fit\nfrom . import options"),
+    ],
+)
+def test_a_downward_arrow_is_allowed(module, source):
+    assert not any(is_upward(module, name) for name in imported(source, module))

@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from degradations.noise import Noise, NoiseParams, add_noise, noise_std
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise(shape, gain, sigma, seed=0):
+    eps = torch.randn(shape, generator=stream(seed), dtype=torch.float64)
+    rows = torch.ones(shape[0], dtype=torch.float64)
+    return NoiseParams(eps=eps, gain=gain * rows, sigma=sigma * rows)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.05, 0.5, 1.0])
+@pytest.mark.parametrize(("gain", "sigma"), [(0.0, 0.1), (0.01, 0.0), (0.01, 0.05)])
+def test_noise_has_no_mean_and_the_stated_variance(level, gain, sigma):
+    image = torch.full((2, 3, 100, 100), level, dtype=torch.float64)
+    left = add_noise(image, noise(image.shape, gain, sigma)) - image
+    variance, count = gain * level + sigma**2, image.numel()
+    assert abs(float(left.mean())) <= 4 * (variance / count) ** 0.5
+    assert float(left.square().mean()) == pytest.approx(variance, rel=4 * (2 / count) ** 0.5)
+
+
+def test_zero_noise_is_the_identity_with_finite_gradients():
+    image = torch.tensor([0.0, -0.2, 0.7], dtype=torch.float64).view(1, 1, 1, 3).requires_grad_()
+    params = noise(image.shape, 0.0, 0.0)
+    leaves = [image, params.gain.requires_grad_(), params.sigma.requires_grad_()]
+    result = add_noise(image, params)
+    assert torch.equal(result, image)
+    on_image, *others = torch.autograd.grad(result.sum(), leaves)
+    assert torch.equal(on_image, torch.ones_like(image))
+    assert all(found.isfinite().all() for found in others)
+
+
+def test_shot_noise_of_black_has_a_finite_gradient():
+    image = torch.zeros(1, 3, 4, 4, requires_grad=True)
+    params = NoiseParams(torch.ones(image.shape), torch.full((1,), 0.01), torch.zeros(1))
+    (found,) = torch.autograd.grad(add_noise(image, params).sum(), image)
+    assert found.isfinite().all()
+
+
+def test_values_below_black_have_read_noise_only():
+    image = torch.tensor([-0.5, 0.0, 0.25], dtype=torch.float64).view(1, 1, 1, 3)
+    std = noise_std(image, noise(image.shape, 0.04, 0.1)).flatten()
+    assert std.tolist() == pytest.approx([0.1, 0.1, (0.04 * 0.25 + 0.01) ** 0.5])
+
+
+def test_noise_is_not_clamped():
+    image = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2).expand(1, 3, 20, 2)
+    noisy = add_noise(
+        image,
+        NoiseParams(
+            torch.randn(image.shape, generator=stream()), torch.zeros(1), torch.full((1,), 0.1)
+        ),
+    )
+    assert noisy.min() < -0.05
+    assert noisy.max() > 1.05
+
+
+def test_pixels_channels_and_images_draw_independently():
+    eps = Noise().sample((2, 3, 80, 80), stream()).eps.double()
+    limit = 4 / (80 * 79 * 3) ** 0.5
+    pairs = [
+        (eps[0], eps[1]),
+        (eps[:, 0], eps[:, 1]),
+        (eps[:, 1], eps[:, 2]),
+        (eps[..., 1:], eps[..., :-1]),
+        (eps[..., 1:, :], eps[..., :-1, :]),
+    ]
+    assert all(abs(float((a * b).mean())) < limit for a, b in pairs)
+
+
+def test_a_point_prior_is_white_gaussian_noise_of_that_level():
+    level = 25 / 255
+    params = Noise(gain=(0, 0), sigma=(level, level)).sample((1, 3, 200, 200), stream())
+    left = add_noise(torch.full((1, 3, 200, 200), 0.4), params) - 0.4
+    assert float(left.std()) == pytest.approx(level, rel=4 / (2 * 120000) ** 0.5)
+
+
+def test_golden_values():
+    image = torch.tensor([0.0, 0.25, 1.0]).view(1, 1, 1, 3)
+    params = NoiseParams(
+        torch.tensor([1.0, -2.0, 0.5]).view(1, 1, 1, 3), torch.tensor([0.04]), torch.zeros(1)
+    )
+    torch.testing.assert_close(
+        add_noise(image, params), torch.tensor([0.0, 0.05, 1.1]).view(1, 1, 1, 3)
+    )

@@ -1,0 +1,320 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from degradations.rain import Rain, RainParams, add_rain, streak_layer
+from degradations.types import map_tensors
+
+NO_CEILING = 1e9  # so high that streaks add up
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def streaks(**columns):
+    """Streaks of one image, a list a column; numbers hold for all streaks of the image."""
+    default = {
+        "x_px": 10.0, "y_px": 10.0, "angle_rad": 0.0, "length_px": 12.0, "width_px": 1.5,
+        "brightness": 0.5, "taper": 0.5,
+    }  # fmt: skip
+    image = {"ceiling": NO_CEILING, "transmission": 1.0, "airlight": 0.8}
+    count = max([len(v) for v in columns.values() if isinstance(v, list)], default=1)
+    rows = {}
+    for name, value in (default | image | columns).items():
+        listed = value if isinstance(value, list) else [value] * count
+        rows[name] = torch.tensor([listed], dtype=torch.float64)
+        if name in image:
+            rows[name] = torch.tensor([value], dtype=torch.float64)
+    return RainParams(present=torch.ones(1, count, dtype=torch.bool), **rows)
+
+
+def many(count=40, size=24, seed=0):
+    """Streaks of every direction, size and place, in and out of the frame."""
+    draw = torch.rand((7, count), generator=stream(seed), dtype=torch.float64)
+    low = torch.tensor([-8, -8, -math.pi, 1.0, 0.05, 0.05, 0.05], dtype=torch.float64)[:, None]
+    high = torch.tensor([size + 8, size + 8, math.pi, 30, 5, 1, 1], dtype=torch.float64)[:, None]
+    names = ("x_px", "y_px", "angle_rad", "length_px", "width_px", "brightness", "taper")
+    return streaks(**dict(zip(names, (low + draw * (high - low)).tolist(), strict=True)))
+
+
+def oracle(params, height, width):
+    """The docstring of `streak_layer`, a pixel and a streak at a time."""
+    layer = torch.zeros(height, width, dtype=torch.float64)
+    for row in range(height):
+        for column in range(width):
+            total = 0.0
+            for n in range(params.x_px.shape[1]):
+                if not params.present[0, n]:
+                    continue
+                right, down = math.sin(params.angle_rad[0, n]), math.cos(params.angle_rad[0, n])
+                dx, dy = column - float(params.x_px[0, n]), row - float(params.y_px[0, n])
+                along, across = abs(dx * right + dy * down), abs(dx * down - dy * right)
+                wide = float(params.width_px[0, n])
+                seen = math.sqrt(wide**2 + 1)
+                support = seen / (2 * math.sqrt(1 - math.sqrt(0.5)))
+                half = float(params.length_px[0, n]) / 2
+                fade = max(0.75, float(params.taper[0, n]) * half)
+                if across >= support or along >= half:
+                    continue
+                end = min(1.0, (half - along) / fade)
+                peak = float(params.brightness[0, n]) * wide / seen
+                total += peak * (1 - (across / support) ** 2) ** 2 * end**2 * (3 - 2 * end)
+            ceiling = float(params.ceiling[0])
+            layer[row, column] = ceiling * (1 - math.exp(-total / ceiling))
+    return layer[None, None]
+
+
+def light_of(**columns):
+    return float(streak_layer(streaks(**columns), 41, 41).sum())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("size", [(24, 24), (9, 31), (1, 1)])
+def test_the_layer_is_the_double_loop_over_pixels(size, seed):
+    params = dataclasses.replace(many(seed=seed), ceiling=torch.tensor([0.7], dtype=torch.float64))
+    layer = streak_layer(params, *size)
+    torch.testing.assert_close(layer, oracle(params, *size), rtol=0, atol=1e-12)
+    assert layer.max() > 0
+
+
+def test_golden_streak():
+    # Width 1, so seen 2^0.5 wide with support 1.30656; half of 2: taper fades over 2 of 2 px.
+    layer = streak_layer(
+        streaks(x_px=1.0, y_px=2.0, length_px=4.0, width_px=1.0, brightness=1.0, taper=1.0), 5, 4
+    )
+    golden = torch.tensor(
+        [
+            [0.0, 0.0, 0.0, 0.0],
+            [0.060660, 0.353553, 0.060660, 0.0],
+            [0.121320, 0.707107, 0.121320, 0.0],
+            [0.060660, 0.353553, 0.060660, 0.0],
+            [0.0, 0.0, 0.0, 0.0],
+        ],
+        dtype=torch.float64,
+    )
+    torch.testing.assert_close(layer[0, 0], golden, rtol=0, atol=2e-6)
+
+
+def test_streaks_add_up_where_the_ceiling_is_high():
+    params = many(6)
+    one_by_one = sum(
+        streak_layer(dataclasses.replace(params, present=torch.arange(6)[None] == n), 24, 24)
+        for n in range(6)
+    )
+    torch.testing.assert_close(streak_layer(params, 24, 24), one_by_one, rtol=0, atol=1e-12)
+
+
+def test_overlapping_streaks_approach_the_ceiling_and_never_pass_it():
+    single, crowd = (
+        streak_layer(streaks(x_px=[10.0] * count, ceiling=0.6), 21, 21) for count in (1, 400)
+    )
+    assert float(single.max()) < 0.5
+    assert float(crowd.max()) == pytest.approx(0.6, rel=1e-6)
+    assert crowd.max() <= 0.6
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, 0.8, math.pi / 2])
+@pytest.mark.parametrize("width", [0.3, 1.0, 2.5])
+def test_light_of_a_streak_does_not_depend_on_its_place_between_pixels(angle, width):
+    shifts = [i / 8 for i in range(8)]
+    lights = [
+        light_of(x_px=20 + right, y_px=20 + down, angle_rad=angle, width_px=width, length_px=15.0)
+        for right, down in zip(shifts, [3 * s % 1 for s in shifts], strict=True)
+    ]
+    assert max(lights) / min(lights) < 1.02
+
+
+def test_light_of_a_streak_is_its_area_whatever_its_direction():
+    # Half-width support w, integral of (1 - u^2)^2 is 16/15; the ends fade over taper * half.
+    support = math.sqrt(2.0**2 + 1) / (2 * math.sqrt(1 - math.sqrt(0.5)))
+    peak = 0.5 * 2.0 / math.sqrt(2.0**2 + 1)
+    expected = peak * support * 16 / 15 * (18 - 0.5 * 9)
+    for step in range(24):
+        angle = step * math.pi / 12 + 0.03
+        light = light_of(x_px=20.3, y_px=19.8, angle_rad=angle, width_px=2.0, length_px=18.0)
+        assert light == pytest.approx(expected, rel=0.01)
+
+
+def test_light_of_a_thin_streak_is_linear_in_its_width_down_to_zero():
+    thin, thinner = light_of(width_px=0.02) / 0.02, light_of(width_px=0.01) / 0.01
+    assert thin == pytest.approx(thinner, rel=1e-3)
+    assert light_of(width_px=0.0) == 0
+    params = streaks(width_px=0.0)
+    params.width_px.requires_grad_()
+    (slope,) = torch.autograd.grad(streak_layer(params, 41, 41).sum(), params.width_px)
+    assert float(slope) == pytest.approx(thinner, rel=1e-3)
+
+
+def test_width_is_that_at_half_brightness():
+    params = streaks(x_px=20.0, y_px=20.0, width_px=4.0, length_px=30.0)
+    row = streak_layer(params, 41, 41)[0, 0, 20]
+    half = math.sqrt(4.0**2 + 1) / 2
+    assert float(row[20 + int(half)]) > row[20] / 2 > float(row[21 + int(half)])
+
+
+def test_a_positive_angle_falls_to_the_right():
+    layer = streak_layer(streaks(angle_rad=0.5, length_px=16.0), 21, 21)[0, 0]
+    assert layer[11:, 11:].sum() > 10 * layer[11:, :10].sum()
+    mirrored = streak_layer(streaks(angle_rad=-0.5, length_px=16.0), 21, 21)[0, 0]
+    torch.testing.assert_close(mirrored, layer.flip(1), rtol=0, atol=1e-12)
+
+
+def test_swapping_rows_and_columns_transposes_the_layer():
+    params = many(seed=3)
+    swapped = dataclasses.replace(
+        params, x_px=params.y_px, y_px=params.x_px, angle_rad=math.pi / 2 - params.angle_rad
+    )
+    expected = streak_layer(params, 24, 17).transpose(-1, -2)
+    torch.testing.assert_close(streak_layer(swapped, 17, 24), expected, rtol=0, atol=1e-9)
+
+
+def test_a_streak_turned_by_half_a_turn_is_itself():
+    params = many(seed=4)
+    turned = dataclasses.replace(params, angle_rad=params.angle_rad + math.pi)
+    torch.testing.assert_close(
+        streak_layer(turned, 24, 24), streak_layer(params, 24, 24), rtol=0, atol=1e-9
+    )
+
+
+def test_a_frame_within_a_larger_one_has_the_same_streaks():
+    params = many(seed=5)
+    shifted = dataclasses.replace(params, x_px=params.x_px + 7, y_px=params.y_px + 4)
+    window = streak_layer(shifted, 40, 40)[..., 4:28, 7:31]
+    torch.testing.assert_close(streak_layer(params, 24, 24), window, rtol=0, atol=1e-9)
+
+
+def test_no_streak_is_the_identity():
+    image = torch.rand((1, 3, 24, 24), generator=stream(), dtype=torch.float64)
+    absent = dataclasses.replace(many(), present=torch.zeros(1, 40, dtype=torch.bool))
+    assert torch.equal(add_rain(image, absent), image)
+    assert torch.equal(add_rain(image, streaks(brightness=0.0)), image)
+
+
+def test_rain_is_the_same_on_all_channels_and_not_clamped():
+    image = torch.rand((1, 3, 24, 24), generator=stream(), dtype=torch.float64)
+    added = add_rain(image, many()) - image
+    torch.testing.assert_close(added, streak_layer(many(), 24, 24).expand_as(image))
+    assert add_rain(image, many()).max() > 1
+
+
+def test_a_veil_that_nothing_passes_is_the_airlight():
+    image = torch.rand((1, 3, 24, 24), generator=stream(), dtype=torch.float64)
+    params = dataclasses.replace(many(), transmission=torch.zeros(1, dtype=torch.float64))
+    assert torch.equal(add_rain(image, params), torch.full_like(image, 0.8))
+
+
+def test_a_veil_dims_picture_and_streaks_alike():
+    image = torch.full((1, 3, 21, 21), 0.2, dtype=torch.float64)
+    clear = add_rain(image, streaks())
+    veiled = add_rain(image, streaks(transmission=0.7))
+    torch.testing.assert_close(veiled, 0.7 * clear + 0.3 * 0.8)
+
+
+def test_gradients_of_two_crossing_streaks_are_right_entry_by_entry():
+    params = streaks(
+        x_px=[4.2, 5.7], y_px=[5.1, 4.4], angle_rad=[0.3, -1.2], length_px=[7.3, 9.1], ceiling=0.9
+    )
+    names = ("x_px", "y_px", "angle_rad", "length_px", "width_px", "brightness", "taper", "ceiling")
+
+    def layer(*values):
+        return streak_layer(
+            dataclasses.replace(params, **dict(zip(names, values, strict=True))), 10, 11
+        )
+
+    leaves = tuple(getattr(params, name).requires_grad_() for name in names)
+    assert torch.autograd.gradcheck(layer, leaves)
+
+
+# ---- the prior
+
+
+def one_population(**ranges):
+    return Rain(**({"populations": (1, 1), "dry": 0.0, "ceiling": (1e6, 1e6)} | ranges))
+
+
+def mean_and_error(values):
+    values = values.double()
+    return float(values.mean()), 4 * float(values.std()) / len(values) ** 0.5 + 1e-9
+
+
+def test_drawn_coverage_is_the_area_of_the_streaks_over_the_area_they_fall_on():
+    height, width, length = 40, 30, 20.0
+    rain = one_population(
+        coverage=(0.3, 0.3), length_px=(length, length), width_px=(1, 3), length_spread=(0.3, 0.3)
+    )
+    params = rain.sample((2000, 3, height, width), stream())
+    inside = (
+        (params.x_px >= 0) & (params.x_px <= width) & (params.y_px >= 0) & (params.y_px <= height)
+    )
+    area = (params.length_px * params.width_px * (params.present & inside)).sum(1)
+    mean, error = mean_and_error(area / (height * width))
+    assert error < 0.02
+    assert mean == pytest.approx(0.3, abs=error)
+
+
+def test_scatter_keeps_the_mean_of_a_population():
+    rain = one_population(
+        brightness=(0.4, 0.4), brightness_spread=(0.5, 0.5), width_px=(2, 2),
+        width_spread=(0.3, 0.3), angle_rad=(0.3, 0.3), population_spread_rad=0.0, coverage=(0.6, 0.6),
+    )  # fmt: skip
+    params = rain.sample((100, 3, 40, 40), stream())
+    for name, expected in (("brightness", 0.4), ("width_px", 2.0), ("angle_rad", 0.3)):
+        mean, error = mean_and_error(getattr(params, name)[params.present])
+        assert error < 0.05 * expected
+        assert mean == pytest.approx(expected, abs=error)
+    spread = params.brightness[params.present].double().log().std()
+    assert float(spread) == pytest.approx(0.5, rel=0.05)
+
+
+def border_against_centre(rain, turned=False):
+    """Light of the outermost lines over that of the middle ones, and its 4 sigma error."""
+    layer = streak_layer(rain.sample((1200, 3, 48, 48), stream()), 48, 48)[:, 0]
+    lines = layer.mean(1 if turned else 2)  # (B, 48)
+    middle = lines[:, 16:32].mean(1)
+    mean, error = mean_and_error(lines[:, [0, 1, -2, -1]].mean(1) - middle)
+    return mean / float(middle.mean()), error / float(middle.mean())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("spread", [0.05, 0.6])
+def test_streaks_from_outside_leave_no_darker_border(spread, turned):
+    angle = math.pi / 2 if turned else 0.0
+    rain = one_population(
+        angle_rad=(angle, angle), population_spread_rad=0.0, angle_spread_rad=(0.01, 0.01),
+        length_px=(30, 30), length_spread=(spread, spread), coverage=(0.4, 0.4), taper=(0.2, 0.2),
+    )  # fmt: skip
+    difference, error = border_against_centre(rain, turned)
+    assert error < 0.05
+    assert abs(difference) < error
+
+
+def test_share_of_dry_and_of_veiled_images():
+    rain = Rain(dry=0.25, veil=0.4, coverage=(0.5, 0.6))
+    params = rain.sample((800, 3, 32, 32), stream())
+    limit = 4 * 0.5 / 800**0.5
+    dry, veiled = ~params.present.any(1), params.transmission < 1
+    assert float(dry.double().mean()) == pytest.approx(0.25, abs=limit)
+    assert float(veiled.double().mean()) == pytest.approx(0.4, abs=limit)
+    assert torch.equal(dry, (streak_layer(params, 32, 32) == 0).all(-1).all(-1)[:, 0])
+
+
+def test_the_wind_is_drawn_from_its_range_for_each_image():
+    rain = one_population(angle_rad=(-0.2, 0.6), population_spread_rad=0.0, coverage=(0.6, 0.6))
+    params = rain.sample((400, 3, 32, 32), stream())
+    wind = torch.stack(
+        [a[p].mean() for a, p in zip(params.angle_rad, params.present, strict=True) if p.any()]
+    )
+    mean, error = mean_and_error(wind)
+    assert mean == pytest.approx(0.2, abs=error)
+    assert wind.min() < -0.1
+    assert wind.max() > 0.5
+
+
+def test_rows_of_a_batch_are_the_streaks_of_their_own_image():
+    params = Rain().sample((5, 3, 20, 20), stream(2))
+    image = torch.zeros(5, 1, 20, 20)
+    backwards = add_rain(image, map_tensors(params, lambda t: t.flip(0))).flip(0)
+    torch.testing.assert_close(add_rain(image, params), backwards, rtol=0, atol=1e-6)
