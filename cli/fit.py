@@ -134,7 +134,5 @@ def _train(job: Job, resume: bool, precision: str) -> None:
                     shown.set_postfix({k: f"{v:.4f}" for k, v in row.losses.items()})
         except KeyboardInterrupt:
             rows.close()  # saves
-            click.echo(
-                f"\nsaved; go on with: ssl-restore fit --resume {job.run.folder}", err=True
-            )
+            click.echo(f"\nsaved; go on with: ssl-restore fit --resume {job.run.folder}", err=True)
             sys.exit(130)

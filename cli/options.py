@@ -14,9 +14,9 @@ PATH = click.Path(path_type=Path)
 
 
 def seed(function: F) -> F:
-    return click.option(
-        "--seed", default=0, show_default=True, help="Same seed, same result."
-    )(function)
+    return click.option("--seed", default=0, show_default=True, help="Same seed, same result.")(
+        function
+    )
 
 
 def device(function: F) -> F:

@@ -159,9 +159,7 @@ class Rain:
         length, wide = draw(self.length_px, log=True), draw(self.width_px, log=True)
         brightness, coverage = draw(self.brightness, log=True), draw(self.coverage, log=True)
         taper, angle_spread = draw(self.taper), draw(self.angle_spread_rad, log=True)
-        spreads = [
-            draw(s) for s in (self.length_spread, self.width_spread, self.brightness_spread)
-        ]
+        spreads = [draw(s) for s in (self.length_spread, self.width_spread, self.brightness_spread)]
         kept = torch.randint(least, most + 1, (batch, 1), generator=generator)
         wet = torch.rand(batch, 1, generator=generator) >= self.dry
         # Streaks whose centre lies outside reach in: draw them over a frame wider by the length.

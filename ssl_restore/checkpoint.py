@@ -36,7 +36,10 @@ class Header:
 def save(path: Path, restorer: nn.Module, header: Header) -> None:
     """Write a restorer; matrices in half precision, vectors and statistics in full."""
     weights = {
-        name: value.detach().cpu().to(torch.float16 if value.dim() > 1 else value.dtype).contiguous()
+        name: value.detach()
+        .cpu()
+        .to(torch.float16 if value.dim() > 1 else value.dtype)
+        .contiguous()
         for name, value in restorer.state_dict().items()
     }
     with replacing(path) as temporary:

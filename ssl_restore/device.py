@@ -55,7 +55,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
-    """A context in which convolutions run in bfloat16: `auto` (where it is fast), `bf16`, `fp32`."""
+    """Convolutions in bfloat16: `auto` (where it is fast), `bf16` always, `fp32` never."""
     if precision not in {"auto", "bf16", "fp32"}:
         raise UserError(f"--precision {precision}: unknown; use auto, bf16 or fp32")
     enabled = precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))

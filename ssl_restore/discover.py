@@ -57,7 +57,7 @@ def _builder_of(module: ModuleType, name: str) -> Callable[..., Any]:
     build = getattr(module, "build", None)
     if not callable(build):
         raise UserError(f"{name}: defines no function `build`")
-    return build  # type: ignore[no-any-return]
+    return build
 
 
 def settings(build: Callable[..., Any]) -> dict[str, Any]:

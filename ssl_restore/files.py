@@ -21,7 +21,9 @@ def replacing(path: Path) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise UserError(f"{path}: the folder {path.parent} does not exist; create it first")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
+        )
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
     os.close(handle)

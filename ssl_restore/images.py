@@ -37,11 +37,18 @@ from .files import replacing
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 FORMATS |= {".webp": "WebP", ".bmp": "BMP"}
+
+
+class _Tiff(TiffImageFile):
+    def load_prepare(self) -> None:  # Pillow's asks the global limit again
+        ImageFile.ImageFile.load_prepare(self)
+
+
 # First bytes, and the class that opens it: Image.open has a pixel limit in a global of its own.
 _KINDS: dict[str, tuple[bytes, Any]] = {
     "PNG": (rb"\x89PNG\r\n\x1a\n", PngImageFile),
     "JPEG": (rb"\xff\xd8\xff", JpegImageFile),
-    "TIFF": (rb"II[*+]\0|MM\0[*+]", TiffImageFile),
+    "TIFF": (rb"II[*+]\0|MM\0[*+]", _Tiff),
     "WebP": (rb"RIFF....WEBP", WebPImageFile),
     "BMP": (rb"BM", BmpImageFile),
 }
@@ -52,8 +59,9 @@ _MODES |= {"CMYK": "RGB", "YCbCr": "RGB"}
 # camera, resolution, dates, artist, copyright, the EXIF and the GPS directory.
 _DIRECTORIES = {34665, 34853}
 _DESCRIPTIVE = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432} | _DIRECTORIES
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError)
-_DAMAGE += (struct.error, zlib.error, cv2.error)  # what decoders raise on broken files
+# What decoders raise on broken files, and encoders on what they cannot hold.
+_CODEC = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError)
+_ERRORS = (*_CODEC, struct.error, zlib.error, cv2.error)
 _BAND = 1 << 20  # bytes filtered and compressed at a time
 
 Pixels = NDArray[Any]
@@ -75,15 +83,13 @@ class Picture:
     exif: bytes | None = None
 
     def __post_init__(self) -> None:
-        shape, kind = self.pixels.shape, self.pixels.dtype
+        shape, kind, alpha = self.pixels.shape, self.pixels.dtype, self.alpha
         if len(shape) != 3 or shape[2] not in (1, 3) or not self.pixels.size:
             raise ValueError(f"pixels must be (H, W, 1) or (H, W, 3) and not empty, got {shape}")
         if kind not in (np.uint8, np.uint16):
             raise ValueError(f"pixels must be uint8 or uint16, got {kind}")
-        if self.alpha is not None and (self.alpha.shape, self.alpha.dtype) != (shape[:2], kind):
-            raise ValueError(
-                f"alpha must be {kind} {shape[:2]}, got {self.alpha.dtype} {self.alpha.shape}"
-            )
+        if alpha is not None and (alpha.shape, alpha.dtype) != (shape[:2], kind):
+            raise ValueError(f"alpha must be {kind} {shape[:2]}, got {alpha.dtype} {alpha.shape}")
 
 
 def read(path: str | Path, *, max_pixels: int = 200_000_000) -> Picture:
@@ -101,7 +107,7 @@ def read(path: str | Path, *, max_pixels: int = 200_000_000) -> Picture:
         raise UserError(f"{path}: not a PNG, JPEG, TIFF, WebP or BMP picture; convert it{camera}")
     try:
         return _decode(path, data, form, max_pixels)
-    except _DAMAGE as error:
+    except _ERRORS as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"{path}: damaged or cut short ({reason}); fetch it again") from error
 
@@ -139,7 +145,8 @@ def _decode(path: Path, data: bytes, form: str, max_pixels: int) -> Picture:
     if form == "PNG":
         chunks = _png_chunks(data)
         deep = data[24] == 16
-    pixels, alpha = _decode_16_bit(data, image) if deep else _decode_8_bit(path, image)
+    grey = not image.mode.startswith("RGB") or (form == "PNG" and data[25] in (0, 4))
+    pixels, alpha = _decode_16_bit(data, image.size, grey) if deep else _decode_8_bit(path, image)
     key = image.info.get("transparency") if image.mode in ("1", "L", "I;16", "I", "RGB") else None
     if key is not None:  # Pillow leaves the key of a 2 or 4 bit grey unscaled
         key = key * {2: 85, 4: 17}.get(data[24], 1) if isinstance(key, int) else key
@@ -168,13 +175,13 @@ def _decode_8_bit(path: Path, image: ImageFile.ImageFile) -> tuple[Pixels, Pixel
     return array, None
 
 
-def _decode_16_bit(data: bytes, image: ImageFile.ImageFile) -> tuple[Pixels, Pixels | None]:
+def _decode_16_bit(data: bytes, size: tuple[int, int], grey: bool) -> tuple[Pixels, Pixels | None]:
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None or array.dtype != np.uint16 or array.shape[1::-1] != image.size:
+    if array is None or array.dtype != np.uint16 or array.shape[1::-1] != size:
         raise ValueError("the 16-bit samples do not decode")
     array = array if array.ndim == 3 else array[:, :, None]
     alpha = array[:, :, 3].copy() if array.shape[2] == 4 else None
-    if not image.mode.startswith("RGB"):  # OpenCV repeats a grey that has alpha
+    if grey:  # OpenCV repeats a grey that has alpha
         return np.ascontiguousarray(array[:, :, :1]), alpha
     return cv2.cvtColor(array, cv2.COLOR_BGR2RGB if alpha is None else cv2.COLOR_BGRA2RGB), alpha
 
@@ -286,7 +293,7 @@ def write(path: str | Path, picture: Picture, *, quality: int = 95) -> None:
             blocks = _png(picture) if form == "PNG" else _tiff(picture)
         else:
             blocks = [_encoded(picture, form, quality)]
-    except _DAMAGE as error:
+    except _ERRORS as error:
         raise UserError(f"{path}: {form} cannot store it ({error}); save it as .png") from error
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.writelines(blocks)

@@ -27,7 +27,9 @@ def psnr(a: Values, b: Values) -> float:
     """10 log10(255^2 / mean (a - b)^2) in dB over all pixels and channels; inf where they agree."""
     _check(a, b)
     rows = range(0, len(a), _BAND)
-    error = sum(float(((a[r : r + _BAND] - _wide(b[r : r + _BAND])) ** 2).sum()) for r in rows)
+    error = sum(
+        float(((a[r : r + _BAND] - b[r : r + _BAND].astype(float)) ** 2).sum()) for r in rows
+    )
     return 10.0 * math.log10(PEAK**2 * a.size / error) if error else math.inf
 
 
@@ -50,7 +52,8 @@ def ssim(a: Values, b: Values) -> float:
     for top in range(0, height - margin, _BAND):
         rows = slice(top, top + _BAND + margin)
         for channel in range(channels):
-            total += _ssim_sum(_wide(a[rows, :, channel]), _wide(b[rows, :, channel]))
+            x, y = (values[rows, :, channel].astype(np.float64) for values in (a, b))
+            total += _ssim_sum(x, y)
     return total / float((height - margin) * (width - margin) * channels)
 
 
@@ -75,11 +78,9 @@ def luma(rgb: Values) -> Values:
 
     (H, W, 3) values of 0 to 255 -> (H, W, 1) float64, not rounded; grey (H, W, 1) is R = G = B.
     """
-    weights = np.array([65.481, 128.553, 24.966]) / PEAK
-    if rgb.shape[2] == 1:
-        return rgb * weights.sum() + 16.0
-    y: Values = rgb @ weights
-    return y[:, :, None] + 16.0
+    weights = np.array([[65.481], [128.553], [24.966]]) / PEAK
+    y: Values = rgb * weights.sum() if rgb.shape[2] == 1 else rgb @ weights
+    return y + 16.0
 
 
 def scores(restored: Values, clean: Values) -> dict[str, float]:
@@ -92,10 +93,6 @@ def scores(restored: Values, clean: Values) -> dict[str, float]:
         "psnr_y": psnr(y, clean_y),
         "ssim_y": ssim(y, clean_y),
     }
-
-
-def _wide(values: Values) -> Values:
-    return values.astype(np.float64)
 
 
 def _check(a: Values, b: Values) -> None:

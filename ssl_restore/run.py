@@ -1,10 +1,10 @@
 """A run folder: what a training wrote, and how it goes on after an interruption.
 
-    run.json            how it was started: recipe, settings, data, seed
-    log.csv             a row every few steps
-    restorer.safetensors  the averaged restorer: what `derain --weights` takes
-    state.pt            everything that a resumed run needs
-    sample.png          rainy crops above their restored versions, newest state
+run.json            how it was started: recipe, settings, data, seed
+log.csv             a row every few steps
+restorer.safetensors  the averaged restorer: what `derain --weights` takes
+state.pt            everything that a resumed run needs
+sample.png          rainy crops above their restored versions, newest state
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ class Run:
                 player.objective.load_state_dict(saved["objective"])
                 player.optimizer.load_state_dict(saved["optimizer"])
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise UserError(f"{self.state}: damaged, or of other settings; cannot resume") from error
+            raise UserError(
+                f"{self.state}: damaged, or of other settings; cannot resume"
+            ) from error
         return int(state["step"]), float(state["seconds"])
 
     def trim_log(self, step: int) -> None:

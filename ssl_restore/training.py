@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +80,11 @@ def sources(plan: Plan, recipe: Recipe) -> dict[str, Path]:
         found["degraded"] = Path(plan.images)
     if "clean" in recipe.needs:
         found["clean"] = Path(plan.clean) if plan.clean is not None else bundled_photographs()
-    if found.get("clean") and plan.images and found["clean"].resolve() == Path(plan.images).resolve():
+    if (
+        found.get("clean")
+        and plan.images
+        and found["clean"].resolve() == Path(plan.images).resolve()
+    ):
         raise UserError(
             f"--clean {plan.clean}: is the folder of rainy pictures; give one of clean photographs "
             "of other scenes, or leave --clean out to use those installed with the package"
@@ -130,7 +134,7 @@ def default_start(plan_recipe: Recipe) -> str | None:
     return str(path) if same else None
 
 
-def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Iterator[Row]:
+def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generator[Row, None, None]:
     """Train, log, save and draw samples; yields a row a step.  Saves when closed or interrupted."""
     run, plan, recipe = job.run, job.plan, job.recipe
     done, spent = run.load(recipe) if resume else (0, 0.0)

@@ -11,7 +11,6 @@ all three (`rain_channels=3` lifts that).
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -38,7 +37,7 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """(B, 3, H, W) -> one feature map a level, finest first: (B, width*2^l, H/2^(l+1), W/2^(l+1))."""
+    """(B, 3, H, W) -> a feature map a level, finest first: (B, width*2^l, H/2^(l+1), ...)."""
 
     def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
         super().__init__()
@@ -98,6 +97,11 @@ class RainUNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return image - self.rain(image)
+
+
+def deepest_channels(restorer: nn.Module) -> int:
+    """Channels of the encoder's coarsest feature map."""
+    return int(restorer.encoder.levels[-1][0].conv2.out_channels)  # type: ignore
 
 
 def _reach(blocks: tuple[int, ...]) -> int:

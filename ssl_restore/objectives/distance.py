@@ -14,8 +14,8 @@ def charbonnier(error: Tensor, eps: float = 0.01) -> Tensor:
     return ((error.square() + eps**2).sqrt() - eps).mean(dim=(1, 2, 3))
 
 
-def relative(distances: Tensor, floor: float = 0.002) -> Tensor:
-    """mean_i log(1 + d_i / floor) over the images of a batch, d (B,): a scalar, zero for equal ones.
+def relative(distances: Tensor, floor: float = 0.01) -> Tensor:
+    """mean_i log(1 + d_i / floor) over the images of a batch; (B,) -> scalar, zero if equal.
 
     Every image counts by the share of its error that goes, not by its amount: as in PSNR, a
     light rain weighs as much as a storm, and a picture without rain is kept. `floor` is the

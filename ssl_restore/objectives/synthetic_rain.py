@@ -1,6 +1,6 @@
 """Supervision made by physics: rain rendered on clean photographs, and the way back.
 
-    I = sensor(add_rain(J, p)), p ~ prior;     loss = relative(charbonnier(restorer(I) - J))
+I = sensor(add_rain(J, p)), p ~ prior;     loss = relative(charbonnier(restorer(I) - J))
 """
 
 from __future__ import annotations

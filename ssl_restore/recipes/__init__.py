@@ -1,1 +1,1 @@
-"""Recipes, a file each: `build(*, setting=default, ...) -> Recipe`; the signature is the settings."""
+"""Recipes, a file each: `build(*, setting=default, ...) -> Recipe`; its signature is the help."""

@@ -1,0 +1,198 @@
+"""A restorer on files and folders: what `ssl-restore derain` does.
+
+Names, formats, bit depth, alpha, profile and EXIF are kept.  While one picture is computed, the
+next is read and the last is written: never more than three are in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from . import checkpoint, images, weights
+from .errors import UserError
+from .images import Picture
+from .restore import restore, tile_sides
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to restore and where the result goes."""
+
+    source: Path
+    target: Path
+
+
+def open_restorer(path: Path | None, device: torch.device) -> nn.Module:
+    """The restorer of a checkpoint, or the built-in one, ready to compute on the device."""
+    if path is None:
+        path = weights.default()
+        if not path.is_file():
+            raise UserError(
+                f"this installation lacks the built-in restorer ({path}); install ssl-restore "
+                "again, or give --weights restorer.safetensors of your own `fit`"
+            )
+    restorer, _ = checkpoint.load(path)
+    restorer.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return restorer
+
+
+def plan(
+    source: Path, output: Path, *, recursive: bool = False, overwrite: bool = False
+) -> list[Job]:
+    """What to restore into what; nothing is read or written yet.
+
+    A file goes to a file (the suffix may ask for another format) or into a folder: one that
+    exists, or a name without a suffix. A folder goes to a folder under the same names. UserError
+    when a result would replace an input, when it exists (unless `overwrite`), and when the parent
+    folder of the output does not exist.
+    """
+    if _same(source, output):
+        raise UserError(f"{output}: is the input itself; inputs are kept, give another output")
+    if source.is_dir():
+        jobs = _plan_folder(source, output, recursive)
+    else:
+        jobs = [_plan_file(source, output)]
+    inputs = {_identity(job.source) for job in jobs}
+    for job in jobs:
+        if job.target.exists() and _identity(job.target) in inputs:
+            raise UserError(f"{job.target}: is one of the inputs; give another output")
+    existing = [job.target for job in jobs if os.path.lexists(job.target)]
+    if existing and not overwrite:
+        if not source.is_dir():
+            raise UserError(f"{existing[0]}: exists; --overwrite replaces it, or give another name")
+        raise UserError(
+            f"{output}: {len(existing)} of {len(jobs)} results exist ({existing[0].name} ...); "
+            "--overwrite replaces them, or give another folder"
+        )
+    return jobs
+
+
+def _plan_file(source: Path, output: Path) -> Job:
+    if not source.exists():
+        raise UserError(f"{source}: no such file or folder; check the spelling")
+    into_folder = output.is_dir() or not output.suffix
+    if not into_folder and output.suffix.lower() not in images.FORMATS:
+        raise UserError(
+            f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(images.FORMATS)}, "
+            "or name a folder"
+        )
+    _need_parent(output)
+    if into_folder and os.path.lexists(output) and not output.is_dir():
+        raise UserError(f"{output}: is a file without a suffix; give a picture's name or a folder")
+    return Job(source, output / source.name if into_folder else output)
+
+
+def _plan_folder(source: Path, output: Path, recursive: bool) -> list[Job]:
+    if os.path.lexists(output) and not output.is_dir():
+        raise UserError(f"{output}: is a file; for a folder of pictures give a folder")
+    _need_parent(output)
+    inside = output.resolve()  # results of an earlier run are no inputs
+    found = [
+        path
+        for path in images.find(source, recursive=recursive)
+        if inside not in path.resolve().parents
+    ]
+    if not found:
+        raise UserError(f"{source}: no picture in it but those in the output folder {output}")
+    return [Job(path, output / path.relative_to(source)) for path in found]
+
+
+def _need_parent(output: Path) -> None:
+    if not output.is_dir() and not output.absolute().parent.is_dir():
+        raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
+
+
+def _same(one: Path, other: Path) -> bool:
+    """The same file or folder, however it is spelt or linked."""
+    return one.exists() and other.exists() and _identity(one) == _identity(other)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def restore_all(
+    jobs: Sequence[Job],
+    restorer: nn.Module,
+    *,
+    tile: int | None = None,
+    precision: str = "auto",
+    max_pixels: int = 200_000_000,
+    done: Callable[[int, int], None] = lambda pixels, expected: None,
+) -> list[str]:
+    """Restore every job; returns one line for each picture that could not be.
+
+    `done(n, expected)` is called after every tile: `n` pixels more, of `expected` in all jobs
+    (their number times the mean size of the pictures read so far).
+    """
+    tile_sides(1, 1, tile, 0, int(restorer.stride))  # type: ignore[arg-type]  # refuses a bad tile
+    skipped: list[str] = []
+    writing: tuple[Path, Future[None]] | None = None
+    pixels_read = pictures_read = 0
+
+    def read(job: Job) -> Picture:
+        return images.read(job.source, max_pixels=max_pixels)
+
+    def written() -> None:
+        if writing is not None:
+            try:
+                writing[1].result()
+            except UserError as error:
+                skipped.append(str(error))
+
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        reading = reader.submit(read, jobs[0])
+        for job, following in zip(jobs, [*jobs[1:], None], strict=True):
+            try:
+                picture: Picture | None = reading.result()
+            except UserError as error:
+                skipped.append(str(error))
+                picture = None
+            if following is not None:
+                reading = reader.submit(read, following)
+            if picture is None:
+                continue
+            size = picture.pixels.shape[0] * picture.pixels.shape[1]
+            pixels_read, pictures_read = pixels_read + size, pictures_read + 1
+            expected = round(pixels_read * len(jobs) / pictures_read)
+            try:
+                pixels = restore(
+                    restorer, picture.pixels, tile=tile, precision=precision,
+                    done=lambda n, expected=expected: done(n, expected),  # type: ignore[misc]
+                )  # fmt: skip
+            except UserError as error:
+                skipped.append(f"{job.source}: {error}")
+                continue
+            except (MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                skipped.append(f"{job.source}: out of memory; try a smaller --tile")
+                continue
+            picture = replace(picture, pixels=pixels)
+            written()
+            writing = job.target, writer.submit(_write, job.target, picture)
+            del picture, pixels
+        written()
+    return skipped
+
+
+def _write(target: Path, picture: Picture) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{target}: its folder cannot be made ({error.strerror})") from error
+    images.write(target, picture)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """torch reports a full main memory as a plain RuntimeError."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "allocate memory" in str(error)

@@ -1,0 +1,68 @@
+"""The rain of one picture moved onto another.
+
+    R = [I - average(I)]_+ of a rainy picture,     J + g * R on a clean one,   loss: back to J
+
+The layer is what the averaged restorer removes, so it has the shape of this folder's streaks. A
+restorer sees less than there is, hence the gain g >= 1. On its own such a loop drifts (EVIDENCE:
+it falls below its input), so that physics rain on clean photographs is part of every batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from degradations.rain import Rain
+from degradations.sensor import quantise
+from degradations.types import Range, uniform
+from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.synthetic_rain import degrade
+from ssl_restore.types import Batch
+
+
+class RainTransfer(nn.Module):
+    """Terms: `restore`.  The first `share` of a batch gets transferred rain, the rest physics."""
+
+    def __init__(
+        self,
+        restorer: nn.Module,
+        average: nn.Module,
+        rain: Rain,
+        *,
+        share: float,
+        gain: Range,
+        threshold: float,
+    ) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.average = average
+        self.rain = rain
+        self.share = share
+        self.gain = gain
+        self.threshold = threshold
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        clean, degraded = batch.clean, batch.degraded
+        assert clean is not None
+        assert degraded is not None
+        count = round(self.share * len(clean))
+        gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
+        layer = rain_layer(self.average, degraded[:count], self.threshold)
+        rainy = torch.cat(
+            [quantise(clean[:count] + gain * layer),
+             quantise(degrade(clean[count:], self.rain, generator))]
+        )  # fmt: skip
+        return {"restore": relative(charbonnier(self.restorer(rainy) - clean))}
+
+
+@torch.no_grad()
+def rain_layer(restorer: nn.Module, degraded: Tensor, threshold: float) -> Tensor:
+    """What a restorer removes, achromatic and non-negative: (B, 3, H, W) -> (B, 1, H, W).
+
+    Values below `threshold` (display units) are set to zero: they are texture and noise more
+    often than rain.
+    """
+    training = restorer.training
+    removed = (degraded - restorer.eval()(degraded)).mean(dim=1, keepdim=True)
+    restorer.train(training)
+    return torch.where(removed > threshold, removed, torch.zeros_like(removed))

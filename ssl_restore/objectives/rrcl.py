@@ -1,0 +1,109 @@
+"""Rain removal via contrastive learning (RRCL): InfoNCE and degradation consistency.
+
+    total = lambda_c InfoNCE(g(E(I)), g(E(positive(I)))) + lambda_r reconstruction
+
+`literal`, as published:  |I - A(D(E(I)))|, A adds fresh random rain. Where rain is sparse its
+median is zero, so the L1 minimiser is D(E(I)) = I: this term cannot remove rain, and it is kept
+so that the claim can be checked.
+
+`repaired`: what is re-added is rain estimated from this image, and the degraded picture must be
+restored to the background that it was made from:
+
+    d(D(E(I)), opening(I))  +  d(D(E(B + R)), B),     R = [I - average(I)]_+
+
+The first distance is |I - A(D(E(I)))| with A adding the layer I - opening(I), the rain that a
+morphological opening finds in I: an estimate that cannot drift, as it does not learn. In the
+second, B is a clean photograph or, for half of the batch, what the average makes of I.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from degradations.rain import Rain
+from degradations.sensor import quantise
+from degradations.types import uniform
+from ssl_restore.networks.projection import ProjectionHead
+from ssl_restore.objectives.contrast import info_nce
+from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.opening import opening
+from ssl_restore.objectives.positives import positive
+from ssl_restore.objectives.rain_transfer import rain_layer
+from ssl_restore.objectives.synthetic_rain import degrade
+from ssl_restore.types import Batch
+
+
+class Contrast(nn.Module):
+    """Terms: `contrast`.  Embeds pictures with the encoder of a restorer and a projection head."""
+
+    def __init__(self, encoder: nn.Module, head: ProjectionHead, temperature: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.temperature = temperature
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        degraded = batch.degraded
+        assert degraded is not None
+        pair = torch.cat([degraded, positive(degraded, generator)])
+        anchor, other = self.head(self.encoder(pair)[-1]).chunk(2)
+        return {"contrast": info_nce(anchor, other, self.temperature)}
+
+
+class LiteralReconstruction(nn.Module):
+    """Terms: `reconstruction`, mean |I - (restored + random rain)|; the identity minimises it."""
+
+    def __init__(self, restorer: nn.Module, rain: Rain) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.rain = rain
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        degraded = batch.degraded
+        assert degraded is not None
+        again = degrade(self.restorer(degraded), self.rain, generator)
+        return {"reconstruction": (degraded - again).abs().mean()}
+
+
+class RepairedReconstruction(nn.Module):
+    """Terms: `reconstruction`, with rain estimated from the image itself."""
+
+    def __init__(self, restorer: nn.Module, average: nn.Module, label: float) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.average = average
+        self.label = label  # weight of the opening's label at the start; falls to a tenth
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        degraded, clean = batch.degraded, batch.clean
+        assert degraded is not None
+        assert clean is not None
+        layer = rain_layer(self.average, degraded, threshold=0.01)
+        half = len(degraded) // 2
+        with torch.no_grad():
+            own = degraded[:half] - layer[:half]
+        background = torch.cat([own, clean[half:]])
+        gain = uniform((0.9, 1.6), (len(degraded), 1, 1, 1), generator).to(degraded.device)
+        moved = gain * layer.roll(1, dims=0).flip(3)  # another image's rain, mirrored
+        again = quantise(background + moved)
+        first, second = self.restorer(torch.cat([degraded, again])).chunk(2)
+        label = self.label * (1 - 0.9 * batch.progress)
+        return {
+            "reconstruction": label * relative(charbonnier(first - opening(degraded)))
+            + relative(charbonnier(second - background))
+        }
+
+
+class Joined(nn.Module):
+    """Several objectives on the same batch; their terms must have different names."""
+
+    def __init__(self, *objectives: nn.Module) -> None:
+        super().__init__()
+        self.objectives = nn.ModuleList(objectives)
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = {}
+        for objective in self.objectives:
+            terms |= objective(batch, generator)
+        return terms

@@ -1,0 +1,49 @@
+"""Rain removal from rainy pictures and unrelated clean ones, no pairs: the default of `fit`.
+
+A share of every batch carries the rain that the averaged restorer finds in the user's pictures,
+moved onto clean photographs; the rest carries physics rain, which does not depend on the restorer
+and keeps the loop from teaching itself.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from degradations.rain import Rain
+from ssl_restore.networks import unet
+from ssl_restore.objectives.rain_transfer import RainTransfer
+from ssl_restore.types import Player, Recipe
+
+
+def build(
+    *,
+    width: int = 32,
+    lr: float = 5e-4,
+    weight_decay: float = 0.01,
+    batch: int = 8,
+    patch: int = 64,
+    decay: float = 0.999,
+    share: float = 0.5,
+    gain: tuple[float, float] = (0.9, 1.6),
+    threshold: float = 0.01,
+) -> Recipe:
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
+    average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer."""
+    restorer = unet.build(width=width)
+    average = copy.deepcopy(restorer)
+    objective = RainTransfer(restorer, average, Rain(), share=share, gain=gain, threshold=threshold)
+    optimizer = torch.optim.AdamW(
+        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
+    )
+    return Recipe(
+        network="unet",
+        keywords={"width": width},
+        restorer=restorer,
+        average=average,
+        players=(Player(objective, {"restore": 1.0}, optimizer),),
+        batch=batch,
+        patch=patch,
+        decay=decay,
+    )
