@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,7 +73,7 @@ def command(
         plan, folder = Run(resume).plan(), resume
     else:
         plan = _plan(images, clean, recipe, minutes, steps, start, from_scratch, pairs, seed)
-        folder = output or Path("runs") / (images.resolve().name if images else plan.recipe)
+        folder = output or Path("runs") / (images.resolve().name if images else Path(recipe).stem)
     with bar(0, "picture", "reading") as reading:
         job = training.prepare(
             plan, folder, chosen, resume=resume is not None, seen=lambda path: reading.update()
@@ -109,7 +112,7 @@ def _plan(
     else:
         found = str(start) if start is not None else None
     return Plan(
-        recipe=recipe,
+        recipe=str(Path(recipe).resolve()) if recipe.endswith(".py") else recipe,
         settings={**discover.settings(build), **changed},
         seed=seed,
         steps=steps,
@@ -126,13 +129,30 @@ def _train(job: Job, resume: bool, precision: str) -> None:
     plan = job.plan
     total = plan.steps or plan.seconds or 0.0
     rows = training.train(job, resume=resume, precision=precision)
-    with bar(round(total), "step" if plan.steps else "s", "fit") as shown:
-        try:
-            for row in rows:
-                shown.update((row.step if plan.steps else int(row.seconds)) - shown.n)
-                if row.step % 10 == 0:
-                    shown.set_postfix({k: f"{v:.4f}" for k, v in row.losses.items()})
-        except KeyboardInterrupt:
-            rows.close()  # saves
-            click.echo(f"\nsaved; go on with: ssl-restore fit --resume {job.run.folder}", err=True)
-            sys.exit(130)
+    with bar(round(total), "step" if plan.steps else "s", "fit") as shown, _interrupts() as asked:
+        for row in rows:
+            shown.update((row.step if plan.steps else int(row.seconds)) - shown.n)
+            if row.step % 10 == 0:
+                shown.set_postfix({k: f"{v:.4f}" for k, v in row.losses.items()})
+            if asked:
+                rows.close()  # saves
+                click.echo(
+                    f"\nsaved; go on with: ssl-restore fit --resume {job.run.folder}", err=True
+                )
+                sys.exit(130)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """A list that Ctrl-C adds to, so that no step is cut in half; a second one acts at once."""
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

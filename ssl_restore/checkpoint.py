@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 from torch import nn
 
+from . import discover
 from .errors import UserError
 from .files import replacing
 
@@ -43,7 +43,8 @@ def save(path: Path, restorer: nn.Module, header: Header) -> None:
         for name, value in restorer.state_dict().items()
     }
     with replacing(path) as temporary:
-        save_file(weights, temporary, metadata={_KEY: json.dumps(asdict(header))})
+        # Through memory: a full disk is an OSError then, not an error of the library's own.
+        temporary.write_bytes(serialised(weights, {_KEY: json.dumps(asdict(header))}))
 
 
 def read_header(path: Path) -> Header:
@@ -54,8 +55,17 @@ def read_header(path: Path) -> Header:
 def load(path: Path) -> tuple[nn.Module, Header]:
     """A restorer in evaluation mode on the CPU, float32, and its header."""
     header, weights = _open(path)
-    module = importlib.import_module(f"ssl_restore.networks.{header.network}")
-    restorer: nn.Module = module.build(**header.keywords)
+    if header.network not in discover.names("networks"):  # nothing else is ever imported
+        raise UserError(
+            f"{path}: holds a network {header.network!r}, which this version does not have; "
+            "install the ssl-restore that wrote it"
+        )
+    try:
+        restorer: nn.Module = discover.builder("networks", header.network)(**header.keywords)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{path}: damaged; network {header.network} cannot be built from {header.keywords}"
+        ) from error
     load_weights(restorer, weights, path)
     return restorer.eval(), header
 
@@ -83,12 +93,18 @@ def _open(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a safetensors file, or damaged; fit it again") from error
     try:
-        header = Header(**json.loads(metadata[_KEY]))
-    except (KeyError, TypeError, ValueError) as error:
+        fields = json.loads(metadata[_KEY])
+        if fields["format"] != FORMAT:  # before the fields, which another format may change
+            raise UserError(
+                f"{path}: checkpoint format {fields['format']}, this version reads {FORMAT}; "
+                "install the ssl-restore that wrote it"
+            )
+        fields["keywords"] = {name: _tuples(value) for name, value in fields["keywords"].items()}
+        return Header(**fields), weights
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not a checkpoint of ssl-restore (no header)") from error
-    if header.format != FORMAT:
-        raise UserError(
-            f"{path}: checkpoint format {header.format}, this version reads {FORMAT}; "
-            "install the ssl-restore that wrote it"
-        )
-    return header, weights
+
+
+def _tuples(value: object) -> object:
+    """JSON knows only lists; keywords of networks are tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

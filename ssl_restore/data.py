@@ -56,19 +56,20 @@ def load(
             height, width = whole.shape[:2]
             skipped.append(f"{path}: {width}x{height} is smaller than the patch of {patch}")
             continue
-        kept = _eight_bit_rgb(_window(whole, share // 3, rng.derive(seed, "window", index)))
+        window = _window(whole, share // 3, patch, rng.derive(seed, "window", index))
+        kept = _eight_bit_rgb(window)
         digest.update(kept.tobytes())
         pixels.append(kept)
     return Pictures(tuple(pixels), tuple(skipped), digest.hexdigest())
 
 
-def _window(pixels: np.ndarray, area: int, generator: torch.Generator) -> np.ndarray:
-    """A random window of at most `area` pixels, of the picture's own shape."""
+def _window(pixels: np.ndarray, area: int, least: int, generator: torch.Generator) -> np.ndarray:
+    """A random window of at most `area` pixels, of the picture's own shape, `least` to a side."""
     height, width = pixels.shape[:2]
     scale = (area / (height * width)) ** 0.5
     if scale >= 1:
         return pixels
-    rows, columns = max(1, int(height * scale)), max(1, int(width * scale))
+    rows, columns = max(least, int(height * scale)), max(least, int(width * scale))
     top = int(torch.randint(height - rows + 1, (), generator=generator))
     left = int(torch.randint(width - columns + 1, (), generator=generator))
     return pixels[top : top + rows, left : left + columns].copy()

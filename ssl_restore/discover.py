@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -49,6 +50,7 @@ def _load_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
     return module
 
@@ -93,7 +95,20 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         if kind in (int, float, str):
             return kind(text)
         value = ast.literal_eval(text)
-    except (KeyError, ValueError, SyntaxError) as error:
-        wanted = getattr(kind, "__name__", str(kind))
+        return _as_tuple(value, kind) if typing.get_origin(kind) is tuple else value
+    except (KeyError, ValueError, SyntaxError, TypeError) as error:
+        wanted = str(kind) if typing.get_origin(kind) else getattr(kind, "__name__", str(kind))
         raise UserError(f"--set {name}={text}: expected a value of type {wanted}") from error
-    return tuple(value) if typing.get_origin(kind) is tuple else value
+
+
+def _as_tuple(values: Any, kind: Any) -> tuple[Any, ...]:
+    """`(1, 2)` by `tuple[float, float]` or `tuple[int, ...]`; numbers only where numbers go."""
+    if not isinstance(values, (tuple, list)):
+        raise TypeError(f"{values!r} is no tuple")
+    kinds = typing.get_args(kind)
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(values)
+    for value, wanted in zip(values, kinds, strict=True):
+        if not isinstance(value, (int, float) if wanted is float else wanted):
+            raise TypeError(f"{value!r} is no {wanted.__name__}")
+    return tuple(wanted(value) for value, wanted in zip(values, kinds, strict=True))

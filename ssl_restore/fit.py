@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,7 @@ class Row:
 
 
 class Diverged(UserError):
-    """A loss or gradient is not finite.  The networks are as they were before the step."""
+    """A loss or gradient is not finite.  The networks are as they were before the player's turn."""
 
 
 def fit(
@@ -61,7 +62,10 @@ def fit(
     recipe.average.eval()
     begun = time.monotonic() - spent
     while True:
-        progress = done / steps if steps else (time.monotonic() - begun) / (seconds or 1.0)
+        if steps:
+            progress = done / steps
+        else:
+            progress = _of_leader(time.monotonic() - begun, device) / (seconds or 1.0)
         if progress >= 1:
             return
         scale = schedule(done, progress, recipe.lr_floor)
@@ -71,12 +75,13 @@ def fit(
             for group, base in zip(player.optimizer.param_groups, base_lr[number], strict=True):
                 group["lr"] = base * scale
             generator = rng.derive(seed, f"objective {number}", done * world() + rank())
-            with autocast(device, precision):
-                terms = player.objective(batch, generator)
-            total = weighted(terms, player.weights, done + 1)
-            player.optimizer.zero_grad(set_to_none=True)
-            total.backward()
-            _step(player, done + 1)
+            with _kept_if_diverged(player.objective):
+                with autocast(device, precision):
+                    terms = player.objective(batch, generator)
+                total = weighted(terms, player.weights, done + 1)
+                player.optimizer.zero_grad(set_to_none=True)
+                total.backward()
+                _step(player, done + 1)
             losses |= {name: term.item() for name, term in terms.items()}
         done += 1
         update_average(recipe.average, recipe.restorer, min(recipe.decay, done / (done + 10)))
@@ -100,6 +105,20 @@ def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float], step: in
         if not math.isfinite(term.item()):
             raise Diverged(f"the loss '{name}' became {term.item()} at step {step}")
     return torch.stack([weight * terms[name].float() for name, weight in weights.items()]).sum()
+
+
+@contextmanager
+def _kept_if_diverged(objective: nn.Module) -> Iterator[None]:
+    """Put back running statistics, into which the forward pass has mixed the bad values."""
+    buffers = list(objective.buffers())
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    except Diverged:
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+        raise
 
 
 def _step(player: Player, step: int) -> None:
@@ -131,6 +150,15 @@ def rank() -> int:
 def world() -> int:
     """Number of processes under torchrun, 1 without."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def _of_leader(value: float, device: torch.device) -> float:
+    """The value on rank 0: clocks differ, and all ranks must take and stop at the same step."""
+    if world() == 1:
+        return value
+    shared = torch.tensor(value, device=device)
+    dist.broadcast(shared, src=0)
+    return shared.item()
 
 
 def _mean_over_ranks(gradients: list[Tensor]) -> None:

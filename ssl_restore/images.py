@@ -107,18 +107,17 @@ def read(path: str | Path, *, max_pixels: int = 200_000_000) -> Picture:
         raise UserError(f"{path}: not a PNG, JPEG, TIFF, WebP or BMP picture; convert it{camera}")
     try:
         return _decode(path, data, form, max_pixels)
+    except Image.DecompressionBombError as error:  # Pillow's limit, which WebP alone still asks
+        raise UserError(f"{path}: too large for a WebP; convert it to PNG ({error})") from error
     except _ERRORS as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"{path}: damaged or cut short ({reason}); fetch it again") from error
 
 
 def _load(path: Path) -> bytes:
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; name a picture in it")
-    if not path.exists():
-        raise UserError(f"{path}: no such file; check the spelling")
     if not path.is_file():
-        raise UserError(f"{path}: not a regular file; copy the picture to one first")
+        what = "no such file; check the spelling" if not path.exists() else "not a regular file"
+        raise UserError(f"{path}: {'is a folder; name a picture in it' if path.is_dir() else what}")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -145,13 +144,18 @@ def _decode(path: Path, data: bytes, form: str, max_pixels: int) -> Picture:
     if form == "PNG":
         chunks = _png_chunks(data)
         deep = data[24] == 16
-    grey = not image.mode.startswith("RGB") or (form == "PNG" and data[25] in (0, 4))
-    pixels, alpha = _decode_16_bit(data, image.size, grey) if deep else _decode_8_bit(path, image)
+    if deep:
+        grey = not image.mode.startswith("RGB") or (form == "PNG" and data[25] in (0, 4))
+        array = _decode_16_bit(data, image.size, grey)
+    else:
+        array = _decode_8_bit(path, image)
+    pixels, alpha = array, None
     key = image.info.get("transparency") if image.mode in ("1", "L", "I;16", "I", "RGB") else None
+    if array.shape[2] in (2, 4):
+        pixels, alpha = array[:, :, :-1], array[:, :, -1]
     if key is not None:  # Pillow leaves the key of a 2 or 4 bit grey unscaled
         key = key * {2: 85, 4: 17}.get(data[24], 1) if isinstance(key, int) else key
-        alpha = np.where((pixels == key).all(axis=2), 0, np.iinfo(pixels.dtype).max)
-        alpha = alpha.astype(pixels.dtype)
+        alpha = (pixels != key).any(axis=2) * np.array(np.iinfo(pixels.dtype).max, pixels.dtype)
     exif = _tiff_exif(image) if form == "TIFF" else chunks.get(b"eXIf") or image.info.get("exif")
     exif = (exif or b"").removeprefix(b"Exif\0\0")
     if form != "TIFF":
@@ -161,7 +165,8 @@ def _decode(path: Path, data: bytes, form: str, max_pixels: int) -> Picture:
     return Picture(*upright, icc or None, exif or None)
 
 
-def _decode_8_bit(path: Path, image: ImageFile.ImageFile) -> tuple[Pixels, Pixels | None]:
+def _decode_8_bit(path: Path, image: ImageFile.ImageFile) -> Pixels:
+    """(H, W, 1 to 4): grey, grey and alpha, RGB or RGBA."""
     mode = _MODES.get(image.mode)
     if mode is None:
         raise UserError(f"{path}: {image.mode!r} samples; save it as 8 or 16 bit grey or RGB first")
@@ -169,21 +174,18 @@ def _decode_8_bit(path: Path, image: ImageFile.ImageFile) -> tuple[Pixels, Pixel
         mode = "RGBA"
     image.load()
     array = np.asarray(image if image.mode == mode else image.convert(mode))
-    array = array if array.ndim == 3 else array[:, :, None]
-    if mode in ("LA", "RGBA"):
-        return np.ascontiguousarray(array[:, :, :-1]), array[:, :, -1].copy()
-    return array, None
+    return array if array.ndim == 3 else array[:, :, None]
 
 
-def _decode_16_bit(data: bytes, size: tuple[int, int], grey: bool) -> tuple[Pixels, Pixels | None]:
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+def _decode_16_bit(data: bytes, size: tuple[int, int], grey: bool) -> Pixels:
+    array: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16 or array.shape[1::-1] != size:
         raise ValueError("the 16-bit samples do not decode")
-    array = array if array.ndim == 3 else array[:, :, None]
-    alpha = array[:, :, 3].copy() if array.shape[2] == 4 else None
-    if grey:  # OpenCV repeats a grey that has alpha
-        return np.ascontiguousarray(array[:, :, :1]), alpha
-    return cv2.cvtColor(array, cv2.COLOR_BGR2RGB if alpha is None else cv2.COLOR_BGRA2RGB), alpha
+    if array.ndim == 2:
+        return array[:, :, None]
+    if grey:  # with alpha: OpenCV repeats the grey
+        return array[:, :, 2:] if array.shape[2] == 4 else array[:, :, :1]
+    return cv2.cvtColor(array, [cv2.COLOR_BGR2RGB, cv2.COLOR_BGRA2RGBA][array.shape[2] - 3])
 
 
 def _is_16_bit_tiff(path: Path, data: bytes) -> bool:
@@ -195,19 +197,19 @@ def _is_16_bit_tiff(path: Path, data: bytes) -> bool:
     stream.seek(tags.next)
     tags.load(stream)
     bits, numbers, light = tags.get(258, (1,)), tags.get(339, (1,)), tags.get(262)
-    samples, extra = tags.get(277, 1), tags.get(338, (2,))
+    samples, planes, extra = tags.get(277, 1), tags.get(284, 1), tags.get(338, (2,))
     extras = samples - {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}.get(light, samples)
     deep = bool(bits[0] == 16)
-    whole = set(numbers) <= {1, 4} and len(set(bits)) == 1 and bits[0] in (1, 2, 4, 8, 16)
-    plain = extras == 0 or (extras == 1 and extra == (2,))
+    sane = set(numbers) <= {1, 4} and len(set(bits)) == 1 and bits[0] in (1, 2, 4, 8, 16)
+    sane &= extras == 0 or (extras == 1 and extra == (2,))
     if deep:
-        plain &= (light, samples) in ((1, 1), (2, 3), (2, 4)) and tags.get(284, 1) == 1
-    if not (whole and plain):
+        sane &= (light, samples) in ((1, 1), (2, 3), (2, 4)) and planes == 1
+    if not sane:
         kind = {2: "signed", 3: "floating point"}.get(numbers[0], "whole number")
         raise UserError(
             f"{path}: a TIFF of {samples} x {bits[0]}-bit {kind} samples (photometric {light}, "
-            f"planes {tags.get(284, 1)}, extra {tags.get(338, ())}); save it first as 8 or 16 bit "
-            "grey or RGB, interleaved, with no channel besides plain alpha"
+            f"planes {planes}, extra {extra}); save it first as 8 or 16 bit grey or RGB, "
+            "interleaved, with no channel besides plain alpha"
         )
     places, lengths = tags.get(273) or tags.get(324, ()), tags.get(279) or tags.get(325, ())
     if any(at + length > len(data) for at, length in zip(places, lengths, strict=False)):
@@ -219,9 +221,8 @@ def _png_chunks(data: bytes) -> dict[bytes, bytes]:
     """The first chunk of each name but IDAT.  Checks the CRC of all: decoders skip that of IDAT."""
     view, at, chunks = memoryview(data), 8, dict[bytes, bytes]()
     while b"IEND" not in chunks:
-        if at + 12 > len(data) or (end := at + 12 + int.from_bytes(data[at : at + 4], "big")) > len(
-            data
-        ):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end > len(data):
             raise ValueError("it ends before its IEND chunk")
         name = data[at + 4 : at + 8]
         if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
@@ -235,12 +236,14 @@ def _png_chunks(data: bytes) -> dict[bytes, bytes]:
 def _turned_upright(tiff: bytes, *, thumbnail: bool = True) -> tuple[int, bytes]:
     """The orientation of a TIFF or an EXIF block, which is one, and its bytes with the tag at 1."""
     order = "<" if tiff[:2] == b"II" else ">"
-    head, number, step = (8, "Q", 20) if 43 in tiff[2:4] else (4, "L", 12)
+    head, number, counter, step = (4, "L", "H", 12)
+    if 43 in tiff[2:4]:  # BigTIFF
+        head, number, counter, step = (8, "Q", "Q", 20)
     turn, edits = 1, []
     try:
         (start,) = struct.unpack_from(order + number, tiff, head)
-        (count,) = struct.unpack_from(order + ("H" if step == 12 else "Q"), tiff, start)
-        first = start + (2 if step == 12 else 8)
+        (count,) = struct.unpack_from(order + counter, tiff, start)
+        first = start + struct.calcsize(order + counter)
         for at in range(first, first + step * count, step):
             tag, kind = struct.unpack_from(order + "HH", tiff, at)
             if (tag, kind) == (274, 3):
@@ -328,9 +331,8 @@ def _bands(picture: Picture, size: int = _BAND) -> Iterator[Pixels]:
 
 def _png(picture: Picture) -> Iterator[bytes]:
     def chunk(name: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
+        crc = struct.pack(">I", zlib.crc32(name + body))
+        return struct.pack(">I", len(body)) + name + body + crc
 
     height, width, channels = picture.pixels.shape
     size, deflate = picture.pixels.itemsize, zlib.compressobj(6)
@@ -354,7 +356,8 @@ def _png(picture: Picture) -> Iterator[bytes]:
         filtered[1, 0, 1:] -= above
         cost = np.minimum(filtered, -filtered).sum(axis=2)  # of the differences as signed bytes
         best = np.where((cost[0] <= cost[1])[:, None], filtered[0], filtered[1])
-        yield chunk(b"IDAT", deflate.compress(best.data))
+        if packed := deflate.compress(best.data):
+            yield chunk(b"IDAT", packed)
         above = rows[-1]
     yield chunk(b"IDAT", deflate.flush()) + chunk(b"IEND", b"")
 
@@ -363,9 +366,7 @@ def _tiff(picture: Picture) -> list[bytes]:
     height, width, channels = picture.pixels.shape
     bits, alpha = 8 * picture.pixels.itemsize, picture.alpha is not None
     if bits == 16 and alpha and channels == 1:
-        raise ValueError(
-            "16-bit grey with alpha"
-        )  # which hardly any reader, this one included, takes
+        raise ValueError("16-bit grey with alpha")  # hardly any reader takes it, nor does this one
     strips, rows = [], 0
     for band in _bands(picture):
         rows = rows or len(band)
@@ -402,11 +403,8 @@ def find(folder: str | Path, *, recursive: bool = False) -> list[Path]:
     found = []
     for path in folder.rglob("*") if recursive else folder.iterdir():
         parts = path.relative_to(folder).parts
-        if (
-            path.suffix.lower() in FORMATS
-            and path.is_file()
-            and not any(p[0] == "." for p in parts)
-        ):
+        hidden = any(part.startswith(".") for part in parts)
+        if path.suffix.lower() in FORMATS and not hidden and path.is_file():
             order = [re.split(r"(\d+)", part.casefold()) for part in parts]
             order = [[int(s) if s.isdecimal() else s for s in part] for part in order]
             found.append((order, parts, path))

@@ -10,6 +10,7 @@ sample.png          rainy crops above their restored versions, newest state
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -86,8 +87,10 @@ class Run:
                 for p in recipe.players
             ],
         }
+        buffer = io.BytesIO()  # a full disk is an OSError then, not an error of torch's own
+        torch.save(state, buffer)
         with replacing(self.state) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(buffer.getbuffer())
         header = checkpoint.Header(
             network=recipe.network,
             keywords=recipe.keywords,
@@ -109,7 +112,10 @@ class Run:
             recipe.average.load_state_dict(state["average"])
             for player, saved in zip(recipe.players, state["players"], strict=True):
                 player.objective.load_state_dict(saved["objective"])
+                rates = [group["lr"] for group in player.optimizer.param_groups]
                 player.optimizer.load_state_dict(saved["optimizer"])
+                for group, rate in zip(player.optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate  # the recipe's; the saved one is that of a moment
         except Exception as error:  # torch raises many kinds for a damaged file
             raise UserError(
                 f"{self.state}: damaged, or of other settings; cannot resume"
@@ -122,9 +128,9 @@ class Run:
             return
         with self.log.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
-        kept = rows[:1] + [r for r in rows[1:] if r and r[0].isdigit() and int(r[0]) <= step]
+        kept = [r for r in rows[1:] if len(r) == len(rows[0]) and int(r[0]) <= step]
         with replacing(self.log) as temporary, temporary.open("w", newline="") as file:
-            csv.writer(file).writerows(kept)
+            csv.writer(file).writerows(rows[:1] + kept)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows to the log; the first call writes the heading."""
@@ -132,10 +138,13 @@ class Run:
         if not rows:
             return
         fresh = not self.log.is_file()
-        with self.log.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(["step", "seconds", "lr", *rows[0].losses])
-            for row in rows:
-                losses = [f"{value:.6g}" for value in row.losses.values()]
-                writer.writerow([row.step, f"{row.seconds:.2f}", f"{row.lr:.4g}", *losses])
+        try:
+            with self.log.open("a", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                if fresh:
+                    writer.writerow(["step", "seconds", "lr", *rows[0].losses])
+                for row in rows:
+                    losses = [f"{value:.6g}" for value in row.losses.values()]
+                    writer.writerow([row.step, f"{row.seconds:.2f}", f"{row.lr:.4g}", *losses])
+        except OSError as error:
+            raise UserError(f"{self.log}: could not be written ({error.strerror})") from error

@@ -47,10 +47,14 @@ def prepare(
 ) -> Job:
     """Build the recipe, load the pictures and create the run folder (or check the one resumed)."""
     run = Run(folder)
-    if not resume and run.exists():
+    leader = rank() == 0  # the others use the folder that it makes
+    if leader and not resume and run.exists():
         run.create(plan)  # refuses before the pictures are read
     torch.manual_seed(plan.seed)  # initial weights; everything else draws from named streams
     recipe: Recipe = discover.builder("recipes", plan.recipe)(**plan.settings)
+    stride = int(recipe.restorer.stride)  # type: ignore[arg-type]
+    if recipe.patch < 1 or recipe.patch % stride:
+        raise UserError(f"--set patch={recipe.patch}: must be a multiple of {stride}")
     pictures = {
         kind: _load(kind, source, recipe, plan.seed, seen)
         for kind, source in sources(plan, recipe).items()
@@ -67,7 +71,8 @@ def prepare(
         module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if not resume:
         plan = Plan(**{**vars(plan), "data": fingerprints, "version": __version__})
-        run.create(plan)
+        if leader:
+            run.create(plan)
     return Job(run, plan, recipe, pictures, device)
 
 
@@ -135,20 +140,21 @@ def default_start(plan_recipe: Recipe) -> str | None:
 
 
 def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generator[Row, None, None]:
-    """Train, log, save and draw samples; yields a row a step.  Saves when closed or interrupted."""
+    """Train, log, save and draw samples; yields a row a step.  Saves when closed."""
     run, plan, recipe = job.run, job.plan, job.recipe
     done, spent = run.load(recipe) if resume else (0, 0.0)
-    run.trim_log(done)
+    leader = rank() == 0
+    if leader:
+        run.trim_log(done)
     rows: list[Row] = []
     row = Row(done, 0.0, spent, 0.0, {})
     saved_at = sampled_at = time.monotonic()
     sampled_at -= SAMPLE_EVERY_S / 2  # the first sample comes early
-    leader = rank() == 0
 
     def keep() -> None:
         if leader:
+            run.append(rows)  # first: rows without their state are trimmed, lost ones stay lost
             run.save(recipe, plan, row)
-            run.append(rows)
         rows.clear()
 
     steps = fit(
@@ -169,9 +175,12 @@ def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generat
             yield row
     except Diverged as error:
         keep()
-        raise Diverged(f"{error}; {run.weights} keeps the weights before it. Try a lower --set lr="
-                       f"{row.lr / 3:.1g}") from error  # fmt: skip
-    except (GeneratorExit, KeyboardInterrupt):
+        rate = plan.settings.get("lr")
+        lower = f"--set lr={rate / 3:.1g}" if rate else "learning rate"
+        raise Diverged(
+            f"{error}; {run.weights} keeps the weights before it. Try a lower {lower}"
+        ) from error
+    except GeneratorExit:  # between two steps; an interrupt may come in the middle of one
         keep()
         raise
     keep()

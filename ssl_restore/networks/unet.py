@@ -1,6 +1,6 @@
 """Residual U-Net on pixel-unshuffled input that predicts the rain layer.
 
-    R = decode(encode(I)),   restored = I - R
+    R = min(decode(encode(I)), I),   restored = I - R
 
 The picture is first folded by pixel-unshuffle (x2), so that no convolution runs at full
 resolution. Every residual block normalises first (pre-activation BatchNorm, He et al. 2016,
@@ -11,6 +11,7 @@ all three (`rain_channels=3` lifts that).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -92,8 +93,13 @@ class RainUNet(nn.Module):
         self.reach = _reach(blocks)
 
     def rain(self, image: Tensor) -> Tensor:
-        """Rain layer (B, rain_channels, H, W), display units, not clamped."""
-        return self.decoder(self.encoder(image)).float()
+        """Rain layer (B, rain_channels, H, W), display units.
+
+        Rain adds light, so no more than its darkest channel can be taken from a pixel: R <= I.
+        """
+        rain = self.decoder(self.encoder(image)).float()
+        most = image.amin(dim=1, keepdim=True) if rain.shape[1] == 1 else image
+        return torch.minimum(rain, most)
 
     def forward(self, image: Tensor) -> Tensor:
         return image - self.rain(image)

@@ -14,11 +14,10 @@ def charbonnier(error: Tensor, eps: float = 0.01) -> Tensor:
     return ((error.square() + eps**2).sqrt() - eps).mean(dim=(1, 2, 3))
 
 
-def relative(distances: Tensor, floor: float = 0.01) -> Tensor:
+def relative(distances: Tensor, floor: float = 0.03) -> Tensor:
     """mean_i log(1 + d_i / floor) over the images of a batch; (B,) -> scalar, zero if equal.
 
-    Every image counts by the share of its error that goes, not by its amount: as in PSNR, a
-    light rain weighs as much as a storm, and a picture without rain is kept. `floor` is the
-    error below which nobody sees a difference.
+    Between the plain mean (a large floor) and the logarithm that PSNR takes (floor 0): a light
+    rain weighs nearly as much as a storm, and a picture without rain is kept.
     """
     return (distances / floor).log1p().mean()

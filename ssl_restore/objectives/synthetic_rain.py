@@ -1,6 +1,7 @@
 """Supervision made by physics: rain rendered on clean photographs, and the way back.
 
-I = sensor(add_rain(J, p)), p ~ prior;     loss = relative(charbonnier(restorer(I) - J))
+    J = sensor(gain * photograph),   I = sensor(add_rain(J, p)),   p ~ prior
+    loss = relative(charbonnier(restorer(I) - J))
 """
 
 from __future__ import annotations
@@ -9,25 +10,25 @@ import torch
 from torch import Tensor, nn
 
 from degradations.rain import Rain
-from degradations.sensor import Sensor
+from degradations.sensor import Sensor, quantise
 from degradations.types import Degradation, map_tensors
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.types import Batch
 
 
 class SyntheticRain(nn.Module):
-    """Terms: `restore`.  Needs clean patches only; rain without streaks keeps pictures whole."""
+    """Terms: `restore`.  Needs clean patches only; `exposure` makes dim and bright ones of them."""
 
-    def __init__(self, restorer: nn.Module, rain: Rain, sensor: Sensor | None = None) -> None:
+    def __init__(self, restorer: nn.Module, rain: Rain, exposure: Sensor) -> None:
         super().__init__()
         self.restorer = restorer
         self.rain = rain
-        self.sensor = sensor or Sensor()
+        self.exposure = exposure
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        clean = batch.clean
-        assert clean is not None
-        rainy = degrade(degrade(clean, self.rain, generator), self.sensor, generator)
+        assert batch.clean is not None
+        clean = degrade(batch.clean, self.exposure, generator)
+        rainy = quantise(degrade(clean, self.rain, generator))
         return {"restore": relative(charbonnier(self.restorer(rainy) - clean))}
 
 

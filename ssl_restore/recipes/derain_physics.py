@@ -12,6 +12,7 @@ import copy
 import torch
 
 from degradations.rain import Rain
+from degradations.sensor import Sensor
 from ssl_restore.networks import unet
 from ssl_restore.objectives.synthetic_rain import SyntheticRain
 from ssl_restore.types import Player, Recipe
@@ -22,16 +23,16 @@ def build(
     width: int = 32,
     lr: float = 1e-3,
     weight_decay: float = 0.01,
-    batch: int = 16,
+    batch: int = 8,
     patch: int = 64,
     decay: float = 0.999,
-    dry: float = 0.06,
+    dry: float = 0.1,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, share of `dry` pictures."""
     keywords: dict[str, object] = {"width": width}
     restorer = unet.build(width=width)
-    objective = SyntheticRain(restorer, Rain(dry=dry))
+    objective = SyntheticRain(restorer, Rain(dry=dry), Sensor(gain=(0.5, 1.2)))
     optimizer = torch.optim.AdamW(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )

@@ -1,0 +1,92 @@
+"""`ssl-restore evaluate`: scores against clean pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options
+from .errors import Failed, report_skipped
+from .progress import bar
+
+if TYPE_CHECKING:
+    from ssl_restore.evaluate import Method
+
+EXAMPLES = """\b
+Examples:
+  ssl-restore evaluate ./set/rainy/ ./set/clean/
+  ssl-restore evaluate ./set/rainy/ ./set/clean/ --weights runs/mine/restorer.safetensors
+  ssl-restore evaluate ./set/rainy/ ./set/clean/ --restored ./theirs/ --csv scores.csv
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("degraded", type=options.PATH)
+@click.argument("clean", type=options.PATH)
+@click.option("--restored", type=options.PATH, help="Folder of pictures restored before.")
+@click.option("--weights", type=options.PATH, help="Checkpoint of `fit`.  [default: built-in]")
+@click.option("--csv", "csv_file", type=options.PATH, help="Write a row a picture and method.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many pictures.")
+@options.tile
+@options.max_pixels
+@options.device
+@options.precision
+def command(
+    degraded: Path,
+    clean: Path,
+    restored: Path | None,
+    weights: Path | None,
+    csv_file: Path | None,
+    limit: int | None,
+    tile: int | None,
+    max_pixels: int,
+    device: str,
+    precision: str,
+) -> None:
+    """Score a restorer on the folders DEGRADED and CLEAN, paired by file name.
+
+    Prints mean PSNR (dB) and SSIM of the untouched input, of a morphological opening (the floor
+    to beat) and of the restorer, on RGB and on luma Y.  8-bit values, whole pictures; SSIM with a
+    Gaussian window of 11 pixels; Y is BT.601, 16 to 235.  Times are without reading and writing.
+    """
+    from ssl_restore import evaluate  # noqa: PLC0415
+    from ssl_restore.errors import UserError  # noqa: PLC0415
+
+    if restored is not None and weights is not None:
+        raise click.UsageError("give --restored or --weights, not both")
+    if csv_file is not None and not csv_file.absolute().parent.is_dir():
+        raise Failed(f"{csv_file}: the folder {csv_file.parent} does not exist; create it first")
+    pairs, skipped = evaluate.pairs(degraded, clean, restored, limit=limit)
+    methods: dict[str, Method] = {"input": lambda pixels: pixels, evaluate.FLOOR: evaluate.opening}
+    if restored is None:
+        methods["restorer"] = _restorer(weights, tile, device, precision)
+    rows = []
+    with bar(len(pairs), "picture", "evaluate") as shown:
+        for pair in pairs:
+            try:
+                rows += list(evaluate.measure(pair, methods, max_pixels=max_pixels))
+            except UserError as error:
+                skipped.append(str(error))
+            shown.update()
+    report_skipped(skipped)
+    if not rows:
+        raise Failed("no pair of pictures could be scored")
+    if csv_file is not None:
+        evaluate.write_csv(csv_file, rows)
+    click.echo(f"{len({row.name for row in rows})} pictures")
+    for line in evaluate.table(rows):
+        click.echo(line)
+    if skipped:
+        raise Failed(f"{len(skipped)} pictures were not scored")
+
+
+def _restorer(weights: Path | None, tile: int | None, device: str, precision: str) -> Method:
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore import folders  # noqa: PLC0415
+    from ssl_restore.restore import restore, tile_sides  # noqa: PLC0415
+
+    network = folders.open_restorer(weights, devices.choose(device))
+    tile_sides(1, 1, tile, 0, int(network.stride))  # type: ignore[arg-type]  # refuses a bad tile
+    return lambda pixels: restore(network, pixels, tile=tile, precision=precision)

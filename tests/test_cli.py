@@ -1,0 +1,91 @@
+"""The command line: help without torch, exit codes, and errors of one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from ssl_restore_cli.main import main
+
+COMMANDS = main.list_commands(None)
+
+HELP = """
+import sys
+from click.testing import CliRunner
+from ssl_restore_cli.main import main
+for arguments in [["--help"], *([name, "--help"] for name in main.list_commands(None))]:
+    assert CliRunner().invoke(main, arguments).exit_code == 0, arguments
+    loaded = {"torch", "numpy", "cv2", "cli"} & set(sys.modules)
+    assert not loaded, (arguments, loaded)
+"""
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_help_of_every_command_imports_neither_torch_nor_a_second_copy_of_the_commands():
+    result = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_package_runs_as_a_module():
+    command = [sys.executable, "-m", "ssl_restore", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "Usage: ssl-restore" in result.stdout
+
+
+def test_the_commands_of_the_first_version_are_there():
+    assert {"derain", "evaluate", "fit", "recipes", "synth-rain"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_has_an_example(name):
+    result = run(name, "-h")
+    assert result.exit_code == 0
+    assert f"ssl-restore {name} " in result.stdout.split("Example")[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("deraim", "derain"), ("synth_rain", "synth-rain"), ("eval", "evaluate")]
+)
+def test_an_unknown_command_names_the_nearest(wrong, right):
+    result = run(wrong)
+    assert result.exit_code == 2
+    assert f"did you mean '{right}'?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["derain"],
+        ["derain", "a.png"],
+        ["derain", "a.png", "b.png", "--tile", "many"],
+        ["derain", "a.png", "b.png", "--precision", "half"],
+        ["derain", "a.png", "b.png", "--colour"],
+        ["evaluate", "a", "b", "--limit", "0"],
+        ["evaluate", "a", "b", "--restored", "c", "--weights", "d"],
+        ["synth-rain", "a", "b", "--workers", "0"],
+    ],
+)
+def test_a_wrong_call_exits_with_2(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["derain", "evaluate", "synth-rain"])
+def test_a_failure_is_one_line_on_stderr_and_exits_with_1(name, tmp_path):
+    result = run(name, tmp_path / "missing", tmp_path / "other")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert "missing" in result.stderr
+
+
+def test_the_version_is_printed():
+    assert run("--version").stdout.split()[-1][0].isdigit()

@@ -1,0 +1,371 @@
+"""The training loop: what it refuses, its schedule, its average, and many processes."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import socket
+from collections import Counter
+
+import pytest
+import torch
+from conftest import save_pictures
+from torch import nn
+
+from ssl_restore import device, discover, training
+from ssl_restore.errors import UserError
+from ssl_restore.fit import Diverged, fit, schedule, update_average, weighted
+from ssl_restore.run import Plan, Run
+from ssl_restore.types import Batch, Player, Recipe
+
+TINY = {"width": 4, "batch": 2, "patch": 16}
+CPU = torch.device("cpu")
+
+
+def random_batch(step, progress=0.0):
+    draws = torch.Generator().manual_seed(step)
+    clean, degraded = torch.rand(2, 2, 3, 16, 16, generator=draws)
+    return Batch(clean=clean, degraded=degraded, progress=progress)
+
+
+def tiny(name="derain_unpaired", seed=0):
+    torch.manual_seed(seed)
+    return discover.builder("recipes", name)(**TINY)
+
+
+class Mean(nn.Module):
+    """A restorer of one scale and one BatchNorm; the loss is what `loss` makes of its output."""
+
+    def __init__(self, loss):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+        self.scale = nn.Parameter(torch.ones(()))
+        self.loss = loss
+
+    def forward(self, image):
+        return self.scale * self.norm(image)
+
+
+class Loss(nn.Module):
+    def __init__(self, restorer):
+        super().__init__()
+        self.restorer = restorer
+
+    def forward(self, batch, generator):
+        return {"restore": self.restorer.loss(self.restorer(batch.clean), batch)}
+
+
+def small_recipe(loss, *, lr=0.1, decay=0.9, weights=None):
+    restorer = Mean(loss)
+    optimizer = torch.optim.SGD(restorer.parameters(), lr=lr)
+    player = Player(Loss(restorer), weights or {"restore": 1.0}, optimizer)
+    return Recipe("mean", {}, restorer, copy.deepcopy(restorer), (player,), decay=decay)
+
+
+def weights_of(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("weights", [{}, {"restore": 1.0, "contrast": 0.1}, {"other": 1.0}])
+def test_terms_and_weights_of_other_names_are_refused(weights):
+    with pytest.raises(ValueError, match=r"returned \['restore'\], the recipe weights"):
+        weighted({"restore": torch.ones(())}, weights, 1)
+
+
+def test_total_is_the_weighted_sum():
+    terms = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
+    assert weighted(terms, {"b": 0.5, "a": 10.0}, 1).item() == 21.5
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_loss_that_is_not_finite_names_term_and_step_and_leaves_the_networks(bad):
+    recipe = tiny()
+    kept = []
+
+    def draw(step, progress):
+        batch = random_batch(step, progress)
+        if step == 2:
+            kept.extend(weights_of(net) for net in (recipe.restorer, recipe.average))
+            batch.clean[0, 0, 5, 5] = bad
+        return batch
+
+    with pytest.raises(Diverged, match="the loss 'restore' became nan at step 3"):
+        list(fit(recipe, draw, seed=0, steps=9))
+    assert same(weights_of(recipe.restorer), kept[0])  # running statistics as well
+    assert same(weights_of(recipe.average), kept[1])
+
+
+def test_gradient_that_is_not_finite_leaves_the_networks():
+    recipe = small_recipe(lambda out, batch: (out * 0).sum().sqrt())  # 0, its gradient inf * 0
+    before = weights_of(recipe.restorer)
+    with pytest.raises(Diverged, match="the gradient became nan at step 1"):
+        list(fit(recipe, random_batch, seed=0, steps=3))
+    assert same(weights_of(recipe.restorer), before)
+    assert same(weights_of(recipe.average), before)
+
+
+def test_steps_and_seconds_exclude_each_other():
+    with pytest.raises(ValueError, match="steps or seconds"):
+        next(fit(tiny(), random_batch, seed=0, steps=1, seconds=1.0))
+    with pytest.raises(ValueError, match="steps or seconds"):
+        next(fit(tiny(), random_batch, seed=0))
+
+
+def test_diverged_run_keeps_the_good_weights_and_proposes_a_rate(pictures, monkeypatch):
+    plan = plan_for(pictures("rainy"), pictures("clean"), steps=9)
+    job = training.prepare(plan, pictures("x").parent / "run", CPU)
+    draw = training._draw
+
+    def poisoned(job, step, progress):
+        batch = draw(job, step, progress)
+        if step == 4:
+            batch.clean.fill_(math.nan)
+        return batch
+
+    monkeypatch.setattr(training, "_draw", poisoned)
+    with pytest.raises(Diverged, match=r"'restore'.*step 5.*keeps the weights.*--set lr=0\.0002"):
+        list(training.train(job))
+    state = torch.load(job.run.state, weights_only=True)
+    assert state["step"] == 4
+    assert all(value.isfinite().all() for value in state["restorer"].values())
+
+
+@pytest.mark.parametrize("patch", [15, 0, -16])
+def test_patch_that_the_network_cannot_take_is_refused(pictures, patch):
+    plan = plan_for(pictures("rainy"), pictures("clean"), patch=patch)
+    with pytest.raises(UserError, match=f"patch={patch}: must be a multiple of 8"):
+        training.prepare(plan, pictures("x").parent / "run", CPU)
+
+
+# Schedule and average
+
+
+def test_warm_up_is_linear_over_fifty_steps():
+    assert schedule(0, 0.0, 0.1) == pytest.approx(1 / 50)
+    assert schedule(24, 0.0, 0.1) == pytest.approx(25 / 50)
+    assert schedule(49, 0.0, 0.1) == schedule(400, 0.0, 0.1) == 1
+
+
+def test_cosine_falls_to_the_floor():
+    assert schedule(99, 0.5, 0.02) == pytest.approx(0.51)
+    assert schedule(99, 1.0, 0.02) == pytest.approx(0.02)
+    assert schedule(99, 1.7, 0.02) == pytest.approx(0.02)  # a clock may run over
+    falling = [schedule(99, share / 20, 0.02) for share in range(21)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_rows_carry_the_scheduled_rate_and_the_progress():
+    recipe = small_recipe(lambda out, batch: out.square().mean(), lr=0.3)
+    rows = list(fit(recipe, random_batch, seed=0, steps=4))
+    assert [row.step for row in rows] == [1, 2, 3, 4]
+    assert [row.progress for row in rows] == [0, 0.25, 0.5, 0.75]
+    expected = [0.3 * schedule(step, step / 4, recipe.lr_floor) for step in range(4)]
+    assert [row.lr for row in rows] == pytest.approx(expected)
+
+
+def test_average_equals_the_one_computed_by_hand():
+    recipe = small_recipe(lambda out, batch: (out - batch.clean).square().mean(), decay=0.25)
+    mean = {k: v.double() for k, v in weights_of(recipe.average).items()}
+    for row in fit(recipe, random_batch, seed=0, steps=6):
+        decay = min(0.25, row.step / (row.step + 10))
+        now = weights_of(recipe.restorer)
+        mean = {k: decay * mean[k] + (1 - decay) * now[k].double() for k in mean}
+        mean["norm.num_batches_tracked"] = now["norm.num_batches_tracked"]
+        for name, value in weights_of(recipe.average).items():
+            torch.testing.assert_close(value.double(), mean[name].double(), rtol=1e-6, atol=1e-7)
+    assert mean["norm.num_batches_tracked"] == 6
+    assert mean["norm.running_var"].lt(0.9).all()  # the statistics have moved
+    assert mean["scale"] != 1
+
+
+def test_average_with_decay_zero_is_a_copy():
+    restorer, average = tiny(seed=1).restorer, tiny(seed=2).restorer
+    restorer(random_batch(0).clean)
+    update_average(average, restorer, 0.0)
+    assert same(weights_of(average), weights_of(restorer))
+
+
+# Repeatability
+
+
+def trained(seed, steps=6, name="derain_unpaired"):
+    recipe = tiny(name)
+    losses = [row.losses for row in fit(recipe, random_batch, seed=seed, steps=steps)]
+    return weights_of(recipe.restorer), weights_of(recipe.average), losses
+
+
+def test_same_seed_gives_the_same_bits_and_another_seed_other_ones():
+    one, again, other = trained(1), trained(1), trained(2)
+    assert same(one[0], again[0])
+    assert same(one[1], again[1])
+    assert one[2] == again[2]
+    assert not same(one[0], other[0])
+
+
+def test_fit_leaves_the_global_stream_alone():
+    recipe, before = tiny(), None
+    for row in fit(recipe, random_batch, seed=0, steps=2):
+        before = before if before is not None else torch.get_rng_state()
+        assert torch.equal(torch.get_rng_state(), before), row.step
+
+
+def test_restorer_trains_and_average_evaluates():
+    recipe = tiny()
+    next(fit(recipe, random_batch, seed=0, steps=2))
+    assert recipe.restorer.training
+    assert not any(module.training for module in recipe.average.modules())
+
+
+def test_gradients_are_shortened_to_norm_one():
+    recipe = small_recipe(lambda out, batch: 1e6 * out.square().mean(), lr=1.0)
+    before = weights_of(recipe.restorer)
+    next(fit(recipe, random_batch, seed=0, steps=1))
+    after = weights_of(recipe.restorer)
+    names = [name for name, _ in recipe.restorer.named_parameters()]
+    moved = math.sqrt(sum((after[n] - before[n]).square().sum().item() for n in names))
+    assert moved == pytest.approx(1 / 50, rel=1e-3)  # the rate of the first step
+
+
+def test_players_take_turns_with_their_own_optimizers():
+    first = small_recipe(lambda out, batch: out.square().mean())
+    critic = Mean(lambda out, batch: (out - 2).square().mean())
+    order = []
+
+    class Critic(nn.Module):
+        def forward(self, batch, generator):
+            order.append(first.restorer.scale.item())
+            return {"critic": critic.loss(critic(batch.clean), batch)}
+
+    second = Player(Critic(), {"critic": 1.0}, torch.optim.SGD(critic.parameters(), lr=0.1))
+    recipe = Recipe("mean", {}, first.restorer, first.average, (*first.players, second))
+    (row,) = fit(recipe, random_batch, seed=0, steps=1)
+    assert set(row.losses) == {"restore", "critic"}
+    assert order[0] != 1  # the first player had moved already
+    assert critic.norm.bias.abs().sum() > 0
+
+
+def test_training_on_seconds_stops_by_the_clock(monkeypatch):
+    ticks = iter(range(1000))
+    monkeypatch.setattr("ssl_restore.fit.time.monotonic", lambda: next(ticks))
+    recipe = small_recipe(lambda out, batch: out.square().mean())
+    rows = list(fit(recipe, random_batch, seed=0, seconds=10, spent=4.0))
+    assert [row.seconds for row in rows] == [6, 8, 10]  # two looks a step, four spent before
+    assert [row.progress for row in rows] == pytest.approx([0.5, 0.7, 0.9])
+
+
+# Pictures, and two processes
+
+
+def plan_for(rainy, clean, *, steps=4, seconds=None, **settings):
+    return Plan(
+        "derain_unpaired", {**TINY, "lr": 5e-4, **settings}, 0, steps, seconds,
+        str(rainy), str(clean), None,
+    )  # fmt: skip
+
+
+def test_pictures_that_cannot_be_used_are_named_by_the_job(pictures):
+    rainy, clean = pictures("rainy"), pictures("clean")
+    (rainy / "cut.png").write_bytes((rainy / "0.png").read_bytes()[:60])
+    job = training.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
+    assert len(job.skipped) == 1
+    assert "cut.png" in job.skipped[0]
+    assert len(job.pictures["degraded"].pixels) == 3
+
+
+def test_folder_of_rainy_pictures_as_clean_ones_is_refused(pictures):
+    rainy = pictures("rainy")
+    alias = rainy.parent / "alias"
+    alias.symlink_to(rainy)
+    for clean in (rainy, alias, rainy / ".." / "rainy"):
+        with pytest.raises(UserError, match="is the folder of rainy pictures"):
+            training.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
+
+
+def test_folder_of_too_small_pictures_is_refused_with_the_remedy(pictures):
+    rainy, clean = pictures("rainy", size=(12, 40)), pictures("clean")
+    with pytest.raises(UserError, match="no picture there can be used.*40x12.*--set patch"):
+        training.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
+    assert not (rainy.parent / "run").exists()
+
+
+def in_a_group(rank, port, folder):
+    """One of two processes, as torchrun starts them."""
+    torch.set_num_threads(1)
+    os.environ.update(RANK=f"{rank}", LOCAL_RANK=f"{rank}", WORLD_SIZE="2",
+                      MASTER_ADDR="127.0.0.1", MASTER_PORT=f"{port}")  # fmt: skip
+    chosen = device.start("cpu")
+
+    # The gradient is the mean over both: loss = scale * (rank + 1) / 10 * 3.
+    recipe = small_recipe(lambda out, batch: recipe.restorer.scale * 0.3 * (rank + 1), lr=1.0)
+    next(fit(recipe, random_batch, seed=0, steps=1))
+    found = {"scale": recipe.restorer.scale.item()}
+
+    job = training.prepare(plan_for(folder / "rainy", folder / "clean"), folder / "run", chosen)
+    first = training._draw(job, 0, 0.0)
+    list(training.train(job))
+    found["nets"] = [
+        dict(net.named_parameters()) for net in (job.recipe.restorer, job.recipe.average)
+    ]
+    found["patches"] = first.clean
+
+    timed = plan_for(folder / "rainy", folder / "clean", steps=None, seconds=0.3 + 0.1 * rank)
+    job = training.prepare(timed, folder / "timed", chosen)
+    rows = list(training.train(job))
+    found["timed"] = [(row.step, row.lr) for row in rows]
+    torch.save(found, folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory, processes):
+    """What each of two processes found."""
+    folder = tmp_path_factory.mktemp("group")
+    save_pictures(folder / "rainy", 3, seed=1)
+    save_pictures(folder / "clean", 3, seed=2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = [processes(in_a_group, rank, port, folder) for rank in range(2)]
+    for process in both:
+        process.join(180)
+    for process in both:
+        process.kill()
+    assert [process.exitcode for process in both] == [0, 0]
+    found = [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    return folder, found
+
+
+def test_two_processes_step_by_the_mean_gradient(group):
+    for found in group[1]:
+        assert found["scale"] == pytest.approx(1 - 0.45 / 50)  # mean of 0.3 and 0.6, first rate
+
+
+def test_two_processes_end_with_the_same_weights(group):
+    one, other = (found["nets"] for found in group[1])
+    assert all(same(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_two_processes_see_different_patches(group):
+    one, other = (found["patches"] for found in group[1])
+    assert not torch.equal(one, other)
+
+
+def test_two_processes_write_one_run(group):
+    folder, _ = group
+    steps = [row.split(",")[0] for row in (folder / "run" / "log.csv").read_text().split()]
+    assert Counter(steps) == Counter(["step", "1", "2", "3", "4"])
+    assert Run(folder / "run").plan().steps == 4
+
+
+def test_two_processes_on_a_clock_stop_at_the_same_step(group):
+    one, other = (found["timed"] for found in group[1])
+    assert one == other
+    assert len(one) > 1

@@ -1,0 +1,135 @@
+"""Tiles give what the whole picture gives, for any size, type and tile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny import pixels, random_restorer
+
+from ssl_restore import images
+from ssl_restore.errors import UserError
+from ssl_restore.restore import restore, spans, tile_sides
+
+RESTORER = random_restorer()
+
+
+def restored(picture, tile, restorer=RESTORER):
+    return restore(restorer, picture, tile=tile, precision="fp32")
+
+
+def assert_equal_but_for_rounding(one, other):
+    """Equal before rounding to within 1e-5: at most one step of 16 bits, or a rare one of 8."""
+    difference = np.abs(one.astype(int) - other.astype(int))
+    assert difference.max(initial=0) <= 1
+    if one.dtype == np.uint8:
+        assert (difference > 0).mean() < 1e-3
+
+
+@pytest.mark.parametrize("tile", [4, 8, 36, 64])
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 5), (64, 64), (131, 97)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiles_equal_the_whole_picture(size, tile, dtype):
+    if min(tile, 8) < 8 and size[0] > 100:
+        tile = 12  # a thousand tiles of 4 take long and show nothing more
+    picture = pixels(*size, dtype=dtype)
+    whole = restored(picture, 0)
+    assert_equal_but_for_rounding(restored(picture, tile), whole)
+
+
+def test_tiles_of_the_three_level_network_equal_the_whole_picture():
+    restorer = random_restorer(blocks=(2, 2, 2))
+    picture = pixels(131, 217, dtype=np.uint16)
+    assert_equal_but_for_rounding(restored(picture, 40, restorer), restored(picture, 0, restorer))
+
+
+def test_tiles_of_grey_equal_the_whole_grey():
+    picture = pixels(50, 70, channels=1, dtype=np.uint16)
+    whole = restored(picture, 0)
+    assert whole.shape == (50, 70, 1)
+    assert_equal_but_for_rounding(restored(picture, 16), whole)
+
+
+def test_the_restorer_of_these_tests_changes_pictures():
+    picture = pixels(64, 64)
+    assert np.abs(restored(picture, 0).astype(int) - picture).mean() > 5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 50)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_restorer_that_finds_no_rain_returns_the_pixels(size, dtype):
+    picture = pixels(*size, dtype=dtype)
+    assert np.array_equal(restored(picture, 8, random_restorer(strength=0.0)), picture)
+
+
+def test_tiles_without_their_margin_differ():
+    restorer = random_restorer()
+    picture = pixels(64, 96)
+    whole = restored(picture, 0, restorer)
+    restorer.reach = 0
+    assert np.abs(restored(picture, 16, restorer).astype(int) - whole).max() > 8
+
+
+@pytest.mark.parametrize("blocks", [(1, 1), (2, 1), (1, 1, 1), (2, 2, 2)])
+def test_an_output_pixel_sees_nothing_beyond_the_reach(blocks):
+    restorer = random_restorer(blocks=blocks).double()
+    stride, reach = restorer.stride, restorer.reach
+    side = (2 * reach // stride + 4) * stride
+    image = torch.rand(1, 3, side, side, dtype=torch.float64)
+    middle = side // stride // 2 * stride
+    for row, column in [(0, 0), (stride - 1, stride - 1), (1, stride // 2)]:
+        y, x = middle + row, middle + column
+        other = torch.rand_like(image)
+        window = (slice(None), slice(None), slice(y - reach, y + reach + 1),
+                  slice(x - reach, x + reach + 1))  # fmt: skip
+        other[window] = image[window]
+        with torch.inference_mode():
+            here, there = restorer(image)[..., y, x], restorer(other)[..., y, x]
+        torch.testing.assert_close(here, there, rtol=0, atol=1e-12)
+
+
+def test_an_output_pixel_sees_more_than_half_the_reach():
+    restorer = random_restorer().double()
+    image = torch.rand(1, 3, 128, 128, dtype=torch.float64, requires_grad=True)
+    restorer(image)[0, 0, 64, 64].backward()
+    seen = image.grad[0].abs().amax(dim=0).nonzero() - 64
+    assert seen.abs().max() > restorer.reach / 2
+
+
+def test_done_counts_every_pixel_once():
+    counts = []
+    restore(RESTORER, pixels(50, 70), tile=16, done=counts.append)
+    assert sum(counts) == 50 * 70
+    assert len(counts) == 4 * 5
+
+
+def test_a_tile_smaller_than_the_stride_is_refused():
+    with pytest.raises(UserError, match="--tile 3: too small; at least 4"):
+        restored(pixels(16, 16), 3)
+
+
+def test_a_diverged_restorer_is_refused():
+    restorer = random_restorer()
+    with torch.no_grad():
+        restorer.decoder.head.bias.fill_(float("nan"))
+    with pytest.raises(UserError, match="NaN"):
+        restored(pixels(16, 16), None, restorer)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (480, 320), (3000, 4000), (40_000, 90), (90, 40_000)])
+def test_chosen_tiles_with_margin_stay_under_the_limit(size):
+    height, width = size
+    rows, columns = tile_sides(height, width, None, 64, 8)
+    assert min(rows + 128, height) * min(columns + 128, width) <= 2_600_000
+    assert rows == height or rows % 8 == 0
+    assert columns == width or columns % 8 == 0
+
+
+def test_spans_cover_a_side_once():
+    assert [i for first, last in spans(23, 8) for i in range(first, last)] == list(range(23))
+
+
+def test_pixels_survive_the_way_to_a_tensor_and_back():
+    for dtype in (np.uint8, np.uint16):
+        picture = pixels(20, 30, dtype=dtype)
+        assert np.array_equal(images.to_pixels(images.to_tensor(picture), picture), picture)

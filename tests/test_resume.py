@@ -1,0 +1,245 @@
+"""A run that is interrupted anywhere goes on to the bits of one that was not."""
+
+from __future__ import annotations
+
+import csv
+import os
+import resource
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import save_pictures
+
+from ssl_restore import data, discover, training
+from ssl_restore.errors import UserError
+from ssl_restore.run import Plan, Run
+from ssl_restore_cli.main import main
+
+STEPS = 40
+TINY = {"width": 4, "batch": 2, "patch": 16}
+SAVES = (7, 14, 21, 28, 35)  # the clock below makes the loop save after these steps
+LOGGED = [*range(1, 11), 20, 30, 40]
+
+
+def plan_for(home, **changed):
+    build = discover.builder("recipes", "derain_unpaired")
+    plan = {
+        "recipe": "derain_unpaired", "settings": {**discover.settings(build), **TINY}, "seed": 3,
+        "steps": STEPS, "seconds": None, "images": str(home / "rainy"),
+        "clean": str(home / "clean"), "start": None,
+    }  # fmt: skip
+    return Plan(**{**plan, **changed})
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train(home, name, *, resume=False, kill=None):
+    """Train in this process, on a clock that advances ten seconds a look; die where `kill` says."""
+    torch.set_num_threads(1)
+    ticks = iter(range(0, 10**6, 10))
+    training.time = SimpleNamespace(monotonic=lambda: next(ticks))
+    folder = home / name
+    plan = Run(folder).plan() if resume else plan_for(home)
+    if kill is not None and kill[0] != "row":
+        arm(*kill)
+    job = training.prepare(plan, folder, torch.device("cpu"), resume=resume)
+    for row in training.train(job, resume=resume):
+        if kill == ("row", row.step):
+            die()
+
+
+def arm(moment, name, count):
+    """Die before or after the `count`-th renaming onto the file `name`, or appending to it."""
+    seen = []
+
+    def hooked(function, path_of):
+        def call(*arguments):
+            if path_of(*arguments).name == name:
+                seen.append(1)
+            hit = path_of(*arguments).name == name and len(seen) == count
+            if hit and moment == "before":
+                die()
+            result = function(*arguments)
+            if hit:
+                die()
+            return result
+
+        return call
+
+    Path.replace = hooked(Path.replace, lambda _, target: Path(target))
+    Run.append = hooked(Run.append, lambda run, _: run.log)
+
+
+def outcome(folder):
+    """All that a run left behind, without times."""
+    state = torch.load(folder / "state.pt", weights_only=True)
+    state.pop("seconds")
+    with (folder / "log.csv").open(newline="") as file:
+        log = [[row[0], *row[2:]] for row in csv.reader(file)]
+    return {"state": state, "weights": (folder / "restorer.safetensors").read_bytes(), "log": log}
+
+
+def same(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resume")
+    save_pictures(folder / "rainy", 3, seed=1)
+    save_pictures(folder / "clean", 3, seed=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(home, processes):
+    process = processes(train, home, "whole")
+    process.join(120)
+    assert process.exitcode == 0
+    return outcome(home / "whole")
+
+
+def run_to_end(processes, *arguments, **keywords):
+    process = processes(_call, arguments, keywords)
+    process.join(120)
+    return process.exitcode
+
+
+def _call(arguments, keywords):
+    train(*arguments, **keywords)
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param([("after", "run.json", 1)], id="before the first step"),
+        pytest.param([("row", 3)], id="before the first save"),
+        pytest.param([("after", "log.csv", 2)], id="log written, state not"),
+        pytest.param([("before", "state.pt", 1)], id="first state written, not renamed"),
+        pytest.param([("before", "state.pt", 3)], id="state written, not renamed"),
+        pytest.param([("before", "restorer.safetensors", 3)], id="state renamed, weights not"),
+        pytest.param([("after", "restorer.safetensors", 2)], id="right after a save"),
+        pytest.param([("row", STEPS)], id="after the last step, before its save"),
+        pytest.param([("before", "restorer.safetensors", 6)], id="in the last save"),
+        pytest.param([("row", 17), ("row", 19), ("before", "state.pt", 3)], id="three times"),
+    ],
+)
+def test_killed_run_goes_on_to_the_same_bits(home, uninterrupted, processes, kills, request):
+    name = request.node.callspec.id
+    for number, kill in enumerate(kills):
+        killed = run_to_end(processes, home, name, resume=number > 0, kill=kill)
+        assert killed == -signal.SIGKILL, "the hook did not fire"
+    assert run_to_end(processes, home, name, resume=True) == 0
+    assert same(outcome(home / name), uninterrupted)
+
+
+def test_log_holds_each_tenth_step_once(uninterrupted):
+    heading, *rows = uninterrupted["log"]
+    assert heading == ["step", "lr", "restore"]
+    assert [int(row[0]) for row in rows] == LOGGED
+
+
+def test_resuming_a_finished_run_changes_nothing(home, uninterrupted, processes):
+    assert run_to_end(processes, home, "whole", resume=True) == 0
+    assert same(outcome(home / "whole"), uninterrupted)
+
+
+def interrupted_command(arguments, stderr, step):
+    """The command line in this process, stderr in a file; Ctrl-C in the middle of a step."""
+    torch.set_num_threads(1)
+    os.dup2(os.open(stderr, os.O_CREAT | os.O_WRONLY), 2)
+    drawn, patches = [], data.patches
+
+    def counted(*args, **keywords):
+        drawn.append(1)
+        if len(drawn) == 2 * step:  # two kinds of pictures a step
+            os.kill(os.getpid(), signal.SIGINT)
+        return patches(*args, **keywords)
+
+    data.patches = counted
+    main(arguments, prog_name="ssl-restore")
+
+
+def test_interrupt_saves_and_says_how_to_go_on(home, uninterrupted, processes):
+    folder, stderr = home / "ctrl-c", home / "stderr.txt"
+    settings = [word for k, v in TINY.items() for word in ("--set", f"{k}={v}")]
+    arguments = ["fit", "--images", f"{home / 'rainy'}", "--clean", f"{home / 'clean'}", "--seed",
+                 "3", "--steps", f"{STEPS}", "--from-scratch", "-o", f"{folder}", *settings]  # fmt: skip
+    process = processes(interrupted_command, arguments, str(stderr), 12)
+    process.join(120)
+    assert process.exitcode == 130
+    said = stderr.read_text()
+    assert f"go on with: ssl-restore fit --resume {folder}" in said
+    assert "Traceback" not in said
+    assert torch.load(folder / "state.pt", weights_only=True)["step"] == 12  # finished, not cut
+    assert run_to_end(processes, home, "ctrl-c", resume=True) == 0
+    assert same(outcome(folder), uninterrupted)
+
+
+def fill_the_disk(home, name):
+    """Every file is limited to 8 kB once the first state is saved: writing fails for real."""
+    torch.set_num_threads(1)
+    training.SAVE_EVERY_S = -1.0
+    job = training.prepare(plan_for(home), home / name, torch.device("cpu"))
+    rows = training.train(job)
+    for _ in range(2):
+        next(rows)
+    before = [path.read_bytes() for path in (job.run.state, job.run.weights)]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+    with pytest.raises(UserError, match=r"state\.pt: could not be saved .*kept as it was"):
+        next(rows)
+    assert [path.read_bytes() for path in (job.run.state, job.run.weights)] == before
+    assert not list(job.run.folder.glob(".*")), "a half-written file was left"
+
+
+def test_full_disk_leaves_the_old_checkpoint_whole(home, processes):
+    process = processes(fill_the_disk, home, "full")
+    process.join(120)
+    assert process.exitcode == 0
+    fresh = training.prepare(plan_for(home), home / "other", torch.device("cpu"))
+    assert Run(home / "full").load(fresh.recipe)[0] == 1
+
+
+def test_resuming_with_other_pictures_is_refused(tmp_path):
+    save_pictures(tmp_path / "rainy", 2, seed=1)
+    clean = save_pictures(tmp_path / "clean", 2, seed=2)
+    training.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
+    (clean / "1.png").write_bytes((clean / "0.png").read_bytes())
+    plan = Run(tmp_path / "run").plan()
+    with pytest.raises(UserError, match="pictures are not those"):
+        training.prepare(plan, tmp_path / "run", torch.device("cpu"), resume=True)
+
+
+def test_new_run_into_the_folder_of_another_is_refused(tmp_path):
+    save_pictures(tmp_path / "rainy", 2, seed=1)
+    save_pictures(tmp_path / "clean", 2, seed=2)
+    training.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    with pytest.raises(UserError, match="holds a run already.*--resume"):
+        training.prepare(plan_for(tmp_path, seed=4), tmp_path / "run", torch.device("cpu"))
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_damaged_state_is_refused_with_its_name(tmp_path):
+    save_pictures(tmp_path / "rainy", 2, seed=1)
+    save_pictures(tmp_path / "clean", 2, seed=2)
+    job = training.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
+    job.run.state.write_bytes(b"no state at all")
+    with pytest.raises(UserError, match=r"state\.pt: damaged"):
+        next(training.train(job, resume=True))
+
+
+def test_resuming_where_no_run_is_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no run to resume"):
+        Run(tmp_path).plan()

@@ -1,0 +1,56 @@
+"""A tiny restorer with random weights and statistics, and pictures, for the tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from ssl_restore import checkpoint, images
+from ssl_restore.networks import unet
+
+KEYWORDS = {"width": 4, "blocks": (1, 1)}
+
+
+def random_restorer(seed=0, strength=0.2, **keywords):
+    """Every weight and every BatchNorm statistic is random; the rain layer varies by `strength`."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(like, low, high):
+        return low + (high - low) * torch.rand(like.shape, generator=generator)
+
+    restorer = unet.build(**(KEYWORDS | keywords)).eval()
+    for module in restorer.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.copy_(uniform(module.running_mean, -0.5, 0.5))
+            module.running_var.copy_(uniform(module.running_var, 0.5, 2.0))
+    with torch.no_grad():
+        for parameter in restorer.parameters():
+            bound = 1.5 * parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.5
+            parameter.copy_(uniform(parameter, -bound, bound))
+        rain = restorer.rain(torch.rand(1, 3, 64, 64, generator=generator))
+        restorer.decoder.head.weight.mul_(strength / rain.std())
+        restorer.decoder.head.bias.zero_()
+    return restorer
+
+
+def save_restorer(path, seed=0, **changes):
+    """A checkpoint of a random restorer; `changes` replace fields of its header."""
+    header = {"network": "unet", "keywords": KEYWORDS} | changes
+    checkpoint.save(path, random_restorer(seed), checkpoint.Header(**header))
+    return path
+
+
+def pixels(height, width, *, channels=3, dtype=np.uint8, seed=0):
+    """Smooth colours with noise, over the whole range."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    waves = np.sin(rows[..., None] / 9 + np.arange(channels)) * np.cos(columns[..., None] / 13)
+    values = 0.5 + 0.3 * waves + 0.15 * random.standard_normal((height, width, channels))
+    return (values.clip(0, 1) * np.iinfo(dtype).max).round().astype(dtype)
+
+
+def write_photo(path, height=24, width=40, **keywords):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write(path, images.Picture(pixels(height, width, **keywords)))
+    return path
