@@ -45,10 +45,11 @@ class RainParams:
 def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     """R (B, 1, H, W), not clamped.
 
-    A streak is brightness * (1 - (d/w)^2)^2 * fade(s), d across and s along its axis. A streak
-    narrower than a pixel keeps its light: it is drawn as wide as a pixel sees it
-    (sqrt(width^2 + 1)) and dimmer by the same factor. Work is proportional to the
-    pixels that streaks touch.
+    A streak is brightness * (1 - (d/h)^2)^2 * fade(s), d across and s along its axis, h its
+    half-width. Each pixel takes the mean of the cross-section over its own width, so that a row
+    (a column, for flat streaks) receives the same light wherever the streak falls between the
+    pixels, and a streak narrower than a pixel is a dim one. Work is proportional to the pixels
+    that streaks touch.
     """
     batch = params.x_px.shape[0]
     image, column = params.present.nonzero(as_tuple=True)
@@ -59,9 +60,7 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
             params.width_px, params.brightness, params.taper,
         )
     )  # fmt: skip
-    seen_width = (wide.square() + 1).sqrt()
-    half_width = seen_width / _FWHM_OF_PROFILE
-    peak = brightness * wide / seen_width
+    half_width = wide / _FWHM_OF_PROFILE
     half_length = length / 2
     fade_px = (taper * half_length).clamp_min(0.75)
     down, right = angle.cos(), angle.sin()
@@ -73,10 +72,10 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
         d_minor = torch.where(steep, right, down)
         major_size = torch.where(steep, height, width)
         minor_size = torch.where(steep, width, height)
-        extent = half_length * d_major.abs() + half_width * d_minor.abs()
+        extent = half_length * d_major.abs() + (half_width + 1) * d_minor.abs()
         streak, line = _spans(major - extent, major + extent, major_size)
         centre = minor[streak] + (line - major[streak]) * (d_minor / d_major)[streak]
-        reach = (half_width / d_major.abs())[streak]
+        reach = (half_width / d_major.abs())[streak] + 0.5
         entry, cross = _spans(centre - reach, centre + reach, minor_size[streak])
         streak, line = streak[entry], line[entry]
         row = torch.where(steep[streak], line, cross)
@@ -86,13 +85,21 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     to_right, to_down = col - x[streak], row - y[streak]
     along = to_right * right[streak] + to_down * down[streak]
     across = to_right * down[streak] - to_down * right[streak]
-    profile = (1 - (across / half_width[streak]).square()).clamp_min(0).square()
+    step = torch.where(steep, down, right).abs()[streak]  # of `across` from pixel to pixel
+    h = half_width[streak]
+    profile = h / step * (_integral(across + step / 2, h) - _integral(across - step / 2, h))
     ends = ((half_length[streak] - along.abs()) / fade_px[streak]).clamp(0, 1)
-    light = peak[streak] * profile * ends.square() * (3 - 2 * ends)
+    light = brightness[streak] * profile * ends.square() * (3 - 2 * ends)
     layer = torch.zeros(batch * height * width, dtype=light.dtype, device=light.device)
     total = layer.scatter_add(0, target, light).view(batch, 1, height, width)
     ceiling = per_image(params.ceiling, total)
     return -ceiling * torch.expm1(-total / ceiling)
+
+
+def _integral(distance: Tensor, half_width: Tensor) -> Tensor:
+    """Integral of (1 - u^2)^2 from 0 to distance / half_width, within [-1, 1]."""
+    u = (distance / half_width.clamp_min(1e-6)).clamp(-1, 1)
+    return u - 2 / 3 * u**3 + u**5 / 5
 
 
 def _spans(low: Tensor, high: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,8 +169,11 @@ class Rain:
         spreads = [draw(s) for s in (self.length_spread, self.width_spread, self.brightness_spread)]
         kept = torch.randint(least, most + 1, (batch, 1), generator=generator)
         wet = torch.rand(batch, 1, generator=generator) >= self.dry
-        # Streaks whose centre lies outside reach in: draw them over a frame wider by the length.
-        area = (height + length) * (width + length)
+        # Streaks whose centre lies outside reach in: draw them over a wider frame.
+        reach = length * (2 * spreads[0]).exp() / 2
+        right = reach * (angle.sin().abs() + 2 * angle_spread).clamp(max=1) + 2 * wide
+        down = reach * (angle.cos().abs() + 2 * angle_spread).clamp(max=1) + 2 * wide
+        area = (height + 2 * down) * (width + 2 * right)
         expected = coverage * area / (length * wide) * (torch.arange(most) < kept) * wet
         count = torch.poisson(expected, generator=generator).long()
 
@@ -177,9 +187,8 @@ class Rain:
             values = of(mean)
             return values * (of(spread) * normal(values) - of(spread).square() / 2).exp()
 
-        margin = of(length) / 2
-        x = torch.rand(len(owner), generator=generator) * (width + 2 * margin) - margin
-        y = torch.rand(len(owner), generator=generator) * (height + 2 * margin) - margin
+        x = torch.rand(len(owner), generator=generator) * of(width + 2 * right) - of(right)
+        y = torch.rand(len(owner), generator=generator) * of(height + 2 * down) - of(down)
         place = torch.arange(len(owner)) - (count.sum(1).cumsum(0) - count.sum(1))[image]
         columns = max(1, int(count.sum(1).max()))
 

@@ -30,10 +30,10 @@ def uniform(
 ) -> Tensor:
     """Uniform draws in [low, high], or log-uniform ones (equal chance for each octave)."""
     low, high = limits
-    if low > high or (log and low <= 0):
+    if low > high or (log and low < high and low <= 0):
         raise ValueError(f"a range needs low <= high{' and low > 0' if log else ''}, got {limits}")
     share = torch.rand(size, generator=generator)
-    if log:
+    if log and low < high:
         return (math.log(low) + share * (math.log(high) - math.log(low))).exp()
     return low + share * (high - low)
 

@@ -64,10 +64,10 @@ def pairs(
     degraded: Path, clean: Path, restored: Path | None = None, *, limit: int | None = None
 ) -> tuple[list[Pair], list[str]]:
     """Pairs by file name without suffix, and a line for each picture without a partner."""
-    cleans = _by_stem(clean)
+    inputs, cleans = _by_stem(degraded), _by_stem(clean)
     results = _by_stem(restored) if restored is not None else {}
     found, skipped = [], []
-    for stem, path in list(_by_stem(degraded).items())[:limit]:
+    for stem, path in list(inputs.items())[:limit]:
         if stem not in cleans:
             skipped.append(f"{path}: no picture of that name in {clean}")
         elif restored is not None and stem not in results:

@@ -63,6 +63,7 @@ _DESCRIPTIVE = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432} | _DIRECTORI
 _CODEC = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError)
 _ERRORS = (*_CODEC, struct.error, zlib.error, cv2.error)
 _BAND = 1 << 20  # bytes filtered and compressed at a time
+_LEVEL = 3  # of zlib: on filtered photographs as small as 6, and three to forty times as fast
 
 Pixels = NDArray[Any]
 
@@ -266,10 +267,14 @@ def _turned(array: Pixels, turn: int) -> Pixels:
     return np.ascontiguousarray(array[:, ::-1] if turn in (2, 3, 6, 7) else array)
 
 
+def _describe(source: Image.Exif, target: Any) -> None:
+    for tag in _DESCRIPTIVE & source.keys():
+        target[tag] = source.get_ifd(tag) if tag in _DIRECTORIES else source[tag]
+
+
 def _tiff_exif(image: ImageFile.ImageFile) -> bytes | None:
     found, kept = image.getexif(), Image.Exif()
-    for tag in _DESCRIPTIVE & found.keys():
-        kept[tag] = found.get_ifd(tag) if tag in _DIRECTORIES else found[tag]
+    _describe(found, kept)
     return kept.tobytes() if len(kept) else None
 
 
@@ -335,7 +340,7 @@ def _png(picture: Picture) -> Iterator[bytes]:
         return struct.pack(">I", len(body)) + name + body + crc
 
     height, width, channels = picture.pixels.shape
-    size, deflate = picture.pixels.itemsize, zlib.compressobj(6)
+    size, deflate = picture.pixels.itemsize, zlib.compressobj(_LEVEL)
     kind = (2 if channels == 3 else 0) + (0 if picture.alpha is None else 4)
     yield b"\x89PNG\r\n\x1a\n"
     yield chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * size, kind, 0, 0, 0))
@@ -372,7 +377,8 @@ def _tiff(picture: Picture) -> list[bytes]:
         rows = rows or len(band)
         steps = band.copy()
         steps[:, 1:] -= band[:, :-1]  # predictor 2
-        strips.append(zlib.compress(steps.astype(steps.dtype.newbyteorder("<"), copy=False).data))
+        steps = steps.astype(steps.dtype.newbyteorder("<"), copy=False)
+        strips.append(zlib.compress(steps.data, _LEVEL))
     sizes = [len(strip) for strip in strips]
     tags: Any = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
     tags[256], tags[257], tags[258], tags[259] = width, height, (bits,) * (channels + alpha), 8
@@ -387,8 +393,7 @@ def _tiff(picture: Picture) -> list[bytes]:
     if picture.exif:
         exif = Image.Exif()
         exif.load(b"Exif\0\0" + picture.exif)
-        for tag in _DESCRIPTIVE & exif.keys():
-            tags[tag] = exif.get_ifd(tag) if tag in _DIRECTORIES else exif[tag]
+        _describe(exif, tags)
     head = io.BytesIO()
     tags.save(head)
     return [head.getvalue(), *strips]

@@ -58,12 +58,11 @@ def ssim(a: Values, b: Values) -> float:
 
 
 def _ssim_sum(x: Values, y: Values) -> float:
-    half = _TAPS // 2
     kernel = cv2.getGaussianKernel(_TAPS, _SIGMA, cv2.CV_64F)
 
     def mean(values: Values) -> Values:
         blurred: Values = cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel)
-        return blurred[half:-half, half:-half]
+        return blurred[_TAPS // 2 : -(_TAPS // 2), _TAPS // 2 : -(_TAPS // 2)]
 
     mean_x, mean_y = mean(x), mean(y)
     product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
@@ -86,13 +85,8 @@ def luma(rgb: Values) -> Values:
 def scores(restored: Values, clean: Values) -> dict[str, float]:
     """psnr_rgb, ssim_rgb, psnr_y and ssim_y (the last two of `luma`, peak 255) of two pictures."""
     _check(restored, clean)
-    y, clean_y = luma(restored), luma(clean)
-    return {
-        "psnr_rgb": psnr(restored, clean),
-        "ssim_rgb": ssim(restored, clean),
-        "psnr_y": psnr(y, clean_y),
-        "ssim_y": ssim(y, clean_y),
-    }
+    pairs = {"rgb": (restored, clean), "y": (luma(restored), luma(clean))}
+    return {f"{m.__name__}_{space}": m(*pairs[space]) for space in pairs for m in (psnr, ssim)}
 
 
 def _check(a: Values, b: Values) -> None:

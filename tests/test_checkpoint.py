@@ -13,6 +13,7 @@ from ssl_restore import checkpoint, training
 from ssl_restore.checkpoint import Header
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
+from ssl_restore.types import Recipe
 
 KEYWORDS = {"width": 4, "blocks": (1, 2), "rain_channels": 3}
 
@@ -36,11 +37,12 @@ def saved(tmp_path):
     return path
 
 
-def rewrite(path, **fields):
-    """The same weights under a changed header."""
+def rewritten(path, fields):
+    """A copy of a checkpoint under a changed header."""
     header = {**vars(checkpoint.read_header(path)), **fields}
-    save_file(load_file(path), path, metadata={"ssl_restore": json.dumps(header)})
-    return path
+    other = path.with_name("other.safetensors")
+    save_file(load_file(path), other, metadata={"ssl_restore": json.dumps(header)})
+    return other
 
 
 def test_vectors_come_back_exactly_and_matrices_to_half_precision(saved):
@@ -72,8 +74,6 @@ def test_header_comes_back_with_its_tuples(saved):
 
 
 def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
-    from ssl_restore.types import Recipe
-
     recipe = Recipe("unet", KEYWORDS, restorer(1), restorer(2), ())
     training.start_from(recipe, saved)
     expected = checkpoint.load(saved)[0].state_dict()
@@ -82,8 +82,6 @@ def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
 
 
 def test_warm_start_from_another_width_is_refused(saved):
-    from ssl_restore.types import Recipe
-
     keywords = {**KEYWORDS, "width": 8}
     recipe = Recipe("unet", keywords, restorer(1, width=8), restorer(2, width=8), ())
     with pytest.raises(UserError, match=r"holds network unet .*'width': 4.*'width': 8.*--from-scr"):
@@ -93,14 +91,7 @@ def test_warm_start_from_another_width_is_refused(saved):
 def test_file_of_another_format_is_refused_whatever_its_fields(saved):
     for fields in ({"format": 2}, {"format": 99, "unheard_of": 1}, {"format": None}):
         with pytest.raises(UserError, match=f"checkpoint format {fields['format']}, .* reads 1"):
-            checkpoint.load(rewrite(saved, **{"format": 1}) and _with(saved, fields))
-
-
-def _with(path, fields):
-    header = {**vars(checkpoint.read_header(path)), **fields}
-    other = path.with_name("other.safetensors")
-    save_file(load_file(path), other, metadata={"ssl_restore": json.dumps(header)})
-    return other
+            checkpoint.load(rewritten(saved, fields))
 
 
 @pytest.mark.parametrize(
@@ -138,13 +129,13 @@ def test_file_without_a_header_is_refused(saved, text):
 def test_header_with_unknown_or_odd_fields_is_refused(saved):
     for fields in ({"unheard_of": 1}, {"keywords": [1]}, {"keywords": None}):
         with pytest.raises(UserError, match="not a checkpoint of ssl-restore"):
-            checkpoint.load(_with(saved, fields))
+            checkpoint.load(rewritten(saved, fields))
 
 
 def test_weights_of_another_network_are_refused(saved):
     for keywords in ({**KEYWORDS, "width": 8}, {**KEYWORDS, "blocks": (1,)}, {}):
         with pytest.raises(UserError, match="weights of another network"):
-            checkpoint.load(_with(saved, {"keywords": keywords}))
+            checkpoint.load(rewritten(saved, {"keywords": keywords}))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +143,7 @@ def test_weights_of_another_network_are_refused(saved):
 )
 def test_keywords_that_no_network_takes_are_refused(saved, keywords):
     with pytest.raises(UserError, match="network unet cannot be built from"):
-        checkpoint.load(_with(saved, {"keywords": keywords}))
+        checkpoint.load(rewritten(saved, {"keywords": keywords}))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +156,7 @@ def test_no_module_that_a_file_names_is_imported(saved, name, monkeypatch, tmp_p
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
     with pytest.raises(UserError, match="which this version does not have"):
-        checkpoint.load(_with(saved, {"network": name}))
+        checkpoint.load(rewritten(saved, {"network": name}))
     new = set(sys.modules) - before
     assert not {module for module in new if "evil" in module or "recipes" in module}
 
@@ -173,7 +164,7 @@ def test_no_module_that_a_file_names_is_imported(saved, name, monkeypatch, tmp_p
 @pytest.mark.parametrize("name", [3, None, ["unet"], {"a": 1}])
 def test_network_that_is_no_name_is_refused(saved, name):
     with pytest.raises(UserError, match="which this version does not have"):
-        checkpoint.load(_with(saved, {"network": name}))
+        checkpoint.load(rewritten(saved, {"network": name}))
 
 
 def test_saving_into_a_missing_folder_is_refused(tmp_path):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image, ImageCms
 from safetensors.torch import save_file
-from ssl_restore_cli.main import main
 from tiny import KEYWORDS, pixels, random_restorer, save_restorer, write_photo
 
 from ssl_restore import checkpoint, folders, images, weights
 from ssl_restore.images import Picture
 from ssl_restore.restore import restore
+from ssl_restore_cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +66,6 @@ def test_progress_is_silent_where_stderr_is_no_terminal(tiny, tmp_path):
 
 
 def test_alpha_depth_profile_and_exif_are_kept(tiny, tmp_path):
-    from PIL import Image, ImageCms
-
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x010F] = "camera"

@@ -76,7 +76,7 @@ def test_unknown_setting_names_the_nearest_and_all():
 
 
 def test_setting_that_is_near_to_none_gets_the_list_alone():
-    with pytest.raises(UnknownName, match="^unknown setting 'zzzz': known: count, "):
+    with pytest.raises(UnknownName, match=r"^unknown setting 'zzzz': known: count, "):
         parsed("zzzz=3")
 
 

@@ -291,7 +291,7 @@ def test_folder_of_rainy_pictures_as_clean_ones_is_refused(pictures):
 
 def test_folder_of_too_small_pictures_is_refused_with_the_remedy(pictures):
     rainy, clean = pictures("rainy", size=(12, 40)), pictures("clean")
-    with pytest.raises(UserError, match="no picture there can be used.*40x12.*--set patch"):
+    with pytest.raises(UserError, match=r"no picture there can be used.*40x12.*--set patch"):
         training.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
     assert not (rainy.parent / "run").exists()
 
@@ -311,9 +311,8 @@ def in_a_group(rank, port, folder):
     job = training.prepare(plan_for(folder / "rainy", folder / "clean"), folder / "run", chosen)
     first = training._draw(job, 0, 0.0)
     list(training.train(job))
-    found["nets"] = [
-        dict(net.named_parameters()) for net in (job.recipe.restorer, job.recipe.average)
-    ]
+    nets = (job.recipe.restorer, job.recipe.average)
+    found["nets"] = [dict(net.named_parameters()) for net in nets]
     found["patches"] = first.clean
 
     timed = plan_for(folder / "rainy", folder / "clean", steps=None, seconds=0.3 + 0.1 * rank)

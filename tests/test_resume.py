@@ -175,7 +175,7 @@ def test_interrupt_saves_and_says_how_to_go_on(home, uninterrupted, processes):
     folder, stderr = home / "ctrl-c", home / "stderr.txt"
     settings = [word for k, v in TINY.items() for word in ("--set", f"{k}={v}")]
     arguments = ["fit", "--images", f"{home / 'rainy'}", "--clean", f"{home / 'clean'}", "--seed",
-                 "3", "--steps", f"{STEPS}", "--from-scratch", "-o", f"{folder}", *settings]  # fmt: skip
+                 "3", "--steps", "40", "--from-scratch", "-o", f"{folder}", *settings]  # fmt: skip
     process = processes(interrupted_command, arguments, str(stderr), 12)
     process.join(120)
     assert process.exitcode == 130
@@ -226,7 +226,7 @@ def test_new_run_into_the_folder_of_another_is_refused(tmp_path):
     save_pictures(tmp_path / "clean", 2, seed=2)
     training.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
     before = (tmp_path / "run" / "run.json").read_bytes()
-    with pytest.raises(UserError, match="holds a run already.*--resume"):
+    with pytest.raises(UserError, match=r"holds a run already.*--resume"):
         training.prepare(plan_for(tmp_path, seed=4), tmp_path / "run", torch.device("cpu"))
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 

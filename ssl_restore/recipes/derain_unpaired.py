@@ -20,12 +20,12 @@ from ssl_restore.types import Player, Recipe
 def build(
     *,
     width: int = 32,
-    lr: float = 5e-4,
+    lr: float = 1e-3,
     weight_decay: float = 0.01,
     batch: int = 8,
     patch: int = 64,
     decay: float = 0.999,
-    share: float = 0.5,
+    share: float = 0.75,
     gain: tuple[float, float] = (0.9, 1.6),
     threshold: float = 0.01,
 ) -> Recipe:

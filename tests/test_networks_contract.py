@@ -1,0 +1,156 @@
+"""What every network promises.  A new file in networks/ with a `build` is tested at once."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+
+import pytest
+import torch
+from torch import nn
+
+from ssl_restore import discover
+
+NAMES = discover.names("networks")
+ALSO = {"unet": [{"blocks": (1, 2)}, {"blocks": (2, 1, 1), "rain_channels": 3}, {"blocks": (1,)}]}
+FORMS = [
+    pytest.param(name, form, id=f"{name} {form or ''}")
+    for name in NAMES
+    for form in [{}, *ALSO.get(name, [])]
+]
+each = pytest.mark.parametrize("name", NAMES)
+each_form = pytest.mark.parametrize(("name", "form"), FORMS)
+
+
+def tiny(name, form, **changed):
+    build = importlib.import_module(f"ssl_restore.networks.{name}").build
+    small = {"width": 4} if "width" in inspect.signature(build).parameters else {}
+    torch.manual_seed(0)
+    return build(**{**small, **form, **changed})
+
+
+def randomised(net, seed=0):
+    """Every weight and statistic random, variances positive."""
+    draws = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if "running_var" in name:
+                value.copy_(0.5 + torch.rand(value.shape, generator=draws))
+            elif value.is_floating_point():
+                fan = max(1, value[0].numel()) if value.dim() > 1 else 4
+                value.copy_(torch.randn(value.shape, generator=draws) / fan**0.5)
+    return net
+
+
+def picture(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@each_form
+def test_untrained_network_returns_its_input_exactly(name, form):
+    net = tiny(name, form)
+    image = picture(2, 3, 4 * net.stride, 3 * net.stride)
+    assert torch.equal(net(image), image)
+    assert torch.equal(net.eval()(image), image)
+
+
+@each_form
+def test_picture_keeps_its_size_for_sides_that_are_multiples_of_the_stride(name, form):
+    net = randomised(tiny(name, form)).eval()
+    assert net.stride == int(net.stride) >= 1
+    for rows, columns in ((1, 1), (1, 3), (4, 2)):
+        image = picture(2, 3, rows * net.stride, columns * net.stride)
+        out = net(image)
+        assert out.shape == image.shape
+        assert out.dtype == torch.float32
+        assert not torch.equal(out, image)
+
+
+@each_form
+def test_pixel_changes_nothing_beyond_the_reach(name, form):
+    """At random weights, for a pixel at each phase of the stride; measured, not derived."""
+    net = randomised(tiny(name, form)).eval().double()
+    margin = -(-net.reach // net.stride) * net.stride + net.stride
+    side = 2 * margin + net.stride
+    flat = picture(1, 3, side, side).double()
+    farthest = 0
+    with torch.no_grad():
+        plain = net(flat)
+        for phase in range(0, net.stride, max(1, net.stride - 1)):
+            row, column = margin + phase, margin + net.stride - 1 - phase
+            poked = flat.clone()
+            poked[..., row, column] += 10
+            _, _, rows, columns = (net(poked) != plain).nonzero(as_tuple=True)
+            distance = max((rows - row).abs().max(), (columns - column).abs().max())
+            farthest = max(farthest, distance.item())
+    assert farthest <= net.reach
+    assert 2 * farthest >= net.reach  # not so large that tiles are mostly margin
+
+
+@each_form
+def test_gradients_are_finite_for_picture_and_weights(name, form):
+    net = randomised(tiny(name, form)).train()
+    image = picture(2, 3, 2 * net.stride, 2 * net.stride).requires_grad_()
+    net(image).square().mean().backward()
+    assert image.grad.isfinite().all()
+    assert image.grad.abs().max() > 0
+    for key, weight in net.named_parameters():
+        assert weight.grad is not None, key
+        assert weight.grad.isfinite().all(), key
+
+
+@each_form
+def test_black_and_white_pictures_give_finite_values(name, form):
+    net = randomised(tiny(name, form)).train()
+    for value in (0.0, 1.0):
+        flat = torch.full((2, 3, 2 * net.stride, 2 * net.stride), value)
+        assert net(flat).isfinite().all()
+
+
+@each_form
+def test_evaluated_picture_does_not_depend_on_its_neighbours(name, form):
+    net = randomised(tiny(name, form)).eval()
+    one, other = picture(2, 3, 2 * net.stride, 2 * net.stride).split(1)
+    with torch.no_grad():
+        alone, beside = net(one), net(torch.cat([one, 5 * other]))[:1]
+    torch.testing.assert_close(alone, beside, rtol=1e-5, atol=1e-5)
+
+
+@each_form
+def test_statistics_move_in_training_and_rest_in_evaluation(name, form):
+    net = randomised(tiny(name, form))
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    image = picture(2, 3, 2 * net.stride, 2 * net.stride)
+
+    def statistics():
+        return [norm.running_mean.clone() for norm in norms]
+
+    before = statistics()
+    net.eval()(image)
+    assert all(map(torch.equal, before, statistics()))
+    net.train()(image)
+    assert not any(map(torch.equal, before, statistics()))
+
+
+@each
+def test_every_keyword_is_annotated_keyword_only_and_documented(name):
+    module = importlib.import_module(f"ssl_restore.networks.{name}")
+    kinds = typing.get_type_hints(module.build)
+    text = (inspect.getdoc(module.build) or "") + (inspect.getdoc(module) or "")
+    for keyword, parameter in inspect.signature(module.build).parameters.items():
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameter.default is not inspect.Parameter.empty
+        assert keyword in kinds
+        assert f"`{keyword}" in text
+
+
+def test_one_rain_channel_is_subtracted_from_all_colours():
+    net = randomised(tiny("unet", {})).eval()
+    image = picture(1, 3, 16, 16)
+    removed = (image - net(image)).detach()
+    torch.testing.assert_close(removed, net.rain(image).detach().expand(-1, 3, -1, -1))
+    coloured = randomised(tiny("unet", {"rain_channels": 3})).eval()
+    layer = coloured.rain(image)
+    assert layer.shape == image.shape
+    assert (layer[:, 0] - layer[:, 1]).abs().max() > 1e-3

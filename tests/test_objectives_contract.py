@@ -1,0 +1,136 @@
+"""What every objective promises.  A new nn.Module in objectives/ must get a case here."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import math
+import pkgutil
+
+import pytest
+import torch
+from torch import nn
+
+from degradations.rain import Rain
+from ssl_restore import objectives, rng
+from ssl_restore.networks import unet
+from ssl_restore.networks.projection import ProjectionHead
+from ssl_restore.types import Batch, Objective
+
+
+def nets():
+    """A restorer past its start and its average, both tiny."""
+    torch.manual_seed(0)
+    restorer = unet.build(width=4, blocks=(1, 1))
+    with torch.no_grad():
+        for weight in restorer.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    return restorer, copy.deepcopy(restorer).eval()
+
+
+def kinds():
+    for file in pkgutil.iter_modules(objectives.__path__):
+        module = importlib.import_module(f"ssl_restore.objectives.{file.name}")
+        for name, kind in vars(module).items():
+            own = inspect.isclass(kind) and kind.__module__ == module.__name__
+            if own and issubclass(kind, nn.Module):
+                yield name, kind
+
+
+KINDS = dict(kinds())
+RAIN = Rain(dry=0.0)
+
+
+def made(name):
+    """An objective by the names of its constructor's arguments, or by a case of its own."""
+    restorer, average = nets()
+    own = {
+        "Contrast": lambda kind: kind(
+            restorer.encoder, ProjectionHead(unet.deepest_channels(restorer), 8), 0.1
+        ),
+        "Joined": lambda kind: kind(
+            KINDS["LiteralReconstruction"](restorer, RAIN), KINDS["SyntheticRain"](restorer, RAIN)
+        ),
+    }
+    if name in own:
+        return own[name](KINDS[name])
+    known = {
+        "restorer": restorer, "average": average, "rain": RAIN, "share": 0.5, "gain": (0.9, 1.6),
+        "threshold": 0.01, "label": 0.5,
+    }  # fmt: skip
+    needed = [
+        argument
+        for argument, parameter in inspect.signature(KINDS[name]).parameters.items()
+        if parameter.default is inspect.Parameter.empty
+    ]
+    assert set(needed) <= set(known), f"{name}: give its arguments in this file"
+    return KINDS[name](**{argument: known[argument] for argument in needed})
+
+
+def batch(seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    clean, degraded = torch.rand(2, 4, 3, 16, 16, generator=draws)
+    return Batch(clean, degraded, progress=0.5)
+
+
+each = pytest.mark.parametrize("name", sorted(KINDS))
+
+
+def values(objective, seed=0):
+    return {k: v.item() for k, v in objective(batch(), rng.derive(seed, "objective")).items()}
+
+
+@each
+def test_it_returns_finite_scalars_by_name(name):
+    objective = made(name)
+    assert isinstance(objective, Objective)
+    terms = objective(batch(), rng.derive(0, "objective"))
+    assert terms
+    for key, term in terms.items():
+        assert key.isidentifier()
+        assert term.shape == ()
+        assert math.isfinite(term.item())
+        assert term.item() >= 0
+
+
+@each
+def test_docstring_names_its_terms(name):
+    terms = made(name)(batch(), rng.derive(0, "objective"))
+    text = inspect.getdoc(KINDS[name])
+    assert name == "Joined" or all(f"`{key}`" in text for key in terms)
+
+
+@each
+def test_all_randomness_comes_from_the_generator(name):
+    objective, before = made(name), torch.get_rng_state()
+    assert values(objective, 1) == values(objective, 1)
+    assert values(objective, 1) != values(objective, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@each
+def test_batch_is_left_as_it_was(name):
+    given = batch()
+    terms = made(name)(given, rng.derive(0, "objective"))
+    sum(terms.values()).backward()
+    assert torch.equal(given.clean, batch().clean)
+    assert torch.equal(given.degraded, batch().degraded)
+
+
+@each
+def test_gradients_are_finite_and_reach_no_average(name):
+    objective = made(name)
+    sum(objective(batch(), rng.derive(0, "objective")).values()).backward()
+    graded = {key for key, weight in objective.named_parameters() if weight.grad is not None}
+    assert graded
+    assert not {key for key in graded if "average" in key.split(".")}
+    assert all(w.grad.isfinite().all() for w in objective.parameters() if w.grad is not None)
+
+
+@each
+def test_training_flags_are_left_as_they_were(name):
+    objective = made(name)
+    before = [module.training for module in objective.modules()]
+    objective(batch(), rng.derive(0, "objective"))
+    assert [module.training for module in objective.modules()] == before

@@ -1,0 +1,192 @@
+"""What every recipe promises.  A new file in recipes/ is tested the moment it exists."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+import typing
+
+import pytest
+import torch
+from torch import nn
+
+from ssl_restore import discover, rng
+from ssl_restore.fit import fit
+from ssl_restore.types import Batch, Objective, Recipe
+
+NAMES = discover.names("recipes")
+TINY = {"width": 4, "batch": 2, "patch": 16}
+ALSO = {  # forms of a recipe that its defaults do not show
+    "rrcl": [{"reconstruction": "literal"}, {"lambda_c": 0.0}],
+    "derain_unpaired": [{"share": 0.0}, {"share": 1.0}],
+    "derain_physics": [{"dry": 1.0}],
+}
+FORMS = [
+    pytest.param(name, form, id=f"{name} {form or ''}")
+    for name in NAMES
+    for form in [{}, *ALSO.get(name, [])]
+]
+each = pytest.mark.parametrize("name", NAMES)
+each_form = pytest.mark.parametrize(("name", "form"), FORMS)
+
+
+def tiny(name, form):
+    build = discover.builder("recipes", name)
+    small = {k: v for k, v in TINY.items() if k in discover.settings(build)}
+    torch.manual_seed(0)
+    recipe = build(**{**small, **form})
+    # Past the start, at which the head is zero: no rain is removed and no gradient passes it.
+    draws = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in recipe.restorer.parameters():
+            weight.add_(0.05 * torch.randn(weight.shape, generator=draws))
+    recipe.average.load_state_dict(recipe.restorer.state_dict())
+    return recipe
+
+
+def batch_for(recipe, seed=0, progress=0.3):
+    size = (recipe.batch, 3, recipe.patch, recipe.patch)
+
+    def patches(kind, index):
+        if kind not in recipe.needs:
+            return None
+        return torch.rand(size, generator=torch.Generator().manual_seed(10 * seed + index))
+
+    return Batch(patches("clean", 1), patches("degraded", 2), progress)
+
+
+def losses_of(recipe, batch, seed=0):
+    return [p.objective(batch, rng.derive(seed, "objective")) for p in recipe.players]
+
+
+@each
+def test_it_builds_without_settings(name):
+    recipe = discover.builder("recipes", name)()
+    assert isinstance(recipe, Recipe)
+    assert recipe.patch % recipe.restorer.stride == 0
+    assert recipe.needs
+    assert recipe.needs <= {"clean", "degraded"}
+    assert recipe.players
+
+
+@each_form
+def test_network_and_keywords_make_the_restorer(name, form):
+    recipe = tiny(name, form)
+    made = discover.builder("networks", recipe.network)(**recipe.keywords)
+    shapes = {k: v.shape for k, v in made.state_dict().items()}
+    for net in (recipe.restorer, recipe.average):
+        assert {k: v.shape for k, v in net.state_dict().items()} == shapes
+
+
+@each_form
+def test_average_starts_as_the_restorer_and_is_another_network(name, form):
+    small = {
+        k: v for k, v in TINY.items() if k in discover.settings(discover.builder("recipes", name))
+    }
+    recipe = discover.builder("recipes", name)(**{**small, **form})
+    trained, mean = recipe.restorer.state_dict(), recipe.average.state_dict()
+    assert all(torch.equal(value, mean[key]) for key, value in trained.items())
+    assert not {v.data_ptr() for v in trained.values()} & {v.data_ptr() for v in mean.values()}
+
+
+@each_form
+def test_terms_are_finite_scalars_and_each_has_a_weight(name, form):
+    recipe = tiny(name, form)
+    for player, terms in zip(recipe.players, losses_of(recipe, batch_for(recipe)), strict=True):
+        assert isinstance(player.objective, Objective)
+        assert terms.keys() == player.weights.keys()
+        assert all(term.shape == () and math.isfinite(term.item()) for term in terms.values())
+
+
+@each_form
+def test_two_steps_change_the_restorer_with_finite_losses(name, form):
+    recipe = tiny(name, form)
+    before = copy.deepcopy(recipe.restorer)
+    rows = list(fit(recipe, lambda step, at: batch_for(recipe, step, at), seed=0, steps=2))
+    assert [row.step for row in rows] == [1, 2]
+    assert all(math.isfinite(value) for row in rows for value in row.losses.values())
+    pairs = list(zip(recipe.restorer.parameters(), before.parameters(), strict=True))
+    assert all(now.isfinite().all() for now, _ in pairs)
+    assert any(not torch.equal(now, was) for now, was in pairs)
+
+
+@each_form
+def test_same_generator_gives_the_same_loss_and_another_one_not(name, form):
+    recipe = tiny(name, form)
+    batch = batch_for(recipe)
+    one, again, other = (
+        [{k: v.item() for k, v in terms.items()} for terms in losses_of(recipe, batch, seed)]
+        for seed in (1, 1, 2)
+    )
+    assert one == again
+    if form != {"dry": 1.0}:  # no rain: nothing is drawn that matters
+        assert one != other
+
+
+@each_form
+def test_objectives_leave_the_global_streams_alone(name, form):
+    recipe = tiny(name, form)
+    before = torch.get_rng_state()
+    losses_of(recipe, batch_for(recipe))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@each_form
+def test_objectives_leave_the_batch_and_the_average_as_they_were(name, form):
+    recipe = tiny(name, form)
+    recipe.average.eval()
+    batch, kept = batch_for(recipe), copy.deepcopy(recipe.average.state_dict())
+    expected = batch_for(recipe)
+    for terms in losses_of(recipe, batch):
+        sum(terms.values()).backward()
+    for kind in recipe.needs:
+        assert torch.equal(getattr(batch, kind), getattr(expected, kind))
+    assert all(torch.equal(v, kept[k]) for k, v in recipe.average.state_dict().items())
+    assert not any(module.training for module in recipe.average.modules())
+    assert all(p.grad is None for p in recipe.average.parameters())
+
+
+@each_form
+def test_every_weight_of_the_restorer_gets_a_gradient(name, form):
+    recipe = tiny(name, form)
+    for player, terms in zip(recipe.players, losses_of(recipe, batch_for(recipe)), strict=True):
+        sum(player.weights[key] * term for key, term in terms.items()).backward()
+    for key, weight in recipe.restorer.named_parameters():
+        assert weight.grad is not None, key
+        assert weight.grad.isfinite().all(), key
+        if weight.dim() > 1:  # biases before a BatchNorm have none: it takes the mean away
+            assert weight.grad.abs().max() > 0, key
+
+
+@each_form
+def test_optimizers_hold_every_weight_of_the_restorer_once(name, form):
+    recipe = tiny(name, form)
+    held = [id(w) for p in recipe.players for g in p.optimizer.param_groups for w in g["params"]]
+    assert len(held) == len(set(held))
+    assert {id(w) for w in recipe.restorer.parameters()} <= set(held)
+    assert not {id(w) for w in recipe.average.parameters()} & set(held)
+
+
+@each
+def test_every_setting_is_annotated_keyword_only_and_documented(name):
+    build = discover.builder("recipes", name)
+    kinds = typing.get_type_hints(build)
+    text = inspect.getdoc(build)
+    for setting, parameter in inspect.signature(build).parameters.items():
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameter.default is not inspect.Parameter.empty
+        assert setting in kinds
+        assert f"`{setting}`" in text
+
+
+@each
+def test_every_default_survives_the_command_line_and_json(name):
+    build = discover.builder("recipes", name)
+    defaults = discover.settings(build)
+    assert discover.parse_settings(build, [f"{k}={v}" for k, v in defaults.items()]) == defaults
+
+
+def test_every_form_is_of_a_recipe():
+    assert set(ALSO) <= set(NAMES)
+    assert all(isinstance(p.objective, nn.Module) for n in NAMES for p in tiny(n, {}).players)
