@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from pathlib import Path
 
 import click
@@ -36,6 +37,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
+        warnings.filterwarnings("ignore", module="PIL")  # damaged tags are no news to a user
         with reported():
             return super().invoke(ctx)
 

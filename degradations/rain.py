@@ -190,7 +190,7 @@ class Rain:
         x = torch.rand(len(owner), generator=generator) * of(width + 2 * right) - of(right)
         y = torch.rand(len(owner), generator=generator) * of(height + 2 * down) - of(down)
         place = torch.arange(len(owner)) - (count.sum(1).cumsum(0) - count.sum(1))[image]
-        columns = max(1, int(count.sum(1).max()))
+        columns = max(1, *count.sum(1).tolist())
 
         def rows(values: Tensor) -> Tensor:
             filled = torch.ones(batch, columns, dtype=values.dtype)

@@ -63,7 +63,7 @@ _DESCRIPTIVE = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432} | _DIRECTORI
 _CODEC = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError)
 _ERRORS = (*_CODEC, struct.error, zlib.error, cv2.error)
 _BAND = 1 << 20  # bytes filtered and compressed at a time
-_LEVEL = 3  # of zlib: on filtered photographs as small as 6, and three to forty times as fast
+_LEVEL = 3  # of zlib: on filtered photographs as small as 6, and several times as fast
 
 Pixels = NDArray[Any]
 

@@ -494,6 +494,19 @@ def test_a_flipped_bit_in_a_png_is_an_error(tmp_path, name):
         _refusal(path)
 
 
+def test_a_wrong_png_checksum_is_an_error_even_where_a_decoder_ignores_it(tmp_path):
+    whole = _raw_png(1, 2, 8, 2, [bytes(3)] * 2)
+    (tmp_path / "a.png").write_bytes(whole[:-13] + bytes([whole[-13] ^ 1]) + whole[-12:])
+    _refusal(tmp_path / "a.png", "wrong checksum of chunk b'IDAT'")
+
+
+def test_missing_tiff_strips_are_found_before_a_decoder_talks_about_them(tmp_path, capfd):
+    write(tmp_path / "a.tif", Picture(_noise(30, 40, 3, np.uint16)))
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-1])
+    _refusal(tmp_path / "a.tif", "its samples lie beyond its end")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_bomb_is_refused_before_decoding(tmp_path, depth, monkeypatch):
     (tmp_path / "bomb.png").write_bytes(_raw_png(60_000, 50_000, depth, 2, [bytes(1000)]))

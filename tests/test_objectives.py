@@ -115,16 +115,14 @@ def test_charbonnier_averages_each_image_on_its_own():
 def test_relative_has_its_hand_values():
     distances = torch.tensor([0.0, 0.01, 0.03]).double()
     expected = (0 + math.log(2) + math.log(4)) / 3
-    assert relative(distances).item() == pytest.approx(expected)
-    assert relative(distances, floor=0.03).item() == pytest.approx(
-        (math.log(4 / 3) + math.log(2)) / 3
-    )
+    assert relative(distances, floor=0.01).item() == pytest.approx(expected)
+    assert relative(distances).item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 3)
     assert relative(torch.zeros(2)).item() == 0
 
 
 def test_light_and_heavy_rain_pull_alike_for_the_share_they_lose():
     """Where the error is far above the floor, halving it gains log 2, whatever it was."""
-    for scale in (1.0, 100.0):
+    for scale in (10.0, 1000.0):
         gain = relative(torch.tensor([scale])) - relative(torch.tensor([scale / 2]))
         assert gain.item() == pytest.approx(math.log(2), abs=0.01)
 
@@ -199,12 +197,12 @@ def test_positive_stays_close_to_its_image():
     changed = positive(image, stream())
     assert changed.shape == image.shape
     ratio = changed.mean(dim=(2, 3)) / image.mean(dim=(2, 3))
-    assert ratio.min() > 0.7
-    assert ratio.max() < 1.3
+    assert ratio.min() > 0.65
+    assert ratio.max() < 1.35
     assert 0.01 < (changed - image).abs().mean() < 0.12
-    flat = lambda x: (x - x.mean(dim=(1, 2, 3), keepdim=True)).flatten(1)  # noqa: E731
+    flat = lambda x: (x - x.mean(dim=(2, 3), keepdim=True)).flatten(1)  # noqa: E731
     alike = nn.functional.cosine_similarity(flat(changed), flat(image))
-    assert alike.mean() > 0.7
+    assert alike.mean() > 0.9
 
 
 def limits(size, gain, contrast, sigma, room=0.0):
@@ -238,7 +236,7 @@ def test_gain_contrast_blur_and_crop_do_what_they_say(monkeypatch):
     ramp = torch.linspace(-1 + 1 / 24, 1 - 1 / 24, 24).expand(1, 3, 24, 24)
     image = ramp.contiguous()
     torch.testing.assert_close(drawn(0.5, 1, 1, 0.1), 0.5 * ramp, **close)
-    torch.testing.assert_close(drawn(0.5, 1, 1, 0.1, room=1.0), 0.5 * ramp + 0.5, **close)
+    torch.testing.assert_close(drawn(0.5, 1, 1, 0.1, room=0.5), 0.5 * ramp + 0.25, **close)
 
 
 def test_positive_passes_gradcheck():

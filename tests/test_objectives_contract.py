@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from degradations.rain import Rain
+from degradations.sensor import Sensor
 from ssl_restore import objectives, rng
 from ssl_restore.networks import unet
 from ssl_restore.networks.projection import ProjectionHead
@@ -50,14 +51,15 @@ def made(name):
             restorer.encoder, ProjectionHead(unet.deepest_channels(restorer), 8), 0.1
         ),
         "Joined": lambda kind: kind(
-            KINDS["LiteralReconstruction"](restorer, RAIN), KINDS["SyntheticRain"](restorer, RAIN)
+            KINDS["LiteralReconstruction"](restorer, RAIN),
+            KINDS["SyntheticRain"](restorer, RAIN, Sensor()),
         ),
     }
     if name in own:
         return own[name](KINDS[name])
     known = {
         "restorer": restorer, "average": average, "rain": RAIN, "share": 0.5, "gain": (0.9, 1.6),
-        "threshold": 0.01, "label": 0.5,
+        "threshold": 0.01, "label": 0.5, "exposure": Sensor(),
     }  # fmt: skip
     needed = [
         argument

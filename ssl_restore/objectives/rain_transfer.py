@@ -45,13 +45,12 @@ class RainTransfer(nn.Module):
         clean, degraded = batch.clean, batch.degraded
         assert clean is not None
         assert degraded is not None
-        count = round(self.share * len(clean))
-        gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
-        layer = rain_layer(self.average, degraded[:count], self.threshold)
-        rainy = torch.cat(
-            [quantise(clean[:count] + gain * layer),
-             quantise(degrade(clean[count:], self.rain, generator))]
-        )  # fmt: skip
+        count = min(round(self.share * len(clean)), len(clean) - 1)  # never without the anchor
+        rainy = quantise(degrade(clean[count:], self.rain, generator))
+        if count > 0:
+            gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
+            layer = rain_layer(self.average, degraded[:count], self.threshold)
+            rainy = torch.cat([quantise(clean[:count] + gain * layer), rainy])
         return {"restore": relative(charbonnier(self.restorer(rainy) - clean))}
 
 
