@@ -15,7 +15,8 @@ import torch
 
 from degradations.rain import Rain
 from degradations.sensor import quantise
-from ssl_restore import checkpoint, images, rng, weights
+from ssl_restore import images, rng
+from ssl_restore.folders import open_restorer
 from ssl_restore.restore import restore
 from ssl_restore.synth import PRESETS
 
@@ -30,7 +31,7 @@ SIDE = 320
 
 
 def main() -> None:
-    restorer, _ = checkpoint.load(weights.default())
+    restorer = open_restorer(None, torch.device("cpu"))
     columns = []
     for name, preset, seed in SHOWN:
         pixels = images.read(ROOT / "data_samples" / name).pixels

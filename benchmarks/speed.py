@@ -18,19 +18,19 @@ import cv2
 import numpy as np
 import torch
 
-from ssl_restore import checkpoint, device, weights
+from ssl_restore import device
 from ssl_restore.evaluate import opening
+from ssl_restore.folders import open_restorer
 from ssl_restore.restore import restore
 
 ROUNDS = 7
 
 
 def main() -> None:
-    restorer, header = checkpoint.load(weights.default())
-    restorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    restorer = open_restorer(None, torch.device("cpu"))
     pixels = np.random.default_rng(0).integers(0, 256, (320, 480, 3), np.uint8)
     methods: dict[str, Callable[[], object]] = {
-        f"derain ({header.recipe})": lambda: restore(restorer, pixels),
+        "derain (built-in restorer)": lambda: restore(restorer, pixels),
         "cv2.fastNlMeansDenoisingColored": lambda: cv2.fastNlMeansDenoisingColored(pixels),
         "opening 1x5 (cv2)": lambda: opening(pixels),
     }

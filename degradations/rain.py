@@ -103,7 +103,7 @@ def _integral(distance: Tensor, half_width: Tensor) -> Tensor:
 
 
 def _spans(low: Tensor, high: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """All whole numbers in [low_i, high_i] and [0, size_i): (index i, number), flat and in order."""
+    """All whole numbers in [low_i, high_i] and [0, size_i): (index i, number), in order."""
     first = low.ceil().clamp_min(0).long()
     last = torch.minimum(high.floor().long(), size - 1)
     count = (last - first + 1).clamp_min(0)

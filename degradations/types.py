@@ -1,4 +1,4 @@
-"""What every degradation is: a prior that draws parameters, and a pure function that applies them."""
+"""What every degradation is: a prior that draws parameters, a pure function that applies them."""
 
 from __future__ import annotations
 

@@ -39,6 +39,9 @@ def open_restorer(path: Path | None, device: torch.device) -> nn.Module:
                 "again, or give --weights restorer.safetensors of your own `fit`"
             )
     restorer, _ = checkpoint.load(path)
+    folded = getattr(restorer, "folded", None)
+    if folded is not None:
+        restorer = folded()
     restorer.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return restorer
 

@@ -18,7 +18,7 @@ from . import images
 from .device import autocast
 from .errors import UserError
 
-TILE_PIXELS = 2_600_000  # largest tile, margins included, that `tile=None` takes
+TILE_PIXELS = 1_600_000  # largest tile, margins included, that `tile=None` takes
 
 
 def restore(

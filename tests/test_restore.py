@@ -132,3 +132,17 @@ def test_pixels_survive_the_way_to_a_tensor_and_back():
     for dtype in (np.uint8, np.uint16):
         picture = pixels(20, 30, dtype=dtype)
         assert np.array_equal(images.to_pixels(images.to_tensor(picture), picture), picture)
+
+
+def test_folded_norms_change_no_pixel():
+    restorer = random_restorer()
+    folded = restorer.folded()
+    assert not any(isinstance(block.norm2, torch.nn.BatchNorm2d) for block in blocks_of(folded))
+    image = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert (restorer(image) - image).abs().max() > 1e-3
+        torch.testing.assert_close(folded(image), restorer(image), rtol=0, atol=1e-5)
+
+
+def blocks_of(restorer):
+    return [block for block in restorer.modules() if hasattr(block, "norm2")]

@@ -1,7 +1,7 @@
 """Supervision made by physics: rain rendered on clean photographs, and the way back.
 
-    J = sensor(gain * photograph),   I = sensor(add_rain(J, p)),   p ~ prior
-    loss = relative(charbonnier(restorer(I) - J))
+J = sensor(gain * photograph),   I = sensor(add_rain(J, p)),   p ~ prior
+loss = relative(charbonnier(restorer(I) - J))
 """
 
 from __future__ import annotations
