@@ -17,7 +17,7 @@ from ssl_restore.objectives.contrast import info_nce
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
 from ssl_restore.objectives.positives import positive
-from ssl_restore.objectives.rain_transfer import rain_layer
+from ssl_restore.objectives.rain_transfer import RainTransfer, rain_layer
 from ssl_restore.objectives.rrcl import LiteralReconstruction, RepairedReconstruction
 from ssl_restore.types import Batch
 
@@ -133,6 +133,22 @@ def test_distances_pass_gradcheck():
     zero = torch.zeros(1, 1, 2, 2, dtype=torch.float64, requires_grad=True)
     relative(charbonnier(zero)).backward()
     assert zero.grad.abs().max() == 0
+
+
+def test_restorer_that_finds_no_rain_is_taught_by_physics_rain():
+    """Empty layers would teach it that there is nothing to remove: the identity, for good."""
+    identity = torch.nn.Identity()
+    batch = Batch(clean=torch.full((8, 3, 32, 32), 0.3), degraded=torch.full((8, 3, 32, 32), 0.5))
+
+    def loss(share):
+        rain = Rain(dry=0.0, coverage=(0.5, 0.5), brightness=(0.3, 0.3))
+        objective = RainTransfer(
+            identity, identity, rain, share=share, gain=(1.0, 1.0), threshold=0.01
+        )
+        return objective(batch, torch.Generator().manual_seed(0))["restore"].item()
+
+    assert loss(0.0) > 0.1
+    assert loss(0.75) == pytest.approx(loss(0.0))
 
 
 # Opening

@@ -4,7 +4,9 @@
 
 The layer is what the averaged restorer removes, so it has the shape of this folder's streaks. A
 restorer sees less than there is, hence the gain g >= 1. On its own such a loop drifts (EVIDENCE:
-it falls below its input), so that physics rain on clean photographs is part of every batch.
+it falls below its input), so that physics rain on clean photographs is part of every batch. A
+patch in which the average finds nothing gets physics rain, too: else a restorer that removes
+nothing is taught by empty layers to remove nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ from degradations.types import Range, uniform
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.synthetic_rain import degrade
 from ssl_restore.types import Batch
+
+
+EMPTY = 1e-3  # mean light of a layer, display units, below which it is taken for none
 
 
 class RainTransfer(nn.Module):
@@ -46,11 +51,14 @@ class RainTransfer(nn.Module):
         assert clean is not None
         assert degraded is not None
         count = min(round(self.share * len(clean)), len(clean) - 1)  # never without the anchor
-        rainy = quantise(degrade(clean[count:], self.rain, generator))
+        rainy = degrade(clean, self.rain, generator)
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
             layer = rain_layer(self.average, degraded[:count], self.threshold)
-            rainy = torch.cat([quantise(clean[:count] + gain * layer), rainy])
+            found = layer.mean(dim=(1, 2, 3), keepdim=True) > EMPTY
+            moved = torch.where(found, clean[:count] + gain * layer, rainy[:count])
+            rainy = torch.cat([moved, rainy[count:]])
+        rainy = quantise(rainy)
         return {"restore": relative(charbonnier(self.restorer(rainy) - clean))}
 
 
