@@ -21,7 +21,6 @@ from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.synthetic_rain import degrade
 from ssl_restore.types import Batch
 
-
 EMPTY = 1e-3  # mean light of a layer, display units, below which it is taken for none
 
 
