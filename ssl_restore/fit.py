@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from . import rng
-from .device import autocast, flush_denormals
+from .device import autocast
 from .errors import UserError
 from .types import Batch, Player, Recipe
 
@@ -55,7 +55,6 @@ def fit(
     """
     if (steps is None) == (seconds is None):
         raise ValueError("give steps or seconds, not both")
-    flush_denormals()
     device = next(recipe.restorer.parameters()).device
     base_lr = [[group["lr"] for group in p.optimizer.param_groups] for p in recipe.players]
     recipe.restorer.train()
