@@ -134,7 +134,7 @@ class Rain:
     population_spread_rad: Range = (0.01, 0.3)  # of populations about the wind
     length_px: Range = (8.0, 120.0)
     length_spread: Range = (0.05, 0.6)
-    width_px: Range = (0.6, 4.0)
+    width_px: Range = (0.6, 7.0)
     width_spread: Range = (0.05, 0.5)
     brightness: Range = (0.04, 0.8)
     brightness_spread: Range = (0.1, 0.8)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 import torch.distributed
@@ -54,3 +56,21 @@ def autocast(device: torch.device, precision: str = "auto") -> AbstractContextMa
         raise UserError(f"--precision {precision}: unknown; use auto, bf16 or fp32")
     enabled = precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+@contextmanager
+def crew(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of at most `workers` threads that share torch's threads: CPU work side by side.
+
+    Convolutions split finer than a picture or a large tile waste time on waiting for each other
+    (benchmarks/speed.py). Work that has not begun when the block is left is dropped.
+    """
+    threads = torch.get_num_threads()
+    workers = max(1, min(workers, threads))
+    share = threads // workers
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)  # of threads that are started from now on

@@ -1,7 +1,8 @@
 """A restorer on files and folders: what `ssl-restore derain` does.
 
-Names, formats, bit depth, alpha, profile and EXIF are kept.  While one picture is computed, the
-next is read and the last is written: never more than three are in memory.
+Names, formats, bit depth, alpha, profile and EXIF are kept.  On a CPU small pictures are restored
+side by side, one a core; of the large ones the next is read and the last is written while one is
+computed, so that never more than three are in memory.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from . import checkpoint, images, weights
+from .device import crew
 from .errors import UserError
 from .images import Picture
 from .restore import restore, tile_sides
+
+SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/speed.py)
 
 
 @dataclass(frozen=True)
@@ -133,56 +138,86 @@ def restore_all(
 ) -> list[str]:
     """Restore every job; returns one line for each picture that could not be.
 
-    `done(n, expected)` is called after every tile: `n` pixels more, of `expected` in all jobs
-    (their number times the mean size of the pictures read so far).
+    `done(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
+    `expected` in all jobs.
     """
     tile_sides(1, 1, tile, 0, int(restorer.stride))  # type: ignore[arg-type]  # refuses a bad tile
-    skipped: list[str] = []
-    writing: tuple[Path, Future[None]] | None = None
-    pixels_read = pictures_read = 0
+    sizes = {job: images.pixel_count(job.source) for job in jobs}
+    expected = sum(sizes.values())
 
     def read(job: Job) -> Picture:
         return images.read(job.source, max_pixels=max_pixels)
 
-    def written() -> None:
-        if writing is not None:
+    def restored(job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
+        try:
+            pixels = restore(restorer, picture.pixels, tile=tile, precision=precision, done=ready)
+        except UserError as error:
+            raise UserError(f"{job.source}: {error}") from error
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            raise UserError(f"{job.source}: out of memory; try a smaller --tile") from error
+        return replace(picture, pixels=pixels)
+
+    def whole(job: Job) -> None:
+        _write(job.target, restored(job, read(job), lambda n: None))
+
+    on_cpu = next(restorer.parameters()).device.type == "cpu"
+    small: list[Job] = []
+    large: list[Job] = []
+    for job in jobs:
+        alone = len(jobs) == 1 or not on_cpu or sizes[job] > SMALL_PIXELS
+        (large if alone else small).append(job)
+    skipped = _side_by_side(small, whole, lambda job: done(sizes[job], expected))
+    shown = partial(restored, ready=lambda n: done(n, expected))
+    return skipped + _in_turn(large, read, shown)
+
+
+def _side_by_side(
+    jobs: Sequence[Job], whole: Callable[[Job], None], done: Callable[[Job], None]
+) -> list[str]:
+    """As many jobs at once as torch has threads, one thread each; returns what was skipped."""
+    skipped: list[str] = []
+    with crew(len(jobs)) as pool:
+        futures = [pool.submit(whole, job) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
             try:
-                writing[1].result()
+                future.result()
+                done(job)
+            except UserError as error:
+                skipped.append(str(error))
+    return skipped
+
+
+def _in_turn(
+    jobs: Sequence[Job], read: Callable[[Job], Picture], restored: Callable[[Job, Picture], Picture]
+) -> list[str]:
+    """One job after the other, all threads on each; returns what was skipped."""
+    if not jobs:
+        return []
+    skipped: list[str] = []
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        upcoming = reader.submit(read, jobs[0])
+        writing: Future[None] | None = None
+
+        def written() -> None:
+            try:
+                if writing is not None:
+                    writing.result()
             except UserError as error:
                 skipped.append(str(error))
 
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        reading = reader.submit(read, jobs[0])
         for job, following in zip(jobs, [*jobs[1:], None], strict=True):
+            reading = upcoming
+            if following is not None:
+                upcoming = reader.submit(read, following)
             try:
-                picture: Picture | None = reading.result()
+                picture = restored(job, reading.result())
             except UserError as error:
                 skipped.append(str(error))
-                picture = None
-            if following is not None:
-                reading = reader.submit(read, following)
-            if picture is None:
                 continue
-            size = picture.pixels.shape[0] * picture.pixels.shape[1]
-            pixels_read, pictures_read = pixels_read + size, pictures_read + 1
-            expected = round(pixels_read * len(jobs) / pictures_read)
-            try:
-                pixels = restore(
-                    restorer, picture.pixels, tile=tile, precision=precision,
-                    done=lambda n, expected=expected: done(n, expected),  # type: ignore[misc]
-                )  # fmt: skip
-            except UserError as error:
-                skipped.append(f"{job.source}: {error}")
-                continue
-            except (MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
-                    raise
-                skipped.append(f"{job.source}: out of memory; try a smaller --tile")
-                continue
-            picture = replace(picture, pixels=pixels)
             written()
-            writing = job.target, writer.submit(_write, job.target, picture)
-            del picture, pixels
+            writing = writer.submit(_write, job.target, picture)
         written()
     return skipped
 

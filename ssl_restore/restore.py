@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import images
-from .device import autocast
+from .device import autocast, crew
 from .errors import UserError
 
 TILE_PIXELS = 1_600_000  # largest tile, margins included, that `tile=None` takes
+TILES_AT_ONCE = 2  # on a CPU; more would take more memory
 
 
 def restore(
@@ -40,22 +41,28 @@ def restore(
     margin = math.ceil(reach / stride) * stride
     rows, columns = tile_sides(height, width, tile, margin, stride)
     restored = np.empty_like(pixels)
-    for top, bottom in spans(height, rows):
-        for left, right in spans(width, columns):
-            # The window, with its margin, is clipped to the picture.
-            first_row, first_column = max(0, top - margin), max(0, left - margin)
-            window = pixels[first_row : bottom + margin, first_column : right + margin]
-            with torch.inference_mode(), autocast(device, precision):
-                image = _to_stride(images.to_tensor(window).to(device), stride)
-                output = restorer(image.contiguous(memory_format=torch.channels_last))
-            inner = output[
-                :,
-                :,
-                top - first_row : bottom - first_row,
-                left - first_column : right - first_column,
-            ]
-            restored[top:bottom, left:right] = images.to_pixels(inner.float().cpu(), pixels)
-            done((bottom - top) * (right - left))
+
+    def fill(top: int, bottom: int, left: int, right: int) -> int:
+        # The window, with its margin, is clipped to the picture.
+        first_row, first_column = max(0, top - margin), max(0, left - margin)
+        window = pixels[first_row : bottom + margin, first_column : right + margin]
+        with torch.inference_mode(), autocast(device, precision):
+            image = _to_stride(images.to_tensor(window).to(device), stride)
+            output = restorer(image.contiguous(memory_format=torch.channels_last))
+        inner = output[
+            :, :, top - first_row : bottom - first_row, left - first_column : right - first_column
+        ]
+        restored[top:bottom, left:right] = images.to_pixels(inner.float().cpu(), pixels)
+        return (bottom - top) * (right - left)
+
+    tiles = [(*r, *c) for r in spans(height, rows) for c in spans(width, columns)]
+    if device.type != "cpu" or len(tiles) == 1:
+        for tile_ in tiles:
+            done(fill(*tile_))
+        return restored
+    with crew(TILES_AT_ONCE) as pool:
+        for future in [pool.submit(fill, *tile_) for tile_ in tiles]:
+            done(future.result())
     return restored
 
 

@@ -201,7 +201,8 @@ def _draw(job: Job, step: int, progress: float) -> Batch:
         )  # fmt: skip
         return crops.to(job.device, memory_format=torch.channels_last)
 
-    return Batch(clean=drawn("clean"), degraded=drawn("degraded"), progress=progress)
+    warm = job.plan.start is not None
+    return Batch(clean=drawn("clean"), degraded=drawn("degraded"), progress=progress, warm=warm)
 
 
 def _modules(recipe: Recipe) -> list[nn.Module]:

@@ -17,6 +17,7 @@ class Batch:
     clean: Tensor | None  # (B, 3, P, P), of other scenes than `degraded`
     degraded: Tensor | None  # (B, 3, P, P)
     progress: float = 0.0  # share of the run that is done, 0 to 1
+    warm: bool = False  # the run started from a trained restorer
 
 
 @runtime_checkable

@@ -356,6 +356,7 @@ def test_no_more_than_one_picture_is_read_ahead(tmp_path, monkeypatch):
         folders.Job(write_photo(tmp_path / f"{i}.png"), tmp_path / "out" / f"{i}.png")
         for i in range(6)
     ]
+    monkeypatch.setattr(folders, "SMALL_PIXELS", 0)
     started, ahead = [], []
     read, compute = images.read, folders.restore
     monkeypatch.setattr(images, "read", lambda p, **k: started.append(p) or read(p, **k))
@@ -380,3 +381,41 @@ def test_running_out_of_memory_names_the_picture(tmp_path, monkeypatch):
     jobs = [folders.Job(write_photo(tmp_path / "a.png"), tmp_path / "b.png")]
     (line,) = folders.restore_all(jobs, random_restorer())
     assert "a.png: out of memory; try a smaller --tile" in line
+
+
+def test_small_pictures_side_by_side_give_what_they_give_in_turn(tmp_path, monkeypatch):
+    for number, side in enumerate([(40, 30), (33, 47), (64, 64), (90, 20), (21, 22)]):
+        write_photo(tmp_path / "in" / f"{number}.png", *side)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no picture")
+    restorer, threads = random_restorer(), torch.get_num_threads()
+    shown = []
+
+    def run(name):
+        jobs = folders.plan(tmp_path / "in", tmp_path / name)
+        done = lambda pixels, expected: shown.append((pixels, expected))  # noqa: E731
+        (line,) = folders.restore_all(jobs, restorer, precision="fp32", done=done)
+        assert "broken.png" in line
+        return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+
+    together = run("together")
+    assert sum(pixels for pixels, _ in shown) == shown[0][1] == 9109
+    monkeypatch.setattr(folders, "SMALL_PIXELS", 0)
+    assert run("in_turn") == together
+    assert len(together) == 5
+    assert torch.get_num_threads() == threads
+
+
+def test_an_interrupt_among_small_pictures_leaves_the_rest_undone(tmp_path, monkeypatch):
+    jobs = [
+        folders.Job(write_photo(tmp_path / f"{i}.png"), tmp_path / "out" / f"{i}.png")
+        for i in range(40)
+    ]
+    threads = torch.get_num_threads()
+
+    def interrupted(pixels, expected):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        folders.restore_all(jobs, random_restorer(), precision="fp32", done=interrupted)
+    assert 1 <= len(names(tmp_path / "out")) < 40
+    assert torch.get_num_threads() == threads

@@ -520,6 +520,7 @@ def test_a_bomb_is_refused_before_decoding(tmp_path, depth, monkeypatch):
 def test_the_pixel_limit_is_the_largest_allowed_size(tmp_path):
     for suffix in (".png", ".jpg", ".tif", ".webp", ".bmp"):
         write(tmp_path / f"a{suffix}", Picture(_noise(10, 11, 3)))
+        assert images.pixel_count(tmp_path / f"a{suffix}") == 110
         assert read(tmp_path / f"a{suffix}", max_pixels=110).pixels.shape == (10, 11, 3)
         _refusal(tmp_path / f"a{suffix}", "--max-pixels 110", max_pixels=109)
 

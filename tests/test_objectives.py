@@ -16,6 +16,7 @@ from ssl_restore.objectives import positives
 from ssl_restore.objectives.contrast import info_nce
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
+from ssl_restore.objectives.patterns import patterned
 from ssl_restore.objectives.positives import positive
 from ssl_restore.objectives.rain_transfer import RainTransfer, rain_layer
 from ssl_restore.objectives.rrcl import LiteralReconstruction, RepairedReconstruction
@@ -143,12 +144,49 @@ def test_restorer_that_finds_no_rain_is_taught_by_physics_rain():
     def loss(share):
         rain = Rain(dry=0.0, coverage=(0.5, 0.5), brightness=(0.3, 0.3))
         objective = RainTransfer(
-            identity, identity, rain, share=share, gain=(1.0, 1.0), threshold=0.01
+            identity, identity, rain, share=share, gain=(1.0, 1.0), threshold=0.01, coarse=0.0
         )
         return objective(batch, torch.Generator().manual_seed(0))["restore"].item()
 
     assert loss(0.0) > 0.1
     assert loss(0.75) == pytest.approx(loss(0.0))
+
+
+@pytest.mark.parametrize(
+    ("progress", "warm", "taught"), [(0.0, False, True), (0.5, False, False), (0.0, True, False)]
+)
+def test_only_an_untrained_average_is_helped_by_the_opening(progress, warm, taught):
+    lines = torch.zeros(4, 3, 16, 16)
+    lines[:, :, :, ::8] = 0.4  # one pixel wide: the opening finds all of it
+    clean = torch.full((4, 3, 16, 16), 0.3)
+    batch = Batch(clean=clean, degraded=lines, progress=progress, warm=warm)
+    identity = nn.Identity()
+    no_rain = Rain(dry=1.0)
+    objective = RainTransfer(
+        identity, identity, no_rain, share=0.75, gain=(1.0, 1.0), threshold=0.01, coarse=1.0
+    )
+    loss = objective(batch, torch.Generator().manual_seed(0))["restore"].item()
+    expected = 0.75 * math.log1p((math.hypot(0.4, 0.01) - 0.01) / 8 / 0.03) if taught else 0.0
+    assert loss == pytest.approx(expected, abs=0.01)
+
+
+# Patterns
+
+
+def test_patterns_stay_in_range_and_are_seen():
+    flat = torch.full((64, 3, 64, 64), 0.4)
+    drawn = patterned(flat, 1.0, stream())
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    assert drawn.flatten(1).std(1).median() > 0.05
+
+
+def test_patterns_come_in_their_share_and_leave_the_rest_alone():
+    photographs = torch.rand(200, 3, 16, 16, generator=stream())
+    drawn = patterned(photographs, 0.3, stream(1))
+    changed = (drawn != photographs).flatten(1).any(1)
+    assert 0.2 < changed.float().mean() < 0.4
+    assert torch.equal(patterned(photographs, 0.0, stream(1)), photographs)
 
 
 # Opening

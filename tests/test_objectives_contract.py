@@ -59,7 +59,7 @@ def made(name):
         return own[name](KINDS[name])
     known = {
         "restorer": restorer, "average": average, "rain": RAIN, "share": 0.5, "gain": (0.9, 1.6),
-        "threshold": 0.01, "label": 0.5, "exposure": Sensor(),
+        "threshold": 0.01, "coarse": 0.5, "label": 0.5, "exposure": Sensor(),
     }  # fmt: skip
     needed = [
         argument

@@ -6,10 +6,13 @@ The layer is what the averaged restorer removes, so it has the shape of this fol
 restorer sees less than there is, hence the gain g >= 1. On its own such a loop drifts (EVIDENCE:
 it falls below its input), so that physics rain on clean photographs is part of every batch. A
 patch in which the average finds nothing gets physics rain, too: else a restorer that removes
-nothing is taught by empty layers to remove nothing.
+nothing is taught by empty layers to remove nothing. From scratch, half of the layers are at first
+those of a morphological opening, which are coarse but not empty.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +21,7 @@ from degradations.rain import Rain
 from degradations.sensor import quantise
 from degradations.types import Range, uniform
 from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.opening import opening
 from ssl_restore.objectives.synthetic_rain import degrade
 from ssl_restore.types import Batch
 
@@ -25,7 +29,11 @@ EMPTY = 1e-3  # mean light of a layer, display units, below which it is taken fo
 
 
 class RainTransfer(nn.Module):
-    """Terms: `restore`.  The first `share` of a batch gets transferred rain, the rest physics."""
+    """Terms: `restore`.  The first `share` of a batch gets transferred rain, the rest physics.
+
+    In a run from scratch `coarse` of the layers come from the opening, linearly less and none after
+    half of the run.
+    """
 
     def __init__(
         self,
@@ -36,6 +44,7 @@ class RainTransfer(nn.Module):
         share: float,
         gain: Range,
         threshold: float,
+        coarse: float,
     ) -> None:
         super().__init__()
         self.restorer = restorer
@@ -44,6 +53,7 @@ class RainTransfer(nn.Module):
         self.share = share
         self.gain = gain
         self.threshold = threshold
+        self.coarse = coarse
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clean, degraded = batch.clean, batch.degraded
@@ -54,6 +64,9 @@ class RainTransfer(nn.Module):
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
             layer = rain_layer(self.average, degraded[:count], self.threshold)
+            chance = 0.0 if batch.warm else self.coarse * (1 - 2 * batch.progress)
+            coarse = torch.rand(count, generator=generator) < chance
+            layer[coarse] = rain_layer(opening, degraded[:count][coarse], self.threshold)
             found = layer.mean(dim=(1, 2, 3), keepdim=True) > EMPTY
             moved = torch.where(found, clean[:count] + gain * layer, rainy[:count])
             rainy = torch.cat([moved, rainy[count:]])
@@ -62,13 +75,11 @@ class RainTransfer(nn.Module):
 
 
 @torch.no_grad()
-def rain_layer(restorer: nn.Module, degraded: Tensor, threshold: float) -> Tensor:
-    """What a restorer removes, achromatic and non-negative: (B, 3, H, W) -> (B, 1, H, W).
+def rain_layer(restore: Callable[[Tensor], Tensor], degraded: Tensor, threshold: float) -> Tensor:
+    """What `restore` removes, achromatic and non-negative: (B, 3, H, W) -> (B, 1, H, W).
 
     Values below `threshold` (display units) are set to zero: they are texture and noise more
     often than rain.
     """
-    training = restorer.training
-    removed = (degraded - restorer.eval()(degraded)).mean(dim=1, keepdim=True)
-    restorer.train(training)
+    removed = (degraded - restore(degraded)).mean(dim=1, keepdim=True)
     return torch.where(removed > threshold, removed, torch.zeros_like(removed))

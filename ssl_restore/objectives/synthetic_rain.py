@@ -1,6 +1,6 @@
 """Supervision made by physics: rain rendered on clean photographs, and the way back.
 
-J = sensor(gain * photograph),   I = sensor(add_rain(J, p)),   p ~ prior
+J = sensor(gain * pattern(photograph)),   I = sensor(add_rain(J, p)),   p ~ prior
 loss = relative(charbonnier(restorer(I) - J))
 """
 
@@ -13,21 +13,27 @@ from degradations.rain import Rain
 from degradations.sensor import Sensor, quantise
 from degradations.types import Degradation, map_tensors
 from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.patterns import patterned
 from ssl_restore.types import Batch
 
 
 class SyntheticRain(nn.Module):
-    """Terms: `restore`.  Needs clean patches only; `exposure` makes dim and bright ones of them."""
+    """Terms: `restore`.  Needs clean patches only; a share of them gets regular `patterns`, which
+    are not rain, and `exposure` makes dim and bright ones of all."""
 
-    def __init__(self, restorer: nn.Module, rain: Rain, exposure: Sensor) -> None:
+    def __init__(
+        self, restorer: nn.Module, rain: Rain, exposure: Sensor, patterns: float = 0.0
+    ) -> None:
         super().__init__()
         self.restorer = restorer
         self.rain = rain
         self.exposure = exposure
+        self.patterns = patterns
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         assert batch.clean is not None
-        clean = degrade(batch.clean, self.exposure, generator)
+        clean = patterned(batch.clean, self.patterns, generator)
+        clean = degrade(clean, self.exposure, generator)
         rainy = quantise(degrade(clean, self.rain, generator))
         return {"restore": relative(charbonnier(self.restorer(rainy) - clean))}
 

@@ -2,7 +2,8 @@
 
 Varied synthetic rain carries over to rain that was never seen (training on heavy, varied rain
 restores light rain; the reverse fails), so the prior is wide: drizzle to storm, thin lines to
-defocused drops, and a share of dry pictures that must come back as they were.
+defocused drops, with a share of dry pictures that must come back as they were, and one of pictures
+with regular bright patterns, which are not rain.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ def build(
     patch: int = 64,
     decay: float = 0.999,
     dry: float = 0.1,
+    patterns: float = 0.15,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, share of `dry` pictures."""
+    average, share of `dry` pictures, share of pictures with regular `patterns`."""
     keywords: dict[str, object] = {"width": width}
     restorer = unet.build(width=width)
-    objective = SyntheticRain(restorer, Rain(dry=dry), Sensor(gain=(0.5, 1.2)))
+    objective = SyntheticRain(restorer, Rain(dry=dry), Sensor(gain=(0.5, 1.2)), patterns)
     optimizer = torch.optim.AdamW(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )

@@ -28,12 +28,16 @@ def build(
     share: float = 0.75,
     gain: tuple[float, float] = (0.9, 1.6),
     threshold: float = 0.01,
+    coarse: float = 0.5,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer."""
+    average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer, share
+    of `coarse` layers at the start of a run from scratch."""
     restorer = unet.build(width=width)
     average = copy.deepcopy(restorer)
-    objective = RainTransfer(restorer, average, Rain(), share=share, gain=gain, threshold=threshold)
+    objective = RainTransfer(
+        restorer, average, Rain(), share=share, gain=gain, threshold=threshold, coarse=coarse
+    )
     optimizer = torch.optim.AdamW(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )

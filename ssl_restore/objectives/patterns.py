@@ -1,0 +1,62 @@
+"""Regular bright patterns drawn on clean photographs: what a derainer mistakes for rain.
+
+Lattices, blinds, grilles, striped cloth and corrugated iron are dense, straight and bright, as
+heavy rain is, but regular. Photographs hold too few of them to learn the difference from.
+
+    J' = J + opacity * mask * wave * (colour - J),      wave = logistic(k (cos(phase) - c))
+
+The phase grows along a random direction, faster or slower with the distance (perspective), and
+bends (cloth); a lattice is the brighter of two waves.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from degradations.types import Range, uniform
+
+PERIOD_PX: Range = (3.0, 32.0)
+OPACITY: Range = (0.3, 1.0)
+LATTICES = 0.4  # share with two waves
+EVERYWHERE = 0.5  # share without a mask
+
+
+def patterned(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """(B, 3, H, W) display values in [0, 1] -> the same, a random `share` with a pattern on it."""
+    batch, _, height, width = clean.shape
+    size = (batch, 1, 1, 1)
+
+    def draw(low: float, high: float, *, log: bool = False) -> Tensor:
+        return uniform((low, high), size, generator, log=log)
+
+    def smooth() -> Tensor:
+        """Standard normal on a coarse grid, enlarged: (B, 1, H, W)."""
+        coarse = torch.randn(batch, 1, 4, 4, generator=generator)
+        return F.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
+
+    y = torch.linspace(-0.5, 0.5, height).view(1, 1, -1, 1) * height
+    x = torch.linspace(-0.5, 0.5, width).view(1, 1, 1, -1) * width
+
+    def wave() -> Tensor:
+        angle = draw(-math.pi / 2, math.pi / 2)  # of the bars, from the vertical
+        angle = torch.where(draw(0, 1) < 0.5, 0.3 * angle, angle)  # half of them fall like rain
+        along, across = y * angle.cos() - x * angle.sin(), x * angle.cos() + y * angle.sin()
+        cycles = across / draw(*PERIOD_PX, log=True)
+        cycles = cycles * (1 + draw(-0.5, 0.5) * along / height)  # perspective
+        cycles = cycles + draw(0, 1) + draw(0, 0.3) * smooth()
+        centre = (math.pi * draw(0.1, 0.7)).cos()
+        return torch.sigmoid(draw(2, 20, log=True) * ((2 * math.pi * cycles).cos() - centre))
+
+    first, second = wave(), wave()
+    pattern = torch.where(draw(0, 1) < LATTICES, torch.maximum(first, second), first)
+    mask = torch.where(draw(0, 1) < EVERYWHERE, torch.ones(()), torch.sigmoid(6 * smooth()))
+    colour = draw(0, 1) + 0.05 * torch.randn(batch, 3, 1, 1, generator=generator)
+    chosen = draw(0, 1) < share
+    weight = (chosen * draw(*OPACITY) * mask * pattern).to(clean.device)
+    shade = torch.where(chosen, draw(0.2, 1), torch.ones(())).to(clean.device)
+    ground = shade * clean
+    return ground + weight * (colour.clamp(0, 1).to(clean.device) - ground)
