@@ -17,6 +17,7 @@ from degradations.rain import Rain
 from degradations.sensor import quantise
 from ssl_restore import images, rng
 from ssl_restore.folders import open_restorer
+from ssl_restore.picture import Picture
 from ssl_restore.restore import restore
 from ssl_restore.synth import PRESETS
 
@@ -38,9 +39,7 @@ def main() -> None:
         rainy = pixels if preset is None else add_rain(pixels, PRESETS[preset], seed)
         columns.append(np.vstack([square(rainy), square(restore(restorer, rainy))]))
     sheet = np.hstack(columns)
-    images.write(
-        Path(__file__).with_name("gallery.jpg"), images.Picture(sheet, None, None, None), quality=88
-    )
+    images.write(Path(__file__).with_name("gallery.jpg"), Picture(sheet), quality=88)
 
 
 def add_rain(pixels: np.ndarray, rain: Rain, seed: int) -> np.ndarray:

@@ -21,7 +21,7 @@ import numpy as np
 from . import images, metrics
 from .errors import UserError
 from .files import replacing
-from .images import Pixels
+from .picture import Pixels
 
 SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
 FLOOR = "opening 1x5"

@@ -20,7 +20,7 @@ from torch import nn
 from . import checkpoint, images, weights
 from .device import crew
 from .errors import UserError
-from .images import Picture
+from .picture import Picture
 from .restore import restore, tile_sides
 
 SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/speed.py)

@@ -1,8 +1,6 @@
 """Reading and writing pictures so that nothing is lost: size, bit depth, alpha, ICC profile, EXIF.
 
-8-bit files are decoded by Pillow and 16-bit ones by OpenCV, which has no 16-bit colour in Pillow.
-PNG and TIFF are written here, in bands: neither library writes 16-bit grey with alpha, 16-bit
-colour with its profile, or a large picture without a second copy of it.
+8-bit files are decoded by Pillow and 16-bit ones, of which Pillow reads no colour, by OpenCV.
 
 Not kept: resolution outside EXIF, XMP and text blocks, PNG gAMA/cHRM, palettes (they become RGB),
 the EXIF thumbnail (it shows the picture before restoration), the profile of a CMYK file.
@@ -14,16 +12,12 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -32,8 +26,10 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from torch import Tensor
 
+from . import encoders
 from .errors import UserError
 from .files import replacing
+from .picture import Picture, Pixels
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 FORMATS |= {".webp": "WebP", ".bmp": "BMP"}
@@ -55,42 +51,9 @@ _KINDS: dict[str, tuple[bytes, Any]] = {
 # What Pillow decoded -> what is kept; a key colour is turned into alpha apart.
 _MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
 _MODES |= {"CMYK": "RGB", "YCbCr": "RGB"}
-# The tags of a TIFF's own directory that describe the picture and not how it is stored: texts,
-# camera, resolution, dates, artist, copyright, the EXIF and the GPS directory.
-_DIRECTORIES = {34665, 34853}
-_DESCRIPTIVE = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432} | _DIRECTORIES
 # What decoders raise on broken files, and encoders on what they cannot hold.
 _CODEC = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError)
 _ERRORS = (*_CODEC, struct.error, zlib.error, cv2.error)
-_BAND = 1 << 20  # bytes filtered and compressed at a time
-_LEVEL = 3  # of zlib: on filtered photographs as small as 6, and several times as fast
-
-Pixels = NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """An upright picture: display values, with all that its file said about them.
-
-    pixels  (H, W, C) uint8 or uint16, C = 1 (grey) or 3 (RGB)
-    alpha   (H, W) of the same type, or None; colours are not multiplied by it
-    icc     the ICC profile, or None
-    exif    the EXIF block from its byte-order mark on, orientation 1, no thumbnail; or None
-    """
-
-    pixels: Pixels
-    alpha: Pixels | None = None
-    icc: bytes | None = None
-    exif: bytes | None = None
-
-    def __post_init__(self) -> None:
-        shape, kind, alpha = self.pixels.shape, self.pixels.dtype, self.alpha
-        if len(shape) != 3 or shape[2] not in (1, 3) or not self.pixels.size:
-            raise ValueError(f"pixels must be (H, W, 1) or (H, W, 3) and not empty, got {shape}")
-        if kind not in (np.uint8, np.uint16):
-            raise ValueError(f"pixels must be uint8 or uint16, got {kind}")
-        if alpha is not None and (alpha.shape, alpha.dtype) != (shape[:2], kind):
-            raise ValueError(f"alpha must be {kind} {shape[:2]}, got {alpha.dtype} {alpha.shape}")
 
 
 def read(path: str | Path, *, max_pixels: int = 200_000_000) -> Picture:
@@ -280,14 +243,9 @@ def _turned(array: Pixels, turn: int) -> Pixels:
     return np.ascontiguousarray(array[:, ::-1] if turn in (2, 3, 6, 7) else array)
 
 
-def _describe(source: Image.Exif, target: Any) -> None:
-    for tag in _DESCRIPTIVE & source.keys():
-        target[tag] = source.get_ifd(tag) if tag in _DIRECTORIES else source[tag]
-
-
 def _tiff_exif(image: ImageFile.ImageFile) -> bytes | None:
     found, kept = image.getexif(), Image.Exif()
-    _describe(found, kept)
+    encoders.copy_description(found, kept)
     return kept.tobytes() if len(kept) else None
 
 
@@ -311,105 +269,13 @@ def write(path: str | Path, picture: Picture, *, quality: int = 95) -> None:
         raise UserError(f"{path}: {form} cannot store the alpha channel; save it as .png")
     try:
         if form in ("PNG", "TIFF"):
-            blocks = _png(picture) if form == "PNG" else _tiff(picture)
+            blocks = encoders.png(picture) if form == "PNG" else encoders.tiff(picture)
         else:
-            blocks = [_encoded(picture, form, quality)]
+            blocks = [encoders.by_pillow(picture, form, quality)]
     except _ERRORS as error:
         raise UserError(f"{path}: {form} cannot store it ({error}); save it as .png") from error
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.writelines(blocks)
-
-
-def _encoded(picture: Picture, form: str, quality: int) -> bytes:
-    options: dict[str, Any] = {}
-    if form == "JPEG":
-        options = {"quality": quality, "subsampling": 0}
-    elif form == "WebP":
-        options = {"lossless": True, "exact": True}  # exact: colours under alpha 0 are kept
-    if picture.icc and not (form == "WebP" and picture.icc[16:20] == b"GRAY"):
-        options["icc_profile"] = picture.icc
-    if picture.exif:
-        options["exif"] = b"Exif\0\0" + picture.exif
-    (array,) = _bands(picture, picture.pixels.nbytes)
-    buffer = io.BytesIO()
-    Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array).save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def _bands(picture: Picture, size: int = _BAND) -> Iterator[Pixels]:
-    """(rows, W, C and alpha) from top to bottom, about `size` bytes of colour each."""
-    height = picture.pixels.shape[0]
-    rows = max(1, size * height // picture.pixels.nbytes)
-    for top in range(0, height, rows):
-        band = picture.pixels[top : top + rows]
-        if picture.alpha is not None:
-            band = np.concatenate((band, picture.alpha[top : top + rows, :, None]), axis=2)
-        yield band
-
-
-def _png(picture: Picture) -> Iterator[bytes]:
-    def chunk(name: bytes, body: bytes) -> bytes:
-        crc = struct.pack(">I", zlib.crc32(name + body))
-        return struct.pack(">I", len(body)) + name + body + crc
-
-    height, width, channels = picture.pixels.shape
-    size, deflate = picture.pixels.itemsize, zlib.compressobj(_LEVEL)
-    kind = (2 if channels == 3 else 0) + (0 if picture.alpha is None else 4)
-    yield b"\x89PNG\r\n\x1a\n"
-    yield chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * size, kind, 0, 0, 0))
-    if picture.icc:
-        yield chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
-    if picture.exif:
-        yield chunk(b"eXIf", picture.exif)
-    above: Any = 0
-    for band in _bands(picture):
-        step = size * band.shape[2]
-        rows = np.ascontiguousarray(band.astype(f">u{size}", copy=False)).view(np.uint8)
-        rows = rows.reshape(len(band), -1)
-        filtered = np.empty((2, len(rows), 1 + rows.shape[1]), np.uint8)
-        filtered[:, :, 0] = [[1], [2]]  # PNG filters 1, difference to the left, and 2, to above
-        filtered[:, :, 1:] = rows
-        filtered[0, :, 1 + step :] -= rows[:, :-step]
-        filtered[1, 1:, 1:] -= rows[:-1]
-        filtered[1, 0, 1:] -= above
-        cost = np.minimum(filtered, -filtered).sum(axis=2)  # of the differences as signed bytes
-        best = np.where((cost[0] <= cost[1])[:, None], filtered[0], filtered[1])
-        if packed := deflate.compress(best.data):
-            yield chunk(b"IDAT", packed)
-        above = rows[-1]
-    yield chunk(b"IDAT", deflate.flush()) + chunk(b"IEND", b"")
-
-
-def _tiff(picture: Picture) -> list[bytes]:
-    height, width, channels = picture.pixels.shape
-    bits, alpha = 8 * picture.pixels.itemsize, picture.alpha is not None
-    if bits == 16 and alpha and channels == 1:
-        raise ValueError("16-bit grey with alpha")  # hardly any reader takes it, nor does this one
-    strips, rows = [], 0
-    for band in _bands(picture):
-        rows = rows or len(band)
-        steps = band.copy()
-        steps[:, 1:] -= band[:, :-1]  # predictor 2
-        steps = steps.astype(steps.dtype.newbyteorder("<"), copy=False)
-        strips.append(zlib.compress(steps.data, _LEVEL))
-    sizes = [len(strip) for strip in strips]
-    tags: Any = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
-    tags[256], tags[257], tags[258], tags[259] = width, height, (bits,) * (channels + alpha), 8
-    tags[262], tags[277], tags[278], tags[279] = (channels + 1) // 2, channels + alpha, rows, sizes
-    tags[273] = list(accumulate(sizes[:-1], initial=0))  # from the end of the directory
-    tags[284], tags[317] = 1, 2
-    if alpha:
-        tags[338] = 2
-    if picture.icc:
-        tags.tagtype[34675] = 7
-        tags[34675] = picture.icc
-    if picture.exif:
-        exif = Image.Exif()
-        exif.load(b"Exif\0\0" + picture.exif)
-        _describe(exif, tags)
-    head = io.BytesIO()
-    tags.save(head)
-    return [head.getvalue(), *strips]
 
 
 def find(folder: str | Path, *, recursive: bool = False) -> list[Path]:

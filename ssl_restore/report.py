@@ -10,6 +10,7 @@ from torch import nn
 
 from . import images
 from .data import Pictures
+from .picture import Picture
 from .restore import restore
 
 CROP_PX = 256
@@ -28,7 +29,7 @@ def write_sample(path: Path, restorer: nn.Module, pictures: Mapping[str, Picture
     restored = [restore(restorer.eval(), crop) for crop in crops]
     restorer.train(training)
     rows = [np.hstack(_framed(row)) for row in (crops, restored)]
-    images.write(path, images.Picture(np.vstack(rows), None, None, None))
+    images.write(path, Picture(np.vstack(rows)))
 
 
 def _centre(pixels: np.ndarray) -> np.ndarray:

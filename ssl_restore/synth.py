@@ -30,6 +30,7 @@ from degradations.types import map_tensors
 from . import __version__, images, rng
 from .errors import UnknownName, UserError
 from .files import replacing
+from .picture import Picture
 
 BAND_PIXELS = 1 << 18  # rendered at a time: memory grows with the streaks in a band
 KINDS = ("rainy", "clean", "rain")
@@ -233,7 +234,7 @@ def _make_one(plan: Plan, entry: Entry, rain: Rain, max_pixels: int) -> dict[str
     ):  # fmt: skip
         pixels = images.to_pixels(tensor, like)
         icc = profile if pixels.shape[2] == 3 else None
-        images.write(plan.folder / kind / f"{entry.name}.png", images.Picture(pixels, icc=icc))
+        images.write(plan.folder / kind / f"{entry.name}.png", Picture(pixels, icc=icc))
     photo, size = _origin(entry.photo)
     return {
         "name": entry.name,

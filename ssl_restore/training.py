@@ -55,6 +55,8 @@ def prepare(
     stride = int(recipe.restorer.stride)  # type: ignore[arg-type]
     if recipe.patch < 1 or recipe.patch % stride:
         raise UserError(f"--set patch={recipe.patch}: must be a multiple of {stride}")
+    if recipe.batch < 1:
+        raise UserError(f"--set batch={recipe.batch}: must be at least 1")
     pictures = {
         kind: _load(kind, source, recipe, plan.seed, seen)
         for kind, source in sources(plan, recipe).items()

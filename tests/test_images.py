@@ -17,7 +17,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms, ImageOps
 
-from ssl_restore import images
+from ssl_restore import encoders, images
 from ssl_restore.errors import UserError
 from ssl_restore.images import Picture, find, read, to_pixels, to_tensor, write
 
@@ -116,11 +116,11 @@ def test_sixteen_bit_rgb_png_round_trips_exactly(tmp_path):
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize(("kind", "channels"), [(np.uint8, 3), (np.uint8, 1), (np.uint16, 3)])
 def test_pictures_of_many_bands_round_trip_exactly(tmp_path, monkeypatch, suffix, kind, channels):
-    monkeypatch.setattr(images, "_BAND", 1000)
-    monkeypatch.setattr(images._bands, "__defaults__", (1000,))
+    monkeypatch.setattr(encoders, "_BAND", 1000)
+    monkeypatch.setattr(encoders._bands, "__defaults__", (1000,))
     ramp = np.add.outer(np.arange(95), 2 * np.arange(61)).astype(kind)[:, :, None]
     before = Picture(ramp.repeat(channels, axis=2) + _noise(95, 61, channels, kind) // 64)
-    assert len(list(images._bands(before))) > 5
+    assert len(list(encoders._bands(before))) > 5
     write(tmp_path / f"a{suffix}", before)
     assert _same(read(tmp_path / f"a{suffix}").pixels, before.pixels)
 
