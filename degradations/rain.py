@@ -15,6 +15,7 @@ References: Garg and Nayar, "Vision and rain", IJCV 2007 (streaks add light); Li
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -119,6 +120,25 @@ def add_rain(image: Tensor, params: RainParams) -> Tensor:
     return t * (image + rain) + (1 - t) * per_image(params.airlight, image)
 
 
+def in_rows(image: Tensor, batch: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """Lists of streaks as the rows of RainParams: (a function (S,) -> (B, N), present (B, N)).
+
+    `image` (S,) is the image of each streak, in order; absent streaks are ones.
+    """
+    count = torch.bincount(image, minlength=batch)
+    place = torch.arange(len(image)) - (count.cumsum(0) - count)[image]
+    size = (batch, max(1, int(count.max())))
+
+    def rows(values: Tensor) -> Tensor:
+        filled = torch.ones(size, dtype=values.dtype)
+        filled[image, place] = values
+        return filled
+
+    present = torch.zeros(size, dtype=torch.bool)
+    present[image, place] = True
+    return rows, present
+
+
 @dataclass(frozen=True)
 class Rain:
     """Empirical prior over rain, in pixels and display values.
@@ -189,16 +209,7 @@ class Rain:
 
         x = torch.rand(len(owner), generator=generator) * of(width + 2 * right) - of(right)
         y = torch.rand(len(owner), generator=generator) * of(height + 2 * down) - of(down)
-        place = torch.arange(len(owner)) - (count.sum(1).cumsum(0) - count.sum(1))[image]
-        columns = max(1, *count.sum(1).tolist())
-
-        def rows(values: Tensor) -> Tensor:
-            filled = torch.ones(batch, columns, dtype=values.dtype)
-            filled[image, place] = values
-            return filled
-
-        present = torch.zeros(batch, columns, dtype=torch.bool)
-        present[image, place] = True
+        rows, present = in_rows(image, batch)
         veiled = torch.rand(batch, generator=generator) < self.veil
         transmission = uniform(self.transmission, (batch,), generator)
         return RainParams(
