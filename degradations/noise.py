@@ -1,23 +1,32 @@
-"""Noise of light and electronics, as a Gaussian whose variance is that of the Poisson-Gaussian law.
+"""Noise of light, electronics, lost and broken pixels.
 
-    I = J + sqrt(gain max(J, 0) + sigma^2) eps,      eps ~ N(0, 1), independent
+    Noise             I = J + sqrt(gain max(J, 0) + sigma^2) eps      Gaussian, Poisson's variance
+    PoissonNoise      I = gain n,   n ~ Poisson(max(J, 0) / gain)     photons counted
+    CorrelatedNoise   I = J + sigma (k * eps),   sum k^2 = 1          after demosaicking, of scans
+    BernoulliNoise    I = J m / (1 - share),  m = 0 with chance share pixels lost, all channels
+    ImpulseNoise      I = v with chance `share`, else J               pixels broken, v uniform
 
-It acts on the values that it is given, so that it stays zero-mean in them (what Noise2Noise-type
-losses rest on): on display values, as the public denoising sets do it; the law is that of a sensor
-for linear light, so convert with `color.py` before and after to render a sensor. Never clamped.
+All act on the values that they are given, so that those but the last are zero-mean in them (what
+Noise2Noise-type losses rest on): on display values, as the public denoising sets do it. The laws of
+photons are those of a sensor for linear light: convert with `color.py` before and after. Never
+clamped.
 
-Reference: Foi, Trimeche, Katkovnik and Egiazarian, "Practical Poissonian-Gaussian noise modeling
-and fitting for single-image raw-data", IEEE TIP 2008, eq. 3 (variance a y + b).
+References: Foi, Trimeche, Katkovnik and Egiazarian, "Practical Poissonian-Gaussian noise modeling
+and fitting for single-image raw-data", IEEE TIP 2008, eq. 3 (variance a y + b); Lehtinen et al.,
+"Noise2Noise", ICML 2018, section 3 (Poisson, Bernoulli, impulses).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .types import Range, Shape, per_image, uniform
+
+_RANKS = 2**24
 
 
 @dataclass(frozen=True)
@@ -55,3 +64,141 @@ class Noise:
             sigma=uniform(self.sigma, shape[:1], generator),
             eps=torch.randn(shape, generator=generator),
         )
+
+
+@dataclass(frozen=True)
+class PoissonParams:
+    gain: Tensor  # (B,) light of one photon, units of the image range
+    seed: Tensor  # (B,) whole number: of the stream that counts this image's photons
+
+
+def count_photons(image: Tensor, params: PoissonParams) -> Tensor:
+    """gain n for an image (B, C, H, W), n exactly Poisson with mean max(J, 0) / gain.
+
+    The gradient is that of J + sqrt(gain J) eps with the drawn eps held (reparameterised), so that
+    it reaches both; a pixel without light has none.
+    """
+    gain = per_image(params.gain, image)
+    light = image.clamp_min(0)
+    mean = (light / gain).detach()
+    photons = torch.stack(
+        [
+            torch.poisson(m.cpu(), generator=torch.Generator().manual_seed(int(seed)))
+            for m, seed in zip(mean, params.seed, strict=True)
+        ]
+    ).to(image)
+    lit = mean > 0
+    eps = (photons - mean) / torch.where(lit, mean, 1).sqrt()
+    like_it = light + (gain * torch.where(lit, light, 1)).sqrt() * eps * lit
+    return gain.detach() * photons + (like_it - like_it.detach())
+
+
+@dataclass(frozen=True)
+class PoissonNoise:
+    gain: Range = (0.002, 0.05)
+
+    apply = staticmethod(count_photons)
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> PoissonParams:
+        gain = uniform(self.gain, shape[:1], generator, log=True)
+        return PoissonParams(gain, torch.randint(2**62, shape[:1], generator=generator))
+
+
+@dataclass(frozen=True)
+class CorrelatedParams:
+    eps: Tensor  # (B, C, H + 2 r, W + 2 r) standard normal, r beyond every border
+    sigma: Tensor  # (B,) standard deviation of a pixel, units of the image range
+    width_px: Tensor  # (B,) standard deviation of the kernel
+
+
+def add_correlated_noise(image: Tensor, params: CorrelatedParams) -> Tensor:
+    """J + sigma (k * eps) for an image (B, C, H, W), k Gaussian; zero-mean, not clamped."""
+
+    def kernel(size: int, wide: int) -> Tensor:  # (B, size, wide), every row of length 1
+        ahead = torch.arange(wide, device=image.device, dtype=image.dtype)
+        centre = torch.arange(size, device=image.device, dtype=image.dtype)[:, None]
+        away = (ahead - centre - (wide - size) // 2) / params.width_px.to(image).view(-1, 1, 1)
+        weights = torch.exp(-away.square() / 2)
+        return weights / weights.square().sum(2, keepdim=True).sqrt()
+
+    eps = params.eps.to(image)
+    rows = kernel(image.shape[-2], eps.shape[-2])
+    columns = kernel(image.shape[-1], eps.shape[-1])
+    smooth = torch.einsum("bih,bchw,bjw->bcij", rows, eps, columns)
+    return image + per_image(params.sigma, image) * smooth
+
+
+@dataclass(frozen=True)
+class CorrelatedNoise:
+    sigma: Range = (0.01, 0.1)
+    width_px: Range = (0.3, 2.0)
+
+    apply = staticmethod(add_correlated_noise)
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> CorrelatedParams:
+        batch, channels, height, width = shape
+        reach = math.ceil(4 * self.width_px[1])
+        size = (batch, channels, height + 2 * reach, width + 2 * reach)
+        return CorrelatedParams(
+            eps=torch.randn(size, generator=generator),
+            sigma=uniform(self.sigma, (batch,), generator),
+            width_px=uniform(self.width_px, (batch,), generator),
+        )
+
+
+@dataclass(frozen=True)
+class BernoulliParams:
+    share: Tensor  # (B,) chance that a pixel is lost
+    rank: Tensor  # (B, 1, H, W) whole number, uniform below 2^24: lost where below share * 2^24
+
+
+@dataclass(frozen=True)
+class ImpulseParams:
+    share: Tensor  # (B,) chance that a pixel is broken
+    rank: Tensor  # (B, 1, H, W) as of BernoulliParams
+    value: Tensor  # (B, C, H, W) what a broken pixel shows
+
+
+def _hit(image: Tensor, params: BernoulliParams | ImpulseParams) -> Tensor:
+    """(B, 1, H, W) of zeros and ones; to the gradient it is the share (straight-through)."""
+    share = per_image(params.share, image)
+    hard = (params.rank.to(image.device) < share.detach() * _RANKS).to(image.dtype)
+    return hard + (share - share.detach())
+
+
+def drop_pixels(image: Tensor, params: BernoulliParams) -> Tensor:
+    """J m / (1 - share) for an image (B, C, H, W), m = 0 in `share` of the pixels; zero-mean."""
+    return image * (1 - _hit(image, params)) / (1 - per_image(params.share, image))
+
+
+def break_pixels(image: Tensor, params: ImpulseParams) -> Tensor:
+    """v in `share` of the pixels of an image (B, C, H, W), J elsewhere; not zero-mean."""
+    return torch.lerp(image, params.value.to(image), _hit(image, params))
+
+
+def _ranks(shape: Shape, generator: torch.Generator) -> Tensor:
+    size = (shape[0], 1, *shape[2:])
+    return torch.randint(_RANKS, size, generator=generator, dtype=torch.int32)
+
+
+@dataclass(frozen=True)
+class BernoulliNoise:
+    share: Range = (0.05, 0.5)
+
+    apply = staticmethod(drop_pixels)
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> BernoulliParams:
+        share = uniform(self.share, shape[:1], generator)
+        return BernoulliParams(share, _ranks(shape, generator))
+
+
+@dataclass(frozen=True)
+class ImpulseNoise:
+    share: Range = (0.01, 0.3)
+
+    apply = staticmethod(break_pixels)
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> ImpulseParams:
+        share = uniform(self.share, shape[:1], generator)
+        value = torch.rand(shape, generator=generator)
+        return ImpulseParams(share, _ranks(shape, generator), value)

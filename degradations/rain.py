@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from torch import Tensor
 from .types import Range, Shape, per_image, uniform
 
 _FWHM_OF_PROFILE = 2 * math.sqrt(1 - math.sqrt(0.5))  # of (1 - u^2)^2 on [-1, 1]
+
+_GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo one, never come close to repeating
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,34 @@ def add_rain(image: Tensor, params: RainParams) -> Tensor:
     rain = streak_layer(params, image.shape[-2], image.shape[-1])
     t = per_image(params.transmission, image)
     return t * (image + rain) + (1 - t) * per_image(params.airlight, image)
+
+
+def at_frame(
+    params: RainParams, frame: int, size: tuple[int, int], *, shutter: float = 0.5
+) -> RainParams:
+    """The same rain `frame` frames later, in a picture of `size` (H, W).
+
+    A streak is the way of its drop during the exposure, which is `shutter` of the time from frame
+    to frame (0.5: a shutter of 180 degrees); so a drop moves on by length / shutter. One that has
+    left below comes in above as another, at another place; frame 0 is as drawn.
+    """
+    if not 0 < shutter <= 1:
+        raise ValueError(f"shutter must be above 0 and at most 1, got {shutter}")
+    height, width = size
+    down, right = params.angle_rad.cos(), params.angle_rad.sin()
+    way = frame / shutter * params.length_px
+
+    def begun(place: Tensor, side: int, step: Tensor) -> tuple[Tensor, Tensor]:
+        """Place from the start of the range in which the streak is seen, and the range."""
+        reach = params.length_px / 2 * step.abs() + params.width_px
+        reach = torch.maximum(reach, torch.maximum(-place, place - side)).detach() + 1
+        return place + reach, side + 2 * reach
+
+    (y, tall), (x, wide) = begun(params.y_px, height, down), begun(params.x_px, width, right)
+    turns = ((y + way * down) / tall).floor().detach()
+    moved_y = y + way * down - turns * tall
+    moved_x = (x + way * right + _GOLDEN * turns * wide).remainder(wide)
+    return replace(params, y_px=moved_y + params.y_px - y, x_px=moved_x + params.x_px - x)
 
 
 def in_rows(image: Tensor, batch: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:

@@ -1,7 +1,23 @@
+import dataclasses
+import math
+
 import pytest
 import torch
 
-from degradations.noise import Noise, NoiseParams, add_noise, noise_std
+from degradations.noise import (
+    BernoulliNoise,
+    CorrelatedNoise,
+    CorrelatedParams,
+    ImpulseNoise,
+    Noise,
+    NoiseParams,
+    PoissonNoise,
+    PoissonParams,
+    add_correlated_noise,
+    add_noise,
+    count_photons,
+    noise_std,
+)
 
 
 def stream(seed=0):
@@ -88,3 +104,82 @@ def test_golden_values():
     torch.testing.assert_close(
         add_noise(image, params), torch.tensor([0.0, 0.05, 1.1]).view(1, 1, 1, 3)
     )
+
+
+# Photons
+
+
+def photons_of(level, gain, seed=0, count=200):
+    image = torch.full((1, 1, count, count), level, dtype=torch.float64)
+    drawn = count_photons(image, PoissonParams(torch.tensor([gain]).double(), torch.tensor([seed])))
+    return drawn / gain
+
+
+@pytest.mark.parametrize("mean", [0.3, 2.0, 40.0])
+def test_photons_are_whole_and_follow_poisson(mean):
+    photons = photons_of(mean * 0.01, 0.01)
+    torch.testing.assert_close(photons, photons.round())
+    assert photons.mean().item() == pytest.approx(mean, abs=4 * (mean / 40000) ** 0.5)
+    assert photons.var().item() == pytest.approx(mean, rel=0.05)
+    assert (photons == 0).double().mean().item() == pytest.approx(math.exp(-mean), abs=0.01)
+
+
+def test_without_light_there_are_no_photons_and_a_finite_gradient():
+    image = torch.zeros(1, 3, 4, 4, requires_grad=True)
+    drawn = count_photons(image, PoissonNoise().sample((1, 3, 4, 4), stream()))
+    assert not drawn.any()
+    (found,) = torch.autograd.grad(drawn.sum(), image)
+    assert found.isfinite().all()
+
+
+def test_the_gradient_on_the_gain_is_that_of_the_variance():
+    # d/dgain of E[(I - J)^2] = J: averaged over the pixels of one large picture.
+    gain = torch.tensor([0.02], dtype=torch.float64, requires_grad=True)
+    image = torch.full((1, 1, 400, 400), 0.5, dtype=torch.float64)
+    error = count_photons(image, PoissonParams(gain, torch.tensor([3]))) - image
+    (found,) = torch.autograd.grad(error.square().mean(), gain)
+    assert found.item() == pytest.approx(0.5, rel=0.02)
+
+
+# Correlated, lost and broken pixels
+
+
+@pytest.mark.parametrize("width", [0.1, 0.5, 1.5])
+def test_correlated_noise_has_its_deviation_up_to_the_border_and_a_gaussian_correlation(width):
+    shape = (1, 1, 200, 200)
+    eps = CorrelatedNoise(width_px=(width, width)).sample(shape, stream()).eps.double()
+    params = CorrelatedParams(eps, torch.tensor([0.1]).double(), torch.tensor([width]).double())
+    noise_ = add_correlated_noise(torch.zeros(shape, dtype=torch.float64), params)[0, 0]
+    assert noise_.std().item() == pytest.approx(0.1, rel=0.05)
+    assert noise_[:3].std().item() == pytest.approx(0.1, rel=0.2)
+    neighbours = (noise_[:, 1:] * noise_[:, :-1]).mean() / noise_.square().mean()
+    taps = torch.exp(-(torch.arange(-20, 21).double() ** 2) / 2 / width**2)
+    expected = (taps[1:] * taps[:-1]).sum() / taps.square().sum()
+    assert neighbours.item() == pytest.approx(expected.item(), abs=0.05)
+
+
+def test_lost_pixels_are_lost_in_all_channels_and_leave_the_mean():
+    prior = BernoulliNoise(share=(0.3, 0.3))
+    image = torch.full((1, 3, 200, 200), 0.5)
+    drawn = prior.apply(image, prior.sample(image.shape, stream()))
+    lost = drawn == 0
+    assert torch.equal(lost[:, 0], lost[:, 2])
+    assert lost.float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert drawn.mean().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_gradient_on_the_share_of_lost_pixels_is_none_in_the_mean():
+    prior = BernoulliNoise(share=(0.3, 0.3))
+    image = torch.full((1, 1, 300, 300), 0.5, dtype=torch.float64)
+    params = prior.sample(image.shape, stream())
+    share = params.share.double().requires_grad_()
+    drawn = prior.apply(image, dataclasses.replace(params, share=share))
+    (found,) = torch.autograd.grad(drawn.mean(), share)
+    assert found.item() == pytest.approx(0, abs=0.02)
+
+
+def test_broken_pixels_show_anything_and_the_others_are_untouched():
+    prior = ImpulseNoise(share=(0.2, 0.2))
+    image = torch.full((1, 3, 200, 200), 0.5)
+    broken = (prior.apply(image, prior.sample(image.shape, stream())) != image).any(1)
+    assert broken.float().mean().item() == pytest.approx(0.2, abs=0.01)

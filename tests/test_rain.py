@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from degradations.rain import Rain, RainParams, add_rain, streak_layer
+from degradations.rain import Rain, RainParams, add_rain, at_frame, streak_layer
 from degradations.types import map_tensors
 
 NO_CEILING = 1e9  # so high that streaks add up
@@ -348,3 +348,51 @@ def test_rows_of_a_batch_are_the_streaks_of_their_own_image():
     image = torch.zeros(5, 1, 20, 20)
     backwards = add_rain(image, map_tensors(params, lambda t: t.flip(0))).flip(0)
     torch.testing.assert_close(add_rain(image, params), backwards, rtol=0, atol=1e-6)
+
+
+# Frames
+
+
+def frames_of(shutter=0.5, count=12, seed=0):
+    params = Rain(dry=0, coverage=(0.5, 0.5)).sample((2, 3, 60, 90), stream(seed))
+    return params, [at_frame(params, k, (60, 90), shutter=shutter) for k in range(count)]
+
+
+def test_the_first_frame_is_as_drawn():
+    params, frames = frames_of()
+    for name in ("x_px", "y_px"):
+        torch.testing.assert_close(
+            getattr(frames[0], name), getattr(params, name), atol=1e-4, rtol=0
+        )
+
+
+@pytest.mark.parametrize("shutter", [0.25, 1.0])
+def test_drops_move_on_by_their_length_over_the_shutter_along_their_streak(shutter):
+    params, frames = frames_of(shutter)
+    there = params.present
+    step_y = (frames[1].y_px - frames[0].y_px)[there]
+    step_x = (frames[1].x_px - frames[0].x_px)[there]
+    way, angle = params.length_px[there] / shutter, params.angle_rad[there]
+    stays = step_y > 0  # has not come in again
+    stays &= (step_x - way * angle.sin()).abs() < 1
+    assert stays.float().mean() > 0.1
+    torch.testing.assert_close(step_y[stays], (way * angle.cos())[stays], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(step_x[stays], (way * angle.sin())[stays], atol=1e-3, rtol=1e-3)
+
+
+def test_as_much_rain_is_seen_in_every_frame():
+    _, frames = frames_of(count=20)
+    light = [streak_layer(params, 60, 90).mean().item() for params in frames]
+    assert sum(light[10:]) / 10 == pytest.approx(sum(light[:10]) / 10, rel=0.15)
+
+
+def test_a_drop_that_comes_in_again_is_another_one():
+    _, frames = frames_of(count=200)
+    places = torch.stack([params.x_px[0, 0] for params in frames])
+    assert len(places.round(decimals=1).unique()) > 60
+
+
+@pytest.mark.parametrize("shutter", [0.0, -1.0, 1.5])
+def test_a_shutter_that_cannot_be_is_refused(shutter):
+    with pytest.raises(ValueError, match="shutter must be above 0"):
+        frames_of(shutter)
