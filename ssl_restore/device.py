@@ -59,16 +59,18 @@ def autocast(device: torch.device, precision: str = "auto") -> AbstractContextMa
 
 
 @contextmanager
-def crew(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of at most `workers` threads that share torch's threads: CPU work side by side.
+def crew(workers: int, *, each: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """A pool of `workers` threads for CPU work side by side, `each` with so many torch threads.
 
-    Convolutions split finer than a picture or a large tile waste time on waiting for each other
-    (benchmarks/speed.py). Work that has not begun when the block is left is dropped.
+    Without `each` there are no more workers than torch has threads, and they share these:
+    convolutions split finer than a picture or a large tile waste time on waiting for each other
+    (benchmarks/EXPERIMENTS.md). Work that has not begun when the block is left is dropped.
     """
     threads = torch.get_num_threads()
-    workers = max(1, min(workers, threads))
-    share = threads // workers
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
+    if each is None:
+        workers = max(1, min(workers, threads))
+        each = threads // workers
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(each,)) as pool:
         try:
             yield pool
         finally:

@@ -23,7 +23,7 @@ from .errors import UserError
 from .picture import Picture
 from .restore import restore, tile_sides
 
-SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/speed.py)
+SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/EXPERIMENTS.md)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from degradations.sensor import quantise
 from degradations.types import map_tensors
 
 from . import __version__, images, rng
+from .device import crew
 from .errors import UnknownName, UserError
 from .files import replacing
 from .picture import Picture
@@ -142,26 +143,21 @@ def make(plan: Plan, *, workers: int = 1, max_pixels: int = 200_000_000) -> Iter
     """Make what is missing; yields None for a picture made, a line for a photograph left out."""
     rain, pending = plan.settings.rain(), deque[Future[dict[str, Any] | str]]()
     # One torch thread a worker: sums are then formed in one order, whatever the worker count.
-    threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        with (plan.folder / "meta.jsonl").open("a", encoding="utf-8") as meta:
-            entries = iter(plan.missing)
-            while True:
-                for entry in entries:
-                    pending.append(pool.submit(_make_one, plan, entry, rain, max_pixels))
-                    if len(pending) > 2 * workers:
-                        break
-                if not pending:
-                    return
-                result = pending.popleft().result()
-                if isinstance(result, dict):
-                    meta.write(json.dumps(result) + "\n")
-                    meta.flush()
-                yield result if isinstance(result, str) else None
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
+    path = plan.folder / "meta.jsonl"
+    with crew(workers, each=1) as pool, path.open("a", encoding="utf-8") as meta:
+        entries = iter(plan.missing)
+        while True:
+            for entry in entries:
+                pending.append(pool.submit(_make_one, plan, entry, rain, max_pixels))
+                if len(pending) > 2 * workers:
+                    break
+            if not pending:
+                return
+            result = pending.popleft().result()
+            if isinstance(result, dict):
+                meta.write(json.dumps(result) + "\n")
+                meta.flush()
+            yield result if isinstance(result, str) else None
 
 
 def render(clean: Tensor, params: RainParams) -> tuple[Tensor, Tensor]:
