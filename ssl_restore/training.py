@@ -51,12 +51,15 @@ def prepare(
     if leader and not resume and run.exists():
         run.create(plan)  # refuses before the pictures are read
     torch.manual_seed(plan.seed)  # initial weights; everything else draws from named streams
-    recipe: Recipe = discover.builder("recipes", plan.recipe)(**plan.settings)
+    try:
+        recipe: Recipe = discover.builder("recipes", plan.recipe)(**plan.settings)
+    except ValueError as error:
+        raise UserError(f"recipe {plan.recipe} cannot take these --set: {error}") from error
     stride = int(recipe.restorer.stride)  # type: ignore[arg-type]
     if recipe.patch < 1 or recipe.patch % stride:
         raise UserError(f"--set patch={recipe.patch}: must be a multiple of {stride}")
     if recipe.batch < 1:
-        raise UserError(f"--set batch={recipe.batch}: must be at least 1")
+        raise UserError(f"--set batch={recipe.batch}: batch must be at least 1")
     pictures = {
         kind: _load(kind, source, recipe, plan.seed, seen)
         for kind, source in sources(plan, recipe).items()

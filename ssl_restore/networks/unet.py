@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ssl_restore.errors import UserError
-
 
 class ResidualBlock(nn.Module):
     """x + conv(relu(bn(conv(relu(bn(x))))));  (B, C, H, W) -> (B, C, H, W)."""
@@ -138,5 +136,5 @@ def build(
 ) -> nn.Module:
     """`width` channels at half resolution, `blocks` residual blocks a level, finest first."""
     if width < 1:
-        raise UserError(f"--set width={width}: must be at least 1")
+        raise ValueError(f"width must be at least 1, got {width}")
     return RainUNet(width, tuple(blocks), rain_channels)
