@@ -6,7 +6,6 @@ compared in them (`calibrate.py`).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -106,15 +105,3 @@ def _correlations(layer: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
         return F.grid_sample(correlation, places, align_corners=False)[:, 0, 0]
 
     return at(angle.sin(), angle.cos()), at(angle.cos(), -angle.sin())
-
-
-def extent_px(correlation: Tensor) -> Tensor:
-    """(B, lags) -> (B,): the lag at which the correlation falls to 1/e, linear between lags."""
-    lags = correlation.new_tensor((0, *LAGS_PX))
-    falling = torch.cat([torch.ones_like(correlation[:, :1]), correlation], dim=1)
-    below = falling < math.exp(-1)
-    first = torch.where(below.any(1), below.int().argmax(1), falling.shape[1] - 1)
-    rows = torch.arange(len(falling))
-    high, low = falling[rows, first - 1], falling[rows, first]
-    share = ((high - math.exp(-1)) / (high - low).clamp_min(1e-6)).clamp(0, 1)
-    return lags[first - 1] + share * (lags[first] - lags[first - 1])

@@ -3,10 +3,10 @@
 Lattices, blinds, grilles, striped cloth and corrugated iron are dense, straight and bright, as
 heavy rain is, but regular. Photographs hold too few of them to learn the difference from.
 
-    J' = J + opacity * mask * wave * (colour - J),      wave = logistic(k (cos(phase) - c))
+    J' = s J + w (colour - s J),   w = opacity * mask * wave,   wave = logistic(k (cos(phase) - c))
 
 The phase grows along a random direction, faster or slower with the distance (perspective), and
-bends (cloth); a lattice is the brighter of two waves.
+bends (cloth); a lattice is the brighter of two waves. The shade s darkens what lies between.
 """
 
 from __future__ import annotations
