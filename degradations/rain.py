@@ -170,6 +170,72 @@ def in_rows(image: Tensor, batch: int) -> tuple[Callable[[Tensor], Tensor], Tens
 
 
 @dataclass(frozen=True)
+class Populations:
+    """One row an image, one column a population: what its streaks scatter about.
+
+    Lengths, widths and brightnesses of streaks are log-normal about their means; a `_spread` is
+    the standard deviation of the logarithm, `angle_spread_rad` that of the angle.
+    """
+
+    angle_rad: Tensor  # (B, P)
+    angle_spread_rad: Tensor  # (B, P)
+    length_px: Tensor  # (B, P)
+    length_spread: Tensor  # (B, P)
+    width_px: Tensor  # (B, P)
+    width_spread: Tensor  # (B, P)
+    brightness: Tensor  # (B, P) display units
+    brightness_spread: Tensor  # (B, P)
+    coverage: Tensor  # (B, P) sum of length x width over the area; 0: no such population
+    taper: Tensor  # (B, P)
+    ceiling: Tensor  # (B,)
+    transmission: Tensor  # (B,)
+    airlight: Tensor  # (B,)
+
+
+def draw_streaks(
+    populations: Populations, shape: Shape, generator: torch.Generator
+) -> RainParams:
+    """Streaks of these populations, Poisson-many, for images of `shape` (B, C, H, W)."""
+    batch, _, height, width = shape
+    p = populations
+    most = p.coverage.shape[1]
+    # Streaks whose centre lies outside reach in: draw them over a wider frame.
+    reach = p.length_px * (2 * p.length_spread).exp() / 2
+    right = reach * (p.angle_rad.sin().abs() + 2 * p.angle_spread_rad).clamp(max=1)
+    down = reach * (p.angle_rad.cos().abs() + 2 * p.angle_spread_rad).clamp(max=1)
+    right, down = right + 2 * p.width_px, down + 2 * p.width_px
+    area = (height + 2 * down) * (width + 2 * right)
+    expected = p.coverage * area / (p.length_px * p.width_px)
+    count = torch.poisson(expected, generator=generator).long()
+    owner = torch.repeat_interleave(count.flatten())  # population of each streak, flat
+
+    def of(population: Tensor) -> Tensor:
+        return population.flatten()[owner]
+
+    def scattered(mean: Tensor, spread: Tensor) -> Tensor:
+        normal = torch.randn(len(owner), generator=generator)
+        return of(mean) * (of(spread) * normal - of(spread).square() / 2).exp()
+
+    x = torch.rand(len(owner), generator=generator) * of(width + 2 * right) - of(right)
+    y = torch.rand(len(owner), generator=generator) * of(height + 2 * down) - of(down)
+    turn = of(p.angle_spread_rad) * torch.randn(len(owner), generator=generator)
+    rows, present = in_rows(owner // most, batch)
+    return RainParams(
+        x_px=rows(x),
+        y_px=rows(y),
+        angle_rad=rows(of(p.angle_rad) + turn),
+        length_px=rows(scattered(p.length_px, p.length_spread).clamp_min(1)),
+        width_px=rows(scattered(p.width_px, p.width_spread)),
+        brightness=rows(scattered(p.brightness, p.brightness_spread)),
+        taper=rows(of(p.taper)),
+        present=present,
+        ceiling=p.ceiling,
+        transmission=p.transmission,
+        airlight=p.airlight,
+    )
+
+
+@dataclass(frozen=True)
 class Rain:
     """Empirical prior over rain, in pixels and display values.
 
@@ -200,58 +266,32 @@ class Rain:
     apply = staticmethod(add_rain)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
-        batch, _, height, width = shape
+        return draw_streaks(self.populate(shape[0], generator), shape, generator)
+
+    def populate(self, batch: int, generator: torch.Generator) -> Populations:
+        """The means and spreads of `batch` images, before any streak is drawn."""
         least, most = self.populations
         size = (batch, most)
 
         def draw(limits: Range, *, log: bool = False) -> Tensor:
             return uniform(limits, size, generator, log=log)
 
-        def normal(like: Tensor) -> Tensor:
-            return torch.randn(like.shape, generator=generator)
-
         wind = uniform(self.angle_rad, (batch, 1), generator)
         scatter = uniform(self.population_spread_rad, (batch, 1), generator, log=True)
-        angle = wind + scatter * normal(torch.empty(size))
+        angle = wind + scatter * torch.randn(size, generator=generator)
         length, wide = draw(self.length_px, log=True), draw(self.width_px, log=True)
         brightness, coverage = draw(self.brightness, log=True), draw(self.coverage, log=True)
         taper, angle_spread = draw(self.taper), draw(self.angle_spread_rad, log=True)
         spreads = [draw(s) for s in (self.length_spread, self.width_spread, self.brightness_spread)]
         kept = torch.randint(least, most + 1, (batch, 1), generator=generator)
         wet = torch.rand(batch, 1, generator=generator) >= self.dry
-        # Streaks whose centre lies outside reach in: draw them over a wider frame.
-        reach = length * (2 * spreads[0]).exp() / 2
-        right = reach * (angle.sin().abs() + 2 * angle_spread).clamp(max=1) + 2 * wide
-        down = reach * (angle.cos().abs() + 2 * angle_spread).clamp(max=1) + 2 * wide
-        area = (height + 2 * down) * (width + 2 * right)
-        expected = coverage * area / (length * wide) * (torch.arange(most) < kept) * wet
-        count = torch.poisson(expected, generator=generator).long()
-
-        owner = torch.repeat_interleave(count.flatten())  # population of each streak, flat
-        image = owner // most
-
-        def of(population: Tensor) -> Tensor:
-            return population.flatten()[owner]
-
-        def scattered(mean: Tensor, spread: Tensor) -> Tensor:
-            values = of(mean)
-            return values * (of(spread) * normal(values) - of(spread).square() / 2).exp()
-
-        x = torch.rand(len(owner), generator=generator) * of(width + 2 * right) - of(right)
-        y = torch.rand(len(owner), generator=generator) * of(height + 2 * down) - of(down)
-        rows, present = in_rows(image, batch)
         veiled = torch.rand(batch, generator=generator) < self.veil
         transmission = uniform(self.transmission, (batch,), generator)
-        return RainParams(
-            x_px=rows(x),
-            y_px=rows(y),
-            angle_rad=rows(of(angle) + of(angle_spread) * normal(x)),
-            length_px=rows(scattered(length, spreads[0]).clamp_min(1)),
-            width_px=rows(scattered(wide, spreads[1])),
-            brightness=rows(scattered(brightness, spreads[2])),
-            taper=rows(of(taper)),
-            present=present,
+        return Populations(
+            angle, angle_spread, length, spreads[0], wide, spreads[1], brightness, spreads[2],
+            coverage=coverage * (torch.arange(most) < kept) * wet,
+            taper=taper,
             ceiling=uniform(self.ceiling, (batch,), generator, log=True),
             transmission=torch.where(veiled, transmission, torch.ones(batch)),
             airlight=uniform(self.airlight, (batch,), generator),
-        )
+        )  # fmt: skip
