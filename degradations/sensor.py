@@ -1,4 +1,14 @@
-"""The camera's last step, and the only place that clamps: exposure, clipping, quantisation."""
+"""The camera's last steps, and the only place that clamps: exposure, tone, clipping, quantisation.
+
+    I = quantise(tone(gain J)),      tone(x) = x + contrast x (1 - x) (2 x - 1) in [0, 1]
+
+Display values. The tone curve is an S for a contrast above 0 (1 is the smoothstep 3 x^2 - 2 x^3),
+the identity at 0, and flattens the middle below; black, white and the middle stay where they are.
+
+References: Mitsunaga and Nayar, "Radiometric self calibration", CVPR 1999 (responses of cameras as
+polynomials); Grossberg and Nayar, "Modeling the space of camera response functions", IEEE TPAMI
+2004 (they rise from 0 to 1).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +17,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .types import Range, Shape, per_image, uniform
+from .types import Range, Shape, check_image, check_values, per_image, uniform
+
+_CONTRASTS = (-2.0, 1.0)  # beyond, the curve does not rise everywhere
 
 
 @dataclass(frozen=True)
 class SensorParams:
     gain: Tensor  # (B,) exposure factor
     levels: int = 255  # steps between black and white
+    contrast: Tensor | None = None  # (B,) of the tone curve, -2 to 1; None is the identity, as 0
+
+
+def tone(image: Tensor, contrast: Tensor) -> Tensor:
+    """x + contrast x (1 - x) (2 x - 1) for (B, C, H, W) and (B,); the identity outside [0, 1]."""
+    x = image.clamp(0, 1)
+    return image + per_image(contrast, image) * x * (1 - x) * (2 * x - 1)
 
 
 def quantise(image: Tensor, levels: int = 255) -> Tensor:
@@ -28,16 +47,32 @@ def quantise(image: Tensor, levels: int = 255) -> Tensor:
 
 
 def expose(image: Tensor, params: SensorParams) -> Tensor:
-    """quantise(gain * I): (B, C, H, W) to the values that an 8-bit file can hold."""
-    return quantise(image * per_image(params.gain, image), params.levels)
+    """quantise(tone(gain J)): (B, C, H, W) to the values that an 8-bit file can hold."""
+    check_image(image)
+    check_values("gain", params.gain, "exposure factor")
+    image = image * per_image(params.gain, image)
+    if params.contrast is not None:
+        check_values("contrast", params.contrast, "of the tone curve", *_CONTRASTS)
+        image = tone(image, params.contrast)
+    return quantise(image, params.levels)
 
 
 @dataclass(frozen=True)
 class Sensor:
+    """Prior over exposures and tone curves; without a `contrast` nothing is drawn for it."""
+
     gain: Range = (1.0, 1.0)
     bits: int = 8
+    contrast: Range = (0.0, 0.0)
 
     apply = staticmethod(expose)
 
+    def __post_init__(self) -> None:
+        check_values("gain", self.gain, "exposure factor")
+        check_values("bits", self.bits, "of a file", 1, 16)
+        check_values("contrast", self.contrast, "of the tone curve", *_CONTRASTS)
+
     def sample(self, shape: Shape, generator: torch.Generator) -> SensorParams:
-        return SensorParams(uniform(self.gain, (shape[0],), generator), 2**self.bits - 1)
+        gain = uniform(self.gain, shape[:1], generator)
+        contrast = uniform(self.contrast, shape[:1], generator) if any(self.contrast) else None
+        return SensorParams(gain, 2**self.bits - 1, contrast)

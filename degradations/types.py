@@ -38,8 +38,80 @@ def uniform(
     return low + share * (high - low)
 
 
+def check_batch(image: Tensor) -> None:
+    """TypeError unless floating point, ValueError unless (B, C, H, W); values are not looked at."""
+    if not isinstance(image, Tensor) or not image.is_floating_point():
+        found = image.dtype if isinstance(image, Tensor) else type(image).__name__
+        raise TypeError(
+            f"an image is a floating-point tensor of values in [0, 1], got {found}; "
+            "divide 8-bit values by 255"
+        )
+    if image.ndim != 4 or not image.numel():
+        raise ValueError(
+            "an image has the shape (B, C, H, W) with every side at least 1, "
+            f"got {tuple(image.shape)}"
+        )
+
+
+def check_image(image: Tensor) -> None:
+    """`check_batch`, and on the CPU ValueError for values that cannot be meant for [0, 1].
+
+    What left [0, 1] a little is welcome, as physics does not clamp: the mean must lie in [-1, 2],
+    which no file of 8 or 16 bits does, nor one NaN. Elsewhere a look would wait for the device.
+    """
+    check_batch(image)
+    if image.device.type == "cpu":
+        mean = float(image.detach().mean())
+        if not -1 <= mean <= 2:
+            raise ValueError(
+                "image values are meant for [0, 1], so that their mean lies in [-1, 2]; "
+                f"got a mean of {mean:.4g}"
+            )
+
+
+def check_values(
+    name: str,
+    values: Tensor | Range | float,
+    unit: str,
+    low: float = 0.0,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+) -> None:
+    """ValueError unless low <= values <= high (low < values where `above`), which NaN is not.
+
+    For the ranges of a prior, and for parameters on the CPU (elsewhere a look would wait for the
+    device).
+    """
+    if isinstance(values, Tensor):
+        if values.device.type != "cpu" or not values.numel():
+            return
+        least, most = (float(v) for v in values.detach().aminmax())
+        shown = f"{least:.4g}" if least == most else f"{least:.4g} to {most:.4g}"
+    else:
+        least, most = values if isinstance(values, tuple) else (values, values)
+        shown = f"{values}"
+    if not ((least > low if above else least >= low) and most <= high):
+        limits = f"above {low:g}" if above else f"at least {low:g}"
+        limits += f" and at most {high:g}" if high < math.inf else ""
+        raise ValueError(f"{name} must be {limits} ({unit}), got {shown}")
+
+
+def check_map(name: str, values: Tensor, image: Tensor) -> None:
+    """ValueError unless (B, 1 or C, H, W) fits the image: a value for every pixel."""
+    batch, channels, height, width = image.shape
+    if tuple(values.shape) not in {(batch, c, height, width) for c in (1, channels)}:
+        raise ValueError(
+            f"{name} must have the shape {(batch, 1, height, width)} or "
+            f"{(batch, channels, height, width)} of its picture (B, C, H, W), "
+            f"got {tuple(values.shape)}"
+        )
+
+
 def per_image(values: Tensor, image: Tensor) -> Tensor:
-    """(B,) or (B, C) -> (B, 1 or C, 1, 1), in the image's device and dtype."""
+    """(B,) or (B, C) -> (B, 1 or C, 1, 1), in the image's device and dtype; one row serves all."""
+    if len(values) not in {1, len(image)}:
+        raise ValueError(f"{len(image)} images need as many parameters, got {len(values)}")
     shaped = values.reshape(values.shape[0], -1, 1, 1)
     return shaped.to(device=image.device, dtype=image.dtype)
 
