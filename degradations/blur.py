@@ -3,13 +3,9 @@
     I = k * J,      k = gaussian(sigma) * disc(radius) * segment(length, angle),      sum k = 1
 
 Linear light, where radiances add; `blur` converts from display values and back, `blur_light`
-and its adjoint are linear. Beyond the border the picture is mirrored (the edge row is repeated,
-as often as the kernel needs), so any size of picture takes any kernel. A parameter at 0 switches
-its part off exactly; kernels are smooth (C1) in every parameter, but for the choice of their
-support. Angles are measured from the vertical, positive towards the lower right, as in `rain.py`.
-
-Reference for the adjoint: Hansen, Nagy and O'Leary, "Deblurring images", SIAM 2006, chapter 4
-(reflexive boundary).
+and its adjoint are linear. Beyond the border the picture is mirrored (`kernels.py`). A parameter
+at 0 switches its part off exactly; one that is wider than the picture is refused. Angles are
+measured from the vertical, positive towards the lower right, as in `rain.py`.
 """
 
 from __future__ import annotations
@@ -22,11 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from .color import to_display, to_linear
-from .types import Range, Shape, map_tensors, uniform
-
-_SIGMA_SEEN = 1e-3  # a narrower Gaussian falls into one pixel to the last bit of float64
-_SIGMA_REACH = 4.0  # support of the Gaussian; 6e-5 of it lies beyond
-_MOMENTS = 256  # points of time on a motion segment
+from .kernels import convolve, convolve_adjoint, disc_kernel, gaussian_kernel, segment_kernel
+from .types import Range, Shape, check_batch, check_image, check_values, map_tensors, uniform
 
 
 @dataclass(frozen=True)
@@ -35,47 +28,6 @@ class BlurParams:
     radius_px: Tensor  # (B,) of the disc of defocus
     length_px: Tensor  # (B,) way that the camera moved during the exposure
     angle_rad: Tensor  # (B,) of that way
-
-
-def _taps(reach: int, like: Tensor) -> Tensor:
-    return torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
-
-
-def gaussian_kernel(sigma_px: Tensor) -> Tensor:
-    """Gaussian integrated over each pixel, () -> (K, K); its variance is sigma^2 + 1/12."""
-    sigma = sigma_px.clamp_min(_SIGMA_SEEN)
-    taps = _taps(math.ceil(_SIGMA_REACH * float(sigma.detach())), sigma)
-    scale = sigma * math.sqrt(2)
-    line = torch.erf((taps + 0.5) / scale) - torch.erf((taps - 0.5) / scale)
-    line = line / line.sum()
-    return line[:, None] * line
-
-
-def disc_kernel(radius_px: Tensor) -> Tensor:
-    """Disc of even light, () -> (K, K); its rim fades (smoothstep) over the width of a pixel."""
-    taps = _taps(math.ceil(float(radius_px.detach()) + 0.5), radius_px)
-    inside = (radius_px - torch.hypot(taps[:, None], taps) + 0.5).clamp(0, 1)
-    disc = inside.square() * (3 - 2 * inside)
-    return disc / disc.sum()
-
-
-def segment_kernel(length_px: Tensor, angle_rad: Tensor) -> Tensor:
-    """Straight way at even speed, ((), ()) -> (K, K).
-
-    Each of 256 moments lights its four neighbour pixels with weights (1 - |u|)^2 (1 + 2 |u|) along
-    each axis, u the distance: they sum to one, as bilinear ones do, and have no kink.
-    """
-    moments = (torch.arange(_MOMENTS, device=length_px.device, dtype=length_px.dtype) + 0.5) / (
-        _MOMENTS
-    ) - 0.5
-    taps = _taps(math.ceil(float(length_px.detach()) / 2), length_px)
-
-    def weights(position: Tensor) -> Tensor:  # (moments,) -> (moments, K)
-        near = (1 - (taps - position[:, None]).abs()).clamp_min(0)
-        return near.square() * (3 - 2 * near)
-
-    way = length_px * moments
-    return weights(way * angle_rad.cos()).T @ weights(way * angle_rad.sin()) / _MOMENTS
 
 
 def blur_kernel(params: BlurParams, index: int = 0) -> Tensor:
@@ -90,50 +42,45 @@ def blur_kernel(params: BlurParams, index: int = 0) -> Tensor:
 
 
 def _kernels(light: Tensor, params: BlurParams) -> list[Tensor]:
+    check_batch(light)
     if len(params.sigma_px) != len(light):
         raise ValueError(f"{len(light)} images need as many kernels, got {len(params.sigma_px)}")
+    side = max(light.shape[-2:])
+    seen = f"px in a picture of {light.shape[-1]} x {light.shape[-2]}"
+    for name, share in (("sigma_px", 1.0), ("radius_px", 0.5), ("length_px", 1.0)):
+        # The size of the kernel is read from these values in any case, so a look costs no more.
+        check_values(name, getattr(params, name).cpu(), seen, 0, share * side)
     params = map_tensors(params, lambda t: t.to(light))
     return [blur_kernel(params, index) for index in range(len(light))]
 
 
-def _mirrored(size: int, reach: int, device: torch.device) -> Tensor:
-    """Index of the pixel seen at -reach, ..., size + reach - 1: ... 1 0 | 0 1 2 | 2 1 ..."""
-    place = torch.arange(-reach, size + reach, device=device).remainder(2 * size)
-    return torch.minimum(place, 2 * size - 1 - place)
-
-
 def blur_light(light: Tensor, params: BlurParams) -> Tensor:
-    """A J = k * J for linear light (B, C, H, W): a linear map, an image at a time."""
-    blurred = []
-    for picture, kernel in zip(light, _kernels(light, params), strict=True):
-        reach = len(kernel) // 2
-        rows, columns = (_mirrored(size, reach, light.device) for size in picture.shape[-2:])
-        wide = picture.index_select(-2, rows).index_select(-1, columns)
-        blurred.append(functional.conv2d(wide[:, None], kernel[None, None])[:, 0])
-    return torch.stack(blurred)
+    """A J = k * J for linear light (B, C, H, W): a linear map, an image at a time.
+
+    ValueError where sigma, the diameter of the disc or the length is above the longer side.
+    """
+    pairs = zip(light, _kernels(light, params), strict=True)
+    return torch.stack([convolve(picture, kernel) for picture, kernel in pairs])
 
 
 def blur_adjoint(light: Tensor, params: BlurParams) -> Tensor:
     """A^T y (B, C, H, W), the adjoint of `blur_light`: <A x, y> = <x, A^T y>."""
-    spread = []
-    for picture, kernel in zip(light, _kernels(light, params), strict=True):
-        reach = len(kernel) // 2
-        channels, height, width = picture.shape
-        rows, columns = (_mirrored(size, reach, light.device) for size in (height, width))
-        wide = functional.conv_transpose2d(picture[:, None], kernel[None, None])[:, 0]
-        tall = wide.new_zeros(channels, len(rows), width).index_add(-1, columns, wide)
-        spread.append(wide.new_zeros(channels, height, width).index_add(-2, rows, tall))
-    return torch.stack(spread)
+    pairs = zip(light, _kernels(light, params), strict=True)
+    return torch.stack([convolve_adjoint(picture, kernel) for picture, kernel in pairs])
 
 
 def blur(image: Tensor, params: BlurParams) -> Tensor:
     """k * J in linear light, for an image (B, C, H, W) in display values; not clamped."""
+    check_image(image)
     return to_display(blur_light(to_linear(image), params))
 
 
 @dataclass(frozen=True)
 class Blur:
-    """Prior over kernels: every lens has a sigma; some pictures are out of focus, some shaken."""
+    """Prior over kernels: every lens has a sigma; some pictures are out of focus, some shaken.
+
+    In a picture that is smaller than what was drawn, the blur is as wide as the picture.
+    """
 
     sigma_px: Range = (0.3, 2.0)
     radius_px: Range = (0.5, 4.0)
@@ -144,13 +91,19 @@ class Blur:
 
     apply = staticmethod(blur)
 
+    def __post_init__(self) -> None:
+        for name in ("sigma_px", "radius_px", "length_px"):
+            check_values(name, getattr(self, name), "px")
+        for name in ("defocused", "shaken"):
+            check_values(name, getattr(self, name), "share of images", 0, 1)
+
     def sample(self, shape: Shape, generator: torch.Generator) -> BlurParams:
-        size = (shape[0],)
+        size, side = (shape[0],), float(max(shape[2:]))
         defocused = torch.rand(size, generator=generator) < self.defocused
         shaken = torch.rand(size, generator=generator) < self.shaken
         return BlurParams(
-            sigma_px=uniform(self.sigma_px, size, generator),
-            radius_px=uniform(self.radius_px, size, generator) * defocused,
-            length_px=uniform(self.length_px, size, generator) * shaken,
+            sigma_px=uniform(self.sigma_px, size, generator).clamp(max=side),
+            radius_px=uniform(self.radius_px, size, generator).clamp(max=side / 2) * defocused,
+            length_px=uniform(self.length_px, size, generator).clamp(max=side) * shaken,
             angle_rad=uniform(self.angle_rad, size, generator),
         )

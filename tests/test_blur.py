@@ -11,10 +11,9 @@ from degradations.blur import (
     blur_adjoint,
     blur_kernel,
     blur_light,
-    disc_kernel,
-    segment_kernel,
 )
 from degradations.color import to_linear
+from degradations.kernels import disc_kernel, segment_kernel
 
 SIZES = [(12, 9), (1, 1), (1, 6), (5, 2), (3, 40)]
 
@@ -49,6 +48,14 @@ KERNELS = [
     kernel_of(0.8, 2.2, 6.5, -1.1),
     kernel_of(0.01, 0.2, 0.3, 0.1),
 ]
+
+
+def fitting(params, size):
+    """The same blur, but no wider than the picture."""
+    side = max(size)
+    most = {"sigma_px": side, "radius_px": side / 2, "length_px": side}
+    smaller = {name: getattr(params, name).clamp(max=limit) for name, limit in most.items()}
+    return dataclasses.replace(params, **smaller)
 
 
 @pytest.mark.parametrize("params", KERNELS)
@@ -145,6 +152,7 @@ def test_blur_is_the_double_loop_over_mirrored_pixels():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("params", KERNELS)
 def test_the_adjoint_is_the_adjoint(params, size):
+    params = fitting(params, size)
     x, y = light(*size, seed=2), light(*size, seed=3) - 0.4
     forward = (blur_light(x, params) * y).sum()
     backward = (x * blur_adjoint(y, params)).sum()
@@ -162,7 +170,8 @@ def test_the_adjoint_of_a_batch_is_that_of_autograd():
 def test_an_even_picture_stays_even_up_to_the_border(size):
     image = torch.full((1, 3, *size), 0.37, dtype=torch.float64)
     for params in KERNELS:
-        torch.testing.assert_close(blur(image, params), image, rtol=0, atol=1e-7)
+        found = blur(image, fitting(params, size))
+        torch.testing.assert_close(found, image, rtol=0, atol=1e-7)
 
 
 def test_a_blur_that_mirrors_keeps_all_light_at_the_border():
@@ -182,7 +191,7 @@ def test_two_gaussians_are_one_of_the_summed_variance():
 
 def test_blur_mixes_linear_light_and_not_display_values():
     image = light(1, 64).round()
-    wide = kernel_of(sigma=60.0)
+    wide = kernel_of(sigma=16.0)
     torch.testing.assert_close(
         to_linear(blur(image, wide)).mean(), to_linear(image).mean(), rtol=0, atol=1e-6
     )
@@ -199,6 +208,31 @@ def test_blur_does_not_clamp():
 def test_kernels_and_images_must_be_as_many():
     with pytest.raises(ValueError, match="2 images need as many kernels, got 1"):
         blur(light(4, 4, batch=2), kernel_of(sigma=1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"sigma": 9.1}, r"sigma_px must be at least 0 and at most 9 \(px in .* 9 x 7\), got 9.1"),
+        ({"radius": 4.6}, r"radius_px .* at most 4.5 .*, got 4.6"),
+        ({"length": 1e9}, r"length_px .* at most 9 .*, got 1e\+09"),
+        ({"length": -2.0}, r"length_px must be at least 0 .*, got -2"),
+        ({"sigma": float("nan")}, "sigma_px must be at least 0 .*, got nan"),
+    ],
+)
+def test_a_blur_that_is_negative_or_wider_than_the_picture_is_refused(wrong, said):
+    for operator in (blur, blur_light, blur_adjoint):
+        with pytest.raises(ValueError, match=said):
+            operator(light(7, 9), kernel_of(**wrong))
+
+
+def test_in_a_small_picture_the_prior_draws_no_wider_blur():
+    prior = Blur(sigma_px=(5, 9), radius_px=(8, 9), length_px=(20, 90), defocused=1, shaken=1)
+    params = prior.sample((4, 3, 6, 5), stream())
+    assert params.sigma_px.max() == 6
+    assert params.radius_px.max() == 3
+    assert params.length_px.min() == 6
+    assert blur(light(6, 5, batch=4), params).isfinite().all()
 
 
 def test_shares_of_the_prior_are_those_of_the_draw():

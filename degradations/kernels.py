@@ -1,0 +1,96 @@
+"""Kernels of blur, and convolution of a picture with one, mirrored beyond its border.
+
+Kernels are (K, K), K odd: not negative, of sum one, row and column from the middle down and right.
+They are smooth (C1) in every parameter, but for the choice of their support. The border mirrors
+(the edge row is repeated), as often as the kernel needs.
+
+Reference for the adjoint: Hansen, Nagy and O'Leary, "Deblurring images", SIAM 2006, chapter 4
+(reflexive boundary).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_SIGMA_SEEN = 1e-3  # a narrower Gaussian falls into one pixel to the last bit of float64
+_SIGMA_REACH = 4.0  # support of the Gaussian; 6e-5 of it lies beyond
+_MOMENTS = 256  # points of time on a way
+
+
+def _taps(reach: int, like: Tensor) -> Tensor:
+    return torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
+
+
+def gaussian_kernel(sigma_px: Tensor) -> Tensor:
+    """Gaussian integrated over each pixel, () -> (K, K); its variance is sigma^2 + 1/12."""
+    sigma = sigma_px.clamp_min(_SIGMA_SEEN)
+    taps = _taps(math.ceil(_SIGMA_REACH * float(sigma.detach())), sigma)
+    scale = sigma * math.sqrt(2)
+    line = torch.erf((taps + 0.5) / scale) - torch.erf((taps - 0.5) / scale)
+    line = line / line.sum()
+    return line[:, None] * line
+
+
+def disc_kernel(radius_px: Tensor) -> Tensor:
+    """Disc of even light, () -> (K, K); its rim fades (smoothstep) over the width of a pixel."""
+    taps = _taps(math.ceil(float(radius_px.detach()) + 0.5), radius_px)
+    inside = (radius_px - torch.hypot(taps[:, None], taps) + 0.5).clamp(0, 1)
+    disc = inside.square() * (3 - 2 * inside)
+    return disc / disc.sum()
+
+
+def near(position: Tensor, places: Tensor) -> Tensor:
+    """(M,), (N,) -> (M, N): shares of each position among the whole-numbered places beside it.
+
+    (1 - |u|)^2 (1 + 2 |u|), u the distance: they sum to one, as bilinear ones do, and have no kink.
+    """
+    inside = (1 - (places - position[:, None]).abs()).clamp_min(0)
+    return inside.square() * (3 - 2 * inside)
+
+
+def path_kernel(x_px: Tensor, y_px: Tensor) -> Tensor:
+    """The way of a point of light through P points at equal times, ((P,), (P,)) -> (K, K).
+
+    Straight and even from point to point; each of 256 moments lights its four neighbour pixels.
+    """
+    moments = torch.arange(_MOMENTS, device=x_px.device, dtype=x_px.dtype) + 0.5
+    place = moments * ((len(x_px) - 1) / _MOMENTS)
+    points = torch.arange(len(x_px), device=x_px.device, dtype=x_px.dtype)
+    shares = (1 - (points - place[:, None]).abs()).clamp_min(0)
+    reach = math.ceil(float(torch.maximum(x_px.abs(), y_px.abs()).detach().max()))
+    taps = _taps(reach, x_px)
+    return near(shares @ y_px, taps).T @ near(shares @ x_px, taps) / _MOMENTS
+
+
+def segment_kernel(length_px: Tensor, angle_rad: Tensor) -> Tensor:
+    """Straight way at even speed about the middle, ((), ()) -> (K, K); angle from the vertical."""
+    ends = torch.stack([-length_px, length_px]) / 2
+    return path_kernel(ends * angle_rad.sin(), ends * angle_rad.cos())
+
+
+def _mirrored(size: int, reach: int, device: torch.device) -> Tensor:
+    """Index of the pixel seen at -reach, ..., size + reach - 1: ... 1 0 | 0 1 2 | 2 1 ..."""
+    place = torch.arange(-reach, size + reach, device=device).remainder(2 * size)
+    return torch.minimum(place, 2 * size - 1 - place)
+
+
+def convolve(picture: Tensor, kernel: Tensor) -> Tensor:
+    """k * J for a picture (C, H, W): every point of light becomes the kernel."""
+    reach = len(kernel) // 2
+    rows, columns = (_mirrored(size, reach, picture.device) for size in picture.shape[-2:])
+    wide = picture.index_select(-2, rows).index_select(-1, columns)
+    return functional.conv2d(wide[:, None], kernel.flip(0, 1)[None, None])[:, 0]
+
+
+def convolve_adjoint(picture: Tensor, kernel: Tensor) -> Tensor:
+    """The adjoint of `convolve` in the picture: <k * x, y> = <x, adjoint y>."""
+    reach = len(kernel) // 2
+    channels, height, width = picture.shape
+    rows, columns = (_mirrored(size, reach, picture.device) for size in (height, width))
+    wide = functional.conv_transpose2d(picture[:, None], kernel.flip(0, 1)[None, None])[:, 0]
+    tall = wide.new_zeros(channels, len(rows), width).index_add(-1, columns, wide)
+    return wide.new_zeros(channels, height, width).index_add(-2, rows, tall)
