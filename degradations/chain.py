@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .types import Degradation, Shape
+from .types import Degradation, Shape, check_batch
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Chain:
 
     def apply(self, image: Tensor, params: ChainParams) -> Tensor:
         """f_n(... f_1(image)): (B, C, H, W) to the same; no steps are the identity."""
+        check_batch(image)
         if len(params.steps) != len(self.steps):
             raise ValueError(
                 f"a chain of {len(self.steps)} steps got parameters of {len(params.steps)}; "

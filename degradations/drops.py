@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .types import Range, Shape, uniform
+from .types import Range, Shape, check_image, check_values, uniform
 
 _RIM = 0.2  # share of the radius over which a drop fades
 
@@ -37,7 +37,16 @@ class DropsParams:
 
 
 def add_drops(image: Tensor, params: DropsParams) -> Tensor:
-    """The image (B, C, H, W) behind drops; later drops lie on earlier ones; not clamped."""
+    """The image (B, C, H, W) behind drops; later drops lie on earlier ones; not clamped.
+
+    ValueError for a radius that is not above 0, for light or bend below 0.
+    """
+    check_image(image)
+    if len(params.x_px) != len(image):
+        raise ValueError(f"{len(image)} images need as many rows, got {len(params.x_px)}")
+    check_values("radius_px", params.radius_px, "px", above=True)
+    check_values("bend", params.bend, "radii")
+    check_values("light", params.light, "share that passes")
     height, width = image.shape[-2:]
     y = torch.arange(height, device=image.device, dtype=image.dtype).view(1, -1, 1)
     x = torch.arange(width, device=image.device, dtype=image.dtype).view(1, 1, -1)
@@ -75,6 +84,12 @@ class Drops:
     light: Range = (0.6, 1.1)
 
     apply = staticmethod(add_drops)
+
+    def __post_init__(self) -> None:
+        check_values("count", self.count, "drops")
+        check_values("radius_px", self.radius_px, "px", above=True)
+        check_values("bend", self.bend, "radii")
+        check_values("light", self.light, "share that passes")
 
     def sample(self, shape: Shape, generator: torch.Generator) -> DropsParams:
         batch, _, height, width = shape

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .color import to_display, to_linear
-from .types import Range, Shape, per_image, uniform
+from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
 
 _OPTICAL_DEPTH_SEEN = 3.912  # -ln 0.02: a black object keeps 2 % contrast
 _RELIEF_NODES = 5  # of the noise on the depth, along each side of the picture
@@ -41,7 +41,16 @@ def transmission(depth_m: Tensor, beta_per_m: Tensor) -> Tensor:
 
 
 def add_haze(image: Tensor, params: HazeParams) -> Tensor:
-    """J t + A (1 - t) in linear light, for an image (B, C, H, W) in display values; not clamped."""
+    """J t + A (1 - t) in linear light, for an image (B, C, H, W) in display values; not clamped.
+
+    ValueError for a depth map of another size, and for a depth, beta or airlight below 0.
+    """
+    check_image(image)
+    if params.depth_m.shape[2:] != (1, 1):
+        check_map("depth_m", params.depth_m, image)
+    check_values("depth_m", params.depth_m, "m")
+    check_values("beta_per_m", params.beta_per_m, "1/m")
+    check_values("airlight", params.airlight, "display values")
     t = transmission(params.depth_m.to(image), params.beta_per_m)
     airlight = to_linear(per_image(params.airlight, image))
     return to_display(to_linear(image) * t + airlight * (1 - t))
@@ -64,6 +73,12 @@ class Haze:
     tint: Range = (-0.04, 0.04)  # of each channel about the grey of the airlight
 
     apply = staticmethod(add_haze)
+
+    def __post_init__(self) -> None:
+        for name in ("visibility_m", "near_m", "far_m"):
+            check_values(name, getattr(self, name), "m", above=True)
+        check_values("relief", self.relief, "of the logarithm of the depth")
+        check_values("airlight", self.airlight, "display values")
 
     def sample(self, shape: Shape, generator: torch.Generator) -> HazeParams:
         batch, channels, height, width = shape

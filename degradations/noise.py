@@ -9,7 +9,8 @@
 All act on the values that they are given, so that those but the last are zero-mean in them (what
 Noise2Noise-type losses rest on): on display values, as the public denoising sets do it. The laws of
 photons are those of a sensor for linear light: convert with `color.py` before and after. Never
-clamped.
+clamped. ValueError for gains, deviations, widths and shares out of their range and for draws of
+another size than the picture.
 
 References: Foi, Trimeche, Katkovnik and Egiazarian, "Practical Poissonian-Gaussian noise modeling
 and fitting for single-image raw-data", IEEE TIP 2008, eq. 3 (variance a y + b); Lehtinen et al.,
@@ -24,9 +25,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .types import Range, Shape, per_image, uniform
+from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
 
 _RANKS = 2**24
+_RANGE = "units of the image range"
+_PHOTON = "light of a photon, units of the image range"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ def noise_std(image: Tensor, params: NoiseParams) -> Tensor:
 
 def add_noise(image: Tensor, params: NoiseParams) -> Tensor:
     """J + noise_std(J) eps for an image (B, C, H, W); zero-mean, not clamped."""
+    check_image(image)
+    check_map("eps", params.eps, image)
+    check_values("gain", params.gain, _PHOTON)
+    check_values("sigma", params.sigma, _RANGE)
     return image + noise_std(image, params) * params.eps.to(image)
 
 
@@ -57,6 +64,10 @@ class Noise:
     sigma: Range = (0.0, 0.1)
 
     apply = staticmethod(add_noise)
+
+    def __post_init__(self) -> None:
+        check_values("gain", self.gain, _PHOTON)
+        check_values("sigma", self.sigma, _RANGE)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> NoiseParams:
         return NoiseParams(
@@ -78,6 +89,8 @@ def count_photons(image: Tensor, params: PoissonParams) -> Tensor:
     The gradient is that of J + sqrt(gain J) eps with the drawn eps held (reparameterised), so that
     it reaches both; a pixel without light has none.
     """
+    check_image(image)
+    check_values("gain", params.gain, _PHOTON, above=True)
     gain = per_image(params.gain, image)
     light = image.clamp_min(0)
     mean = (light / gain).detach()
@@ -99,6 +112,9 @@ class PoissonNoise:
 
     apply = staticmethod(count_photons)
 
+    def __post_init__(self) -> None:
+        check_values("gain", self.gain, _PHOTON, above=True)
+
     def sample(self, shape: Shape, generator: torch.Generator) -> PoissonParams:
         gain = uniform(self.gain, shape[:1], generator, log=True)
         return PoissonParams(gain, torch.randint(2**62, shape[:1], generator=generator))
@@ -113,6 +129,15 @@ class CorrelatedParams:
 
 def add_correlated_noise(image: Tensor, params: CorrelatedParams) -> Tensor:
     """J + sigma (k * eps) for an image (B, C, H, W), k Gaussian; zero-mean, not clamped."""
+    check_image(image)
+    check_values("sigma", params.sigma, _RANGE)
+    check_values("width_px", params.width_px, "px", above=True)
+    beyond = [have - seen for have, seen in zip(params.eps.shape, image.shape, strict=True)]
+    if beyond[0] or beyond[1] or beyond[2] != beyond[3] or beyond[2] < 0 or beyond[2] % 2:
+        raise ValueError(
+            "eps must have the shape (B, C, H + 2 r, W + 2 r) of its picture "
+            f"{tuple(image.shape)}, r at least 0, got {tuple(params.eps.shape)}"
+        )
 
     def kernel(size: int, wide: int) -> Tensor:  # (B, size, wide), every row of length 1
         ahead = torch.arange(wide, device=image.device, dtype=image.dtype)
@@ -135,6 +160,10 @@ class CorrelatedNoise:
 
     apply = staticmethod(add_correlated_noise)
 
+    def __post_init__(self) -> None:
+        check_values("sigma", self.sigma, _RANGE)
+        check_values("width_px", self.width_px, "px", above=True)
+
     def sample(self, shape: Shape, generator: torch.Generator) -> CorrelatedParams:
         batch, channels, height, width = shape
         reach = math.ceil(4 * self.width_px[1])
@@ -144,6 +173,10 @@ class CorrelatedNoise:
             sigma=uniform(self.sigma, (batch,), generator),
             width_px=uniform(self.width_px, (batch,), generator),
         )
+
+
+_LOST = "chance of a pixel"
+_MOST_LOST = 0.999  # those left are as much brighter, so that none left would be infinitely bright
 
 
 @dataclass(frozen=True)
@@ -168,11 +201,18 @@ def _hit(image: Tensor, params: BernoulliParams | ImpulseParams) -> Tensor:
 
 def drop_pixels(image: Tensor, params: BernoulliParams) -> Tensor:
     """J m / (1 - share) for an image (B, C, H, W), m = 0 in `share` of the pixels; zero-mean."""
+    check_image(image)
+    check_map("rank", params.rank, image)
+    check_values("share", params.share, _LOST, 0, _MOST_LOST)
     return image * (1 - _hit(image, params)) / (1 - per_image(params.share, image))
 
 
 def break_pixels(image: Tensor, params: ImpulseParams) -> Tensor:
     """v in `share` of the pixels of an image (B, C, H, W), J elsewhere; not zero-mean."""
+    check_image(image)
+    check_map("rank", params.rank, image)
+    check_map("value", params.value, image)
+    check_values("share", params.share, _LOST, 0, 1)
     return torch.lerp(image, params.value.to(image), _hit(image, params))
 
 
@@ -187,6 +227,9 @@ class BernoulliNoise:
 
     apply = staticmethod(drop_pixels)
 
+    def __post_init__(self) -> None:
+        check_values("share", self.share, _LOST, 0, _MOST_LOST)
+
     def sample(self, shape: Shape, generator: torch.Generator) -> BernoulliParams:
         share = uniform(self.share, shape[:1], generator)
         return BernoulliParams(share, _ranks(shape, generator))
@@ -197,6 +240,9 @@ class ImpulseNoise:
     share: Range = (0.01, 0.3)
 
     apply = staticmethod(break_pixels)
+
+    def __post_init__(self) -> None:
+        check_values("share", self.share, _LOST, 0, 1)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> ImpulseParams:
         share = uniform(self.share, shape[:1], generator)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .types import Range, Shape, uniform
+from .types import Range, Shape, check_batch, check_image, check_values, uniform
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,14 @@ def _cubic(distance: Tensor) -> Tensor:
 
 
 def resampling(size: int, params: ResampleParams, like: Tensor) -> Tensor:
-    """W (B, max(1, size // factor), size): what one axis of each image is multiplied by."""
-    if params.factor < 1:
-        raise ValueError(f"factor must be at least 1, got {params.factor}")
+    """W (B, max(1, size // factor), size): what one axis of each image is multiplied by.
+
+    ValueError for a factor below 1 and a stretch that is not above 0.
+    """
+    check_values("factor", params.factor, "fine pixels a coarse one", 1)
+    check_values("stretch", params.stretch, "coarse pixels", above=True)
+    if len(params.stretch) != len(like):
+        raise ValueError(f"{len(like)} images need as many stretches, got {len(params.stretch)}")
     fine = (torch.arange(size, device=like.device, dtype=like.dtype) + 0.5) / params.factor
     count = max(1, size // params.factor)
     coarse = torch.arange(count, device=like.device, dtype=like.dtype) + 0.5
@@ -48,6 +53,7 @@ def resampling(size: int, params: ResampleParams, like: Tensor) -> Tensor:
 
 def resample(image: Tensor, params: ResampleParams) -> Tensor:
     """W_y J W_x^T: (B, C, H, W) -> (B, C, H // factor, W // factor); linear in the image."""
+    check_image(image)
     rows = resampling(image.shape[-2], params, image)
     columns = resampling(image.shape[-1], params, image)
     return torch.einsum("bih,bchw,bjw->bcij", rows, image, columns)
@@ -55,6 +61,7 @@ def resample(image: Tensor, params: ResampleParams) -> Tensor:
 
 def resample_adjoint(coarse: Tensor, size: tuple[int, int], params: ResampleParams) -> Tensor:
     """W_y^T I W_x (B, C, *size), the adjoint of `resample`: <A x, y> = <x, A^T y>."""
+    check_batch(coarse)
     rows, columns = (resampling(side, params, coarse) for side in size)
     return torch.einsum("bih,bcij,bjw->bchw", rows, coarse, columns)
 
@@ -65,6 +72,10 @@ class Resample:
     stretch: Range = (0.8, 1.2)
 
     apply = staticmethod(resample)
+
+    def __post_init__(self) -> None:
+        check_values("factor", self.factor, "fine pixels a coarse one", 1)
+        check_values("stretch", self.stretch, "coarse pixels", above=True)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> ResampleParams:
         return ResampleParams(uniform(self.stretch, shape[:1], generator), self.factor)

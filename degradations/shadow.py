@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .color import to_display, to_linear
-from .types import Range, Shape, per_image, uniform
+from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,14 @@ def shadow_mask(params: ShadowParams) -> Tensor:
 
 
 def add_shadow(image: Tensor, params: ShadowParams) -> Tensor:
-    """J (1 - m (1 - g)) in linear light, for an image (B, C, H, W) in display values."""
+    """J (1 - m (1 - g)) in linear light, for an image (B, C, H, W) in display values.
+
+    ValueError for a field of another size, a softness that is not above 0, a gain below 0.
+    """
+    check_image(image)
+    check_map("field", params.field, image)
+    check_values("softness", params.softness, "units of the field", above=True)
+    check_values("gain", params.gain, "share of the light")
     lost = shadow_mask(params).to(image) * (1 - per_image(params.gain, image))
     return to_display(to_linear(image) * (1 - lost))
 
@@ -51,6 +58,12 @@ class Shadow:
     blue: Range = (0.0, 0.15)  # added to the gain from the first channel to the last
 
     apply = staticmethod(add_shadow)
+
+    def __post_init__(self) -> None:
+        check_values("nodes", self.nodes, "along a side", 2)
+        check_values("softness", self.softness, "standard deviations of the field", above=True)
+        check_values("gain", self.gain, "share of the light")
+        check_values("blue", self.blue, "share of the light")
 
     def sample(self, shape: Shape, generator: torch.Generator) -> ShadowParams:
         batch, channels, height, width = shape
