@@ -254,6 +254,43 @@ def test_gradients_of_two_crossing_streaks_are_right_entry_by_entry():
     assert torch.autograd.gradcheck(layer, leaves)
 
 
+def test_gradients_of_wide_and_of_thin_streaks_over_the_border_are_right():
+    params = streaks(
+        x_px=[0.6, 8.3, 30.0], y_px=[4.4, 6.7, 3.0], angle_rad=[1.3, -0.2, 0.1],
+        length_px=[9.3, 12.1, 5.0], width_px=[6.3, 0.37, 1.0], ceiling=0.8,
+    )  # fmt: skip
+    names = ("x_px", "y_px", "angle_rad", "length_px", "width_px", "brightness", "taper")
+
+    def layer(*values):
+        return streak_layer(
+            dataclasses.replace(params, **dict(zip(names, values, strict=True))), 7, 9
+        )
+
+    leaves = tuple(getattr(params, name).requires_grad_() for name in names)
+    assert torch.autograd.gradcheck(layer, leaves)
+
+
+def test_streaks_that_are_not_in_the_picture_have_a_gradient_and_it_is_zero():
+    params = streaks(x_px=[-500.0, 1e9], y_px=[3.0, 1e9])
+    params.brightness.requires_grad_()
+    layer = streak_layer(params, 9, 11)
+    assert not layer.any()
+    (slope,) = torch.autograd.grad(layer.sum(), params.brightness)
+    assert not slope.any()
+
+
+@pytest.mark.parametrize("size", [(3, 40), (40, 3), (16, 16)])
+@pytest.mark.parametrize("angle", [0.2, 1.4])
+def test_a_streak_wider_than_the_picture_is_the_double_loop_too(angle, size):
+    params = streaks(
+        x_px=[8.0, -12.0, 60.0], y_px=[8.0, 5.0, 5.0], angle_rad=angle, length_px=90.0,
+        width_px=[50.0, 17.3, 4.0], ceiling=0.7,
+    )  # fmt: skip
+    layer = streak_layer(params, *size)
+    torch.testing.assert_close(layer, oracle(params, *size), rtol=0, atol=1e-10)
+    assert layer.max() > 0.05
+
+
 # ---- the prior
 
 
@@ -298,7 +335,7 @@ def test_scatter_keeps_the_mean_of_a_population():
 
 def border_against_centre(rain, turned=False):
     """Light of the outermost lines over that of the middle ones, and its 4 sigma error."""
-    layer = streak_layer(rain.sample((1200, 3, 48, 48), stream()), 48, 48)[:, 0]
+    layer = streak_layer(rain.sample((1600, 3, 48, 48), stream()), 48, 48)[:, 0]
     lines = layer.mean(1 if turned else 2)  # (B, 48)
     middle = lines[:, 16:32].mean(1)
     mean, error = mean_and_error(lines[:, [0, 1, -2, -1]].mean(1) - middle)

@@ -13,8 +13,10 @@ from degradations.rainfall import (
     Rainfall,
     add_rainfall,
     drop_density,
+    expected_coverage,
     extinction_per_m,
     fall_speed,
+    implied_rate,
 )
 
 PINHOLE = Rainfall(
@@ -117,6 +119,87 @@ def test_the_wind_turns_the_streaks_its_way(wind):
     angle = streaks["angle_rad"] * math.copysign(1, wind)
     assert math.atan2(4, fastest) - 1e-4 <= angle.min()
     assert angle.max() <= math.atan2(4, slowest) + 1e-4
+
+
+def test_a_drop_that_covers_too_little_of_a_pixel_is_not_drawn():
+    prior = dataclasses.replace(PINHOLE, exposure_s=(0.0005, 0.0005), far_m=20, faintest=0.02)
+    _, streaks = streaks_of(prior, (16, 3, 60, 80))
+    opacity = 1 - (-streaks["brightness"]).exp()
+    core = streaks["width_px"].clamp(max=1) * streaks["length_px"].clamp(max=1)
+    assert (streaks["length_px"] < 1).sum() > 100
+    assert (opacity * core).min() > 0.02 * 0.8  # a class of sizes is judged by its middle
+
+
+# Coverage and the rate it implies
+
+
+@pytest.mark.parametrize(("rate", "focal", "exposure"), [(10, 300, 0.002), (60, 700, 0.008)])
+def test_drawn_streaks_cover_as_much_as_expected(rate, focal, exposure):
+    prior = dataclasses.replace(
+        PINHOLE, rate_mm_per_h=(rate, rate), focal_px=(focal, focal),
+        exposure_s=(exposure, exposure), near_m=0.3, far_m=20,
+    )  # fmt: skip
+    rain = prior.sample((200, 3, 60, 80), stream()).rain
+    inside = (rain.x_px >= 0) & (rain.x_px < 80) & (rain.y_px >= 0) & (rain.y_px < 60)
+    area = (rain.length_px * rain.width_px * (rain.present & inside)).double().sum(1) / (60 * 80)
+    error = area.std().item() / math.sqrt(len(area))
+    expected = expected_coverage(rate, focal, exposure).item()
+    assert error < 0.1 * expected
+    assert area.mean().item() == pytest.approx(expected, abs=3.5 * error)
+
+
+def test_coverage_is_what_the_integral_over_sizes_says():
+    mm = torch.arange(0.5005, 6, 0.001, dtype=torch.float64)
+    density = drop_density(mm, torch.tensor(40.0, dtype=torch.float64))
+    integral = (density * fall_speed(mm) * 0.002 * mm / 1000).sum().item() * 0.001 * (4 - 0.5)
+    coverage = expected_coverage(40.0, 500.0, 0.002, faintest=1e-12, air_m=(0.5, 4.0))
+    assert coverage.item() == pytest.approx(integral, rel=2e-3)
+
+
+def test_coverage_is_linear_in_the_exposure_while_no_drop_is_too_faint():
+    exposures = torch.tensor([0.005, 0.01, 0.02])
+    coverage = expected_coverage(30.0, 500.0, exposures, faintest=1e-12)
+    torch.testing.assert_close(coverage, coverage[0] * torch.tensor([1.0, 2.0, 4.0]).double())
+    seen = expected_coverage(30.0, 500.0, exposures)
+    assert seen[2] < 2 * seen[0]
+
+
+@pytest.mark.parametrize("exposure", [1 / 60, 1 / 250, 1 / 2000])
+def test_more_rain_covers_more(exposure):
+    rates = torch.logspace(-1, 2.5, 30)
+    coverage = expected_coverage(rates, 600.0, exposure)
+    assert coverage.shape == rates.shape
+    assert (coverage.diff() > 0).all()
+
+
+@pytest.mark.parametrize("rate", [0.3, 5.0, 40.0, 250.0])
+@pytest.mark.parametrize("exposure", [1 / 60, 1 / 1000])
+def test_the_rate_comes_back_from_its_coverage(rate, exposure):
+    coverage = expected_coverage(rate, 500.0, exposure, faintest=0.005).item()
+    found = implied_rate(coverage, focal_px=500, exposure_s=exposure, faintest=0.005)
+    assert found == pytest.approx(rate, rel=1e-6)
+
+
+def test_a_coverage_beyond_the_rates_is_answered_by_the_nearer_end():
+    assert implied_rate(0.0, focal_px=500, exposure_s=0.01) == 0.1
+    assert implied_rate(1e3, focal_px=500, exposure_s=0.01) == 300
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"coverage": -0.1}, r"coverage must be at least 0 \(streak pixels per pixel\)"),
+        ({"coverage": math.nan}, r"coverage must be at least 0 \(streak pixels per pixel\)"),
+        ({"focal_px": 0.0}, r"focal_px must be above 0 \(px\)"),
+        ({"exposure_s": -0.01}, r"exposure_s must be above 0 \(s\)"),
+        ({"exposure_s": 60.0}, "no drop is seen singly at focal_px 500.0 px and exposure_s 60.0 s"),
+        ({"air_m": (3.0, 1.0)}, "near_m < far_m expected, got 3.0, 1.0 m"),
+    ],
+)
+def test_a_coverage_or_camera_that_cannot_be_is_refused_with_its_unit(wrong, said):
+    arguments = {"coverage": 0.1, "focal_px": 500.0, "exposure_s": 0.01} | wrong
+    with pytest.raises(ValueError, match=said):
+        implied_rate(arguments.pop("coverage"), **arguments)
 
 
 # The picture
