@@ -1,4 +1,4 @@
-"""Finding recipes and networks by file name, and reading their settings from their signatures."""
+"""Finding recipes, networks and degradations, and reading their settings from their signatures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterable
@@ -62,8 +63,54 @@ def _builder_of(module: ModuleType, name: str) -> Callable[..., Any]:
     return build
 
 
+def degradations() -> dict[str, tuple[Path, str]]:
+    """Name -> (file, class) of every prior in the folder `degradations`, without importing any.
+
+    The name is that of the class in lower case: `haze`, `poisson-noise`.
+    """
+    package = importlib.util.find_spec("degradations")
+    assert package is not None
+    found = {}
+    for path in sorted(Path(package.submodule_search_locations[0]).glob("*.py")):  # type: ignore[index]
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and _is_prior(node):
+                name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", node.name).lower()
+                found[name] = path, node.name
+    return dict(sorted(found.items()))
+
+
+def _is_prior(node: ast.ClassDef) -> bool:
+    """`sample` and a static `apply`, so no protocol and no chain."""
+    draws = any(isinstance(part, ast.FunctionDef) and part.name == "sample" for part in node.body)
+    return draws and any(
+        isinstance(part, ast.Assign) and ast.unparse(part).startswith("apply = staticmethod(")
+        for part in node.body
+    )
+
+
+def degradation(name: str) -> type[Any]:
+    """The class of a prior by its name; `poisson_noise` does as well."""
+    known = degradations()
+    plain = name.replace("_", "-").lower()
+    if plain not in known:
+        raise UnknownName("degradation", name, known)
+    path, kind = known[plain]
+    found: type[Any] = getattr(importlib.import_module(f"degradations.{path.stem}"), kind)
+    return found
+
+
+def degradation_summary(name: str) -> str:
+    """First line of the file, or of the class where the file holds several."""
+    path, kind = degradations()[name]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    owner = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == kind)
+    own = kind.lower() != path.stem.replace("_", "")
+    said = (own and ast.get_docstring(owner)) or ast.get_docstring(tree) or ""
+    return said.split("\n", 1)[0]
+
+
 def settings(build: Callable[..., Any]) -> dict[str, Any]:
-    """Every setting of a `build` function with its default."""
+    """Every setting of a `build` function, or of a prior, with its default."""
     return {
         name: parameter.default
         for name, parameter in inspect.signature(build).parameters.items()
@@ -72,7 +119,10 @@ def settings(build: Callable[..., Any]) -> dict[str, Any]:
 
 
 def parse_settings(build: Callable[..., Any], pairs: Iterable[str]) -> dict[str, Any]:
-    """`["lr=3e-4", "patch=32"]` -> {"lr": 3e-4, "patch": 32}, by the annotations of `build`."""
+    """`["lr=3e-4", "patch=32"]` -> {"lr": 3e-4, "patch": 32}, by the annotations of `build`.
+
+    Of a dataclass the fields are read.
+    """
     kinds = typing.get_type_hints(build)
     known = settings(build)
     parsed = {}
