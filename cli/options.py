@@ -45,3 +45,27 @@ def max_pixels(function: F) -> F:
     return click.option(
         "--max-pixels", default=200_000_000, show_default=True, help="Refuse larger pictures."
     )(function)
+
+
+def changes(function: F) -> F:
+    return click.option(
+        "--set", "changes", multiple=True, metavar="NAME=VALUE", help="A setting; can be repeated."
+    )(function)
+
+
+def data_set(function: F) -> F:
+    """Of the commands that make a data set: how many pictures, of what, and by how many threads."""
+    for option in (
+        seed,
+        max_pixels,
+        click.option("--workers", type=click.IntRange(1), help="Threads.  [default: the cores]"),
+        click.option("--fps", type=float, help="Frames a second.  [default: the clip's, else 25]"),
+        click.option("--video", is_flag=True, help="Also write each shot to video/ as .mp4."),
+        click.option("--sequence", is_flag=True, help="PHOTOS are frames of one shot, by name."),
+        click.option(
+            "--frames", type=int, help="Frames from each photograph; of a shot, the first so many."
+        ),
+        click.option("--variants", default=1, show_default=True, help="Results a photograph."),
+    ):
+        function = option(function)
+    return function

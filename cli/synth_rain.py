@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,53 +13,141 @@ from . import options
 from .errors import Failed, report_skipped
 from .progress import bar
 
+if TYPE_CHECKING:
+    from ssl_restore.degrade import Degrader
+
 EXAMPLES = """\b
 Examples:
   ssl-restore synth-rain ./photos/ ./set/
-  ssl-restore synth-rain ./photos/ ./storm/ --preset storm --variants 4 --seed 1
+  ssl-restore synth-rain ./photos/ ./storm/ --preset storm --variants 4 --haze --noise
+  ssl-restore synth-rain ./photos/ ./physics/ --rate 25 --exposure 1/250
+  ssl-restore synth-rain ./photos/ ./mine/ --like rain.json
+  ssl-restore synth-rain clip.mp4 ./shot/ --preset heavy --video
   ssl-restore evaluate ./set/rainy/ ./set/clean/
 """
+PRESETS = "mixed, drizzle, moderate, heavy, storm, windy, night, or rainfall (physics)."
+
+
+class Span(click.ParamType):  # type: ignore[type-arg]
+    """`25`, `1/60`, or a range `10,40`: (low, high)."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        try:
+            numbers = [_number(part) for part in str(value).split(",")]
+            low, high = numbers * 2 if len(numbers) == 1 else numbers
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r}: write a number, or a range as 10,40", param, ctx)
+        return low, high
+
+
+def _number(text: str) -> float:
+    over, slash, under = text.partition("/")
+    return float(over) / float(under) if slash else float(over)
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("photos", type=options.PATH)
 @click.argument("output", type=options.PATH)
-@click.option("--variants", default=1, show_default=True, help="Rainy pictures a photograph.")
-@click.option(
-    "--preset", default="mixed", show_default=True, help="mixed, drizzle, moderate, heavy, storm."
-)
+@click.option("--preset", help=f"{PRESETS}  [default: mixed]")
+@click.option("--like", type=options.PATH, help="Rain like that of a calibration (`calibrate`).")
+@click.option("--rate", type=Span(), help="Physics: mm/h; a number, or a range as 10,40.")
+@click.option("--wind", type=Span(), help="Physics: m/s to the right, across the view.")
+@click.option("--exposure", type=Span(), help="Physics: seconds, as 1/250.")
+@click.option("--focal-px", type=Span(), help="Physics: focal length.  [default: by the size]")
 @click.option("--veil", type=float, help="Share of pictures with a veil.  [default: the preset's]")
-@click.option("--workers", type=click.IntRange(1), help="Threads.  [default: the processors]")
-@options.max_pixels
-@options.seed
+@click.option("--haze", is_flag=True, help="Haze before the rain.")
+@click.option("--drops", is_flag=True, help="Drops on the lens, behind which all is seen.")
+@click.option("--noise", is_flag=True, help="Noise of the camera, last.")
+@options.changes
+@options.data_set
 def command(
     photos: Path,
     output: Path,
-    variants: int,
-    preset: str,
+    preset: str | None,
+    like: Path | None,
+    rate: tuple[float, float] | None,
+    wind: tuple[float, float] | None,
+    exposure: tuple[float, float] | None,
+    focal_px: tuple[float, float] | None,
     veil: float | None,
+    haze: bool,
+    drops: bool,
+    noise: bool,
+    changes: tuple[str, ...],
+    **data_set: Any,
+) -> None:
+    """Render rain on PHOTOS (a folder, a picture or a clip); write a data set to OUTPUT.
+
+    Writes rainy/, clean/ and rain/ (the streaks alone) under the same names, and meta.jsonl with
+    what was drawn for each.  The same command goes on where it was interrupted.  `--set` changes
+    a range of the preset, as angle_rad=0.1,0.3.
+    """
+    weather = {"rate_mm_per_h": rate, "wind_m_per_s": wind, "exposure_s": exposure}
+    weather |= {"focal_px": focal_px}
+    stated = [f"{name}={span[0]},{span[1]}" for name, span in weather.items() if span is not None]
+    if stated:
+        if like is not None or preset not in (None, "rainfall"):
+            raise click.UsageError(
+                "--rate, --wind, --exposure and --focal-px are of the preset rainfall; leave out "
+                "--like and other presets"
+            )
+        preset = "rainfall"
+
+    def maker(fps: float | None) -> Degrader:
+        from ssl_restore import synth  # noqa: PLC0415
+
+        return synth.rain(
+            seed=data_set["seed"], preset=preset, like=like, changes=(*stated, *changes),
+            veil=veil, haze=haze, drops=drops, noise=noise, fps=fps,
+        )  # fmt: skip
+
+    make_set("synth-rain", photos, output, maker, **data_set)
+
+
+def make_set(
+    name: str,
+    photos: Path,
+    output: Path,
+    maker: Callable[[float | None], Degrader],
+    *,
+    variants: int,
+    frames: int | None,
+    sequence: bool,
+    video: bool,
+    fps: float | None,
     workers: int | None,
     max_pixels: int,
     seed: int,
 ) -> None:
-    """Render rain on the photographs of the folder PHOTOS; write a data set to OUTPUT.
+    """Plan and make the data set of the maker for so many frames a second; None: for pictures."""
+    from ssl_restore import dataset, shots  # noqa: PLC0415
 
-    Writes rainy/, clean/ and rain/ (the streaks alone) under the same names, and meta.jsonl with
-    what was drawn for each.  The same command goes on where it was interrupted.
-    """
-    from ssl_restore import synth  # noqa: PLC0415
-
-    plan = synth.plan(photos, output, synth.Settings(seed, preset, veil), variants=variants)
+    shot = frames is not None or sequence or shots.is_clip(photos)
+    if not shot and (video or fps is not None):
+        raise click.UsageError("--video and --fps go with a clip, --frames or --sequence")
+    if fps is not None and not fps > 0:
+        raise click.UsageError("--fps must be above 0")
+    rate = (fps or shots.rate_of(photos)) if shot else None
+    plan = dataset.plan(
+        photos, output, maker(rate), variants=variants, frames=frames, sequence=sequence
+    )
     if plan.complete:
         click.echo(f"{plan.complete} pictures exist already", err=True)
     skipped = []
-    with bar(len(plan.missing), "picture", "synth-rain") as shown:
-        for failure in synth.make(
+    with bar(len(plan.missing), "picture", name) as shown:
+        for failure in dataset.make(
             plan, workers=workers or os.cpu_count() or 1, max_pixels=max_pixels
         ):
             shown.update()
             if failure is not None:
                 skipped.append(failure)
+    if video and rate is not None:
+        for path in dataset.clips(plan, rate):
+            click.echo(str(path), err=True)
     report_skipped(skipped)
     click.echo(str(output))
     if skipped:

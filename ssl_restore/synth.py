@@ -1,40 +1,46 @@
-"""A data set of rain rendered on photographs: what `ssl-restore synth-rain` makes.
+"""What `ssl-restore synth-rain` and `synth` put on photographs: presets, and settings by name.
 
-    rainy/NAME.png   quantise(add_rain(clean)), 8-bit RGB
-    clean/NAME.png   the photograph as 8-bit RGB
-    rain/NAME.png    the layer of the streaks alone, 8-bit grey (without the veil)
-    meta.jsonl       one line a picture: names, seed, preset, version, what was drawn
+    rainy/NAME.png     quantise(noise(drops(rain(haze(clean))))), 8-bit RGB; all but rain optional
+    clean/NAME.png     the photograph as 8-bit RGB; of the preset `night` darkened
+    rain/NAME.png      the layer of the streaks alone, 8-bit grey (without the veil)
 
-The rain of a picture depends on the seed, the photograph's name and the number of the variant,
-and on nothing else: not on the workers, the other photographs, or where a run was interrupted.
+    degraded/NAME.png  of `synth`: the named degradations, one after the other, 8-bit RGB
+    clean/NAME.png     the photograph
+
+`dataset` writes them, with meta.jsonl.
 """
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from degradations.rain import Rain, RainParams, add_rain, streak_layer
-from degradations.sensor import quantise
-from degradations.types import map_tensors
+from degradations.drops import Drops
+from degradations.haze import Haze
+from degradations.noise import Noise
+from degradations.rain import Rain, RainParams
+from degradations.types import Degradation, Range, Shape
 
-from . import __version__, images, rng
-from .device import crew
+from . import discover
+from .degrade import Degrader, Weather, in_pixels
 from .errors import UnknownName, UserError
-from .files import replacing
-from .picture import Picture
 
-BAND_PIXELS = 1 << 18  # rendered at a time: memory grows with the streaks in a band
-KINDS = ("rainy", "clean", "rain")
+
+@dataclass(frozen=True)
+class SlantingRain(Rain):
+    """Rain whose wind blows from the left or, as often, from the right."""
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
+        params = super().sample(shape, generator)
+        turned = torch.rand(shape[0], 1, generator=generator) < 0.5
+        return replace(params, angle_rad=torch.where(turned, -1, 1) * params.angle_rad)
+
+
 # Lengths and widths are in pixels, chosen by eye on pictures of 480 x 320.
 PRESETS: Mapping[str, Rain] = {
     "mixed": Rain(dry=0),
@@ -60,237 +66,166 @@ PRESETS: Mapping[str, Rain] = {
         ceiling=(0.25, 0.6), populations=(3, 3), veil=0.7, transmission=(0.65, 0.9),
         airlight=(0.5, 0.8),
     ),
+    "windy": SlantingRain(  # the gusts are the spreads of the angle
+        dry=0, angle_rad=(0.5, 1.0), angle_spread_rad=(0.03, 0.12),
+        population_spread_rad=(0.03, 0.15), length_px=(18, 70), width_px=(0.6, 1.8),
+        brightness=(0.08, 0.36), coverage=(0.06, 0.4), ceiling=(0.3, 1.0), populations=(2, 3),
+        veil=0.3, transmission=(0.8, 0.97), airlight=(0.5, 0.8),
+    ),
+    # A long exposure with a flash or lamps near the camera: few, long, thin streaks that are
+    # bright against a dark picture, and the noise of a high sensitivity. The photograph itself is
+    # darkened (NIGHT_LIGHT); streaks are no brighter near the lamps in it.
+    "night": Rain(
+        dry=0, angle_rad=(-0.35, 0.35), angle_spread_rad=(0.005, 0.04),
+        population_spread_rad=(0.01, 0.05), length_px=(40, 160), width_px=(0.6, 1.6),
+        brightness=(0.1, 0.5), brightness_spread=(0.4, 0.9), coverage=(0.01, 0.1),
+        populations=(1, 2), transmission=(0.8, 0.97), airlight=(0.1, 0.3),
+    ),
 }  # fmt: skip
+# The preset `rainfall`: streaks in metres and seconds, as faint as most rain is.
+RAINFALL = Weather(
+    rate_mm_per_h=(5.0, 100.0),
+    exposure_s=(1 / 500, 1 / 100),
+    aperture_m=(0.001, 0.004),
+    focus_m=(5.0, 30.0),
+    around=(2.0, 12.0),
+    scene_m=(10.0, 50.0),
+    airlight=(0.5, 0.8),
+)
+NIGHT_LIGHT: Range = (0.06, 0.25)  # of the photograph's, linear
+NIGHT_NOISE = Noise(gain=(0.001, 0.005), sigma=(0.005, 0.025))
+HAZE = Haze(visibility_m=(100, 1000))
+DROPS = Drops()
+NOISE = Noise(gain=(0, 0.005), sigma=(0, 0.04))
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What one data set is drawn from; a folder holds pictures of one of these only."""
+def rain(
+    *,
+    seed: int = 0,
+    preset: str | None = None,
+    like: Path | None = None,
+    changes: Sequence[str] = (),
+    veil: float | None = None,
+    haze: bool = False,
+    drops: bool = False,
+    noise: bool = False,
+    fps: float | None = None,
+) -> Degrader:
+    """Rain by a preset (`mixed` without one) or like that of a calibration file.
 
-    seed: int = 0
-    preset: str = "mixed"
-    veil: float | None = None  # share of pictures with a veil; None: the preset's
-
-    def rain(self) -> Rain:
-        if self.preset not in PRESETS:
-            raise UnknownName("preset", self.preset, PRESETS)
-        if self.veil is None:
-            return PRESETS[self.preset]
-        if not 0 <= self.veil <= 1:
-            raise UserError(f"--veil {self.veil}: a share from 0 to 1 is expected")
-        return replace(PRESETS[self.preset], veil=self.veil)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A picture of the data set that is to be made."""
-
-    photo: Path
-    variant: int
-    name: str  # without suffix
-
-
-@dataclass(frozen=True)
-class Plan:
-    folder: Path
-    settings: Settings
-    missing: tuple[Entry, ...]
-    complete: int
-
-
-def plan(photos: Path, folder: Path, settings: Settings, *, variants: int = 1) -> Plan:
-    """What is still to be made; creates the folders and drops half-finished lines of meta.jsonl.
-
-    UserError when the folder holds a data set of other settings or other photographs, or pictures
-    that this command did not make, and when it would write over the photographs.
+    `changes` are fields of the prior as `name=value`; `fps` is that of a shot, None for pictures.
     """
-    settings.rain()
-    if variants < 1:
-        raise UserError(f"--variants {variants}: at least 1 is expected")
-    entries = _entries(images.find(photos), variants)
-    source = photos.resolve()
-    if any((folder / kind).resolve() == source for kind in KINDS):
-        raise UserError(f"{folder}: its {source.name} is the folder of photographs; give another")
-    if not folder.is_dir() and not folder.absolute().parent.is_dir():
-        raise UserError(f"{folder}: the folder {folder.parent} does not exist; create it first")
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: is a file; give a folder")
-    lines = _read_meta(folder)
-    if not (folder / "meta.jsonl").exists():
-        foreign = [p for e in entries for p in _paths(folder, e.name) if p.exists()]
-        if foreign:
-            raise UserError(f"{foreign[0]}: was not made by synth-rain; give another folder")
-    for line in lines:
-        _check_line(folder, line, settings)
-    kept = [line for line in lines if all(p.is_file() for p in _paths(folder, line["name"]))]
-    done = {line["name"]: line for line in kept}
-    for entry in entries:
-        made = done.get(entry.name)
-        if made and (made["photo"], made["photo_bytes"]) != _origin(entry.photo):
-            raise UserError(
-                f"{folder}: its {entry.name} was made from another photograph than {entry.photo}; "
-                "give another folder"
-            )
-    for kind in KINDS:
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-    with replacing(folder / "meta.jsonl") as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-    missing = tuple(entry for entry in entries if entry.name not in done)
-    return Plan(folder, settings, missing, len(entries) - len(missing))
+    if preset is not None and like is not None:
+        raise UserError("--like and --preset exclude each other: both say which rain")
+    preset = None if like else preset or "mixed"
+    prior = _calibrated(like) if like else _preset(str(preset))
+    prior, changed = _changed(prior, changes)
+    if veil is not None:
+        if not 0 <= veil <= 1:
+            raise UserError(f"--veil {veil}: a share from 0 to 1 is expected")
+        if not isinstance(prior, Rain):
+            raise UserError("--veil: rain of a rate or of a calibration has its own; leave it out")
+        prior = replace(prior, veil=veil)
+    night = preset == "night"
+    grain = NOISE if noise else NIGHT_NOISE if night else None
+    steps: dict[str, Degradation | None] = {
+        "haze": HAZE if haze else None,
+        "rain": prior,
+        "drops": DROPS if drops else None,
+        "noise": grain,
+    }
+    settings = {"seed": seed, "preset": preset, "veil": veil, "set": changed, "fps": fps}
+    settings |= {"haze": haze, "drops": drops, "noise": noise, "like": _digest(like)}
+    return Degrader(
+        steps={name: step for name, step in steps.items() if step is not None},
+        kinds=("rainy", "clean", "rain"),
+        settings=settings,
+        seed=seed,
+        light=NIGHT_LIGHT if night else None,
+        fps=fps,
+    )
 
 
-def make(plan: Plan, *, workers: int = 1, max_pixels: int = 200_000_000) -> Iterator[str | None]:
-    """Make what is missing; yields None for a picture made, a line for a photograph left out."""
-    rain, pending = plan.settings.rain(), deque[Future[dict[str, Any] | str]]()
-    # One torch thread a worker: sums are then formed in one order, whatever the worker count.
-    path = plan.folder / "meta.jsonl"
-    with crew(workers, each=1) as pool, path.open("a", encoding="utf-8") as meta:
-        entries = iter(plan.missing)
-        while True:
-            for entry in entries:
-                pending.append(pool.submit(_make_one, plan, entry, rain, max_pixels))
-                if len(pending) > 2 * workers:
-                    break
-            if not pending:
-                return
-            result = pending.popleft().result()
-            if isinstance(result, dict):
-                meta.write(json.dumps(result) + "\n")
-                meta.flush()
-            yield result if isinstance(result, str) else None
-
-
-def render(clean: Tensor, params: RainParams) -> tuple[Tensor, Tensor]:
-    """(rainy, streaks) of a picture (1, 3, H, W): (1, 3, H, W) and (1, 1, H, W), not clamped.
-
-    `add_rain` and `streak_layer` band by band: 12 Mpixel of dense rain would fill 10 GB at once.
+def degradation(
+    names: Sequence[str], *, seed: int = 0, changes: Sequence[str] = (), fps: float | None = None
+) -> Degrader:
+    """Degradations by name, one after the other; `changes` are `name=value`, of several
+    degradations `haze.name=value`.  One that is named twice is called `blur` and `blur-2`.
     """
-    _, _, height, width = clean.shape
-    rows = max(1, BAND_PIXELS // width)
-    half = (params.length_px + params.width_px + 4) / 2
-    pieces = []
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        near = (params.y_px + half >= top) & (params.y_px - half <= bottom)
-        near &= params.present
-        columns = near[0].nonzero()[:, 0]
-        local = map_tensors(params, lambda t, c=columns: t[:, c] if t.ndim == 2 else t)  # type: ignore[misc]
-        local = replace(local, y_px=local.y_px - top)
-        pieces.append(
-            (add_rain(clean[:, :, top:bottom], local), streak_layer(local, bottom - top, width))
-        )
-    return torch.cat([p[0] for p in pieces], dim=2), torch.cat([p[1] for p in pieces], dim=2)
+    priors: dict[str, Degradation] = {}
+    for name in names:
+        plain = name.replace("_", "-").lower()
+        number = sum(known.rstrip("-0123456789") == plain for known in priors) + 1
+        priors[plain if number == 1 else f"{plain}-{number}"] = discover.degradation(name)()
+    own: dict[str, list[str]] = {name: [] for name in priors}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        owner, dot, name = key.rpartition(".")
+        owner = owner.replace("_", "-") if dot else next(iter(priors))
+        if not dot and len(priors) > 1:
+            raise UserError(f"--set {change}: say of which degradation, as {owner}.{change}")
+        if owner not in priors:
+            raise UnknownName("degradation", owner, priors)
+        own[owner].append(name + equals + text)
+    changed: dict[str, Any] = {}
+    for name, prior in priors.items():
+        priors[name], values = _changed(prior, own[name])
+        changed |= {f"{name}.{key}": value for key, value in values.items()}
+    settings = {"seed": seed, "degradations": list(priors), "set": changed, "fps": fps}
+    return Degrader(priors, ("degraded", "clean"), settings, seed, fps=fps)
 
 
-def summary(params: RainParams, height: int, width: int) -> dict[str, float | int | None]:
-    """The drawn rain of one picture in numbers; means over streaks centred in the picture.
-
-    coverage = sum of length x width of those streaks over the area; means are None without any.
-    """
-    x, y = params.x_px[0], params.y_px[0]
-    seen = params.present[0] & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    count = int(seen.sum())
-
-    def mean(values: Tensor) -> float | None:
-        return _short(values[0][seen].double().mean()) if count else None
-
-    area = (params.length_px * params.width_px)[0][seen].double().sum() / (height * width)
+def settable(prior: type[Any]) -> dict[str, Any]:
+    """Fields of a prior that `--set` takes, with their defaults: numbers, switches and ranges."""
     return {
-        "streaks": count,
-        "angle_rad": mean(params.angle_rad),
-        "length_px": mean(params.length_px),
-        "width_px": mean(params.width_px),
-        "brightness": mean(params.brightness),
-        "coverage": _short(area),
-        "transmission": _short(params.transmission[0]),
-        "airlight": _short(params.airlight[0]),
-        "ceiling": _short(params.ceiling[0]),
+        name: default
+        for name, default in discover.settings(prior).items()
+        if all(isinstance(v, (bool, int, float, str)) for v in _values(default))
     }
 
 
-def _short(value: Tensor) -> float:
-    return float(f"{float(value):.6g}")
+def _values(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, tuple) else (value,)
 
 
-def _make_one(plan: Plan, entry: Entry, rain: Rain, max_pixels: int) -> dict[str, Any] | str:
+def _preset(name: str) -> Degradation:
+    known: dict[str, Degradation] = {**PRESETS, "rainfall": RAINFALL}
+    if name not in known:
+        raise UnknownName("preset", name, known)
+    return known[name]
+
+
+def _calibrated(path: Path) -> Degradation:
+    from . import calibration  # noqa: PLC0415
+
+    return calibration.read(path).prior()
+
+
+def _digest(path: Path | None) -> str | None:
+    """`rain.json 0123456789abcdef`: the calibration's name and that of its bytes."""
+    if path is None:
+        return None
+    return f"{path.name} {hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()}"
+
+
+def _changed(prior: Any, changes: Iterable[str]) -> tuple[Any, dict[str, Any]]:
+    """The prior with `name=value` changed, and the changes; one number is a range of itself."""
+    assert is_dataclass(prior)
+    kind = type(prior)
+    known, hints = settable(kind), get_type_hints(kind)
+    pairs = []
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if equals and name not in known:
+            raise UnknownName("setting", name, known)
+        if equals and len(get_args(hints[name])) == 2 and "," not in text:
+            change = f"{name}={text},{text}"  # noqa: PLW2901
+        pairs.append(change)
+    values = discover.parse_settings(kind, pairs)
+    if isinstance(prior, Weather) and "focal_px" in values:
+        prior = in_pixels(prior)
+    names = {field.name for field in fields(prior)}
     try:
-        picture = images.read(entry.photo, max_pixels=max_pixels)
-    except UserError as error:
-        return str(error)
-    profile = picture.icc if picture.pixels.shape[2] == 3 else None
-    clean = quantise(images.to_tensor(picture.pixels))
-    height, width = clean.shape[2:]
-    generator = rng.derive(plan.settings.seed, f"synth/{entry.photo.name}", entry.variant)
-    params: RainParams = rain.sample((1, 3, height, width), generator)
-    rainy, streaks = render(clean, params)
-    colour = np.empty((1, 1, 3), np.uint8)
-    for kind, tensor, like in zip(
-        KINDS, (quantise(rainy), clean, streaks.expand(1, 3, -1, -1)),
-        (colour, colour, colour[:, :, :1]), strict=True,
-    ):  # fmt: skip
-        pixels = images.to_pixels(tensor, like)
-        icc = profile if pixels.shape[2] == 3 else None
-        images.write(plan.folder / kind / f"{entry.name}.png", Picture(pixels, icc=icc))
-    photo, size = _origin(entry.photo)
-    return {
-        "name": entry.name,
-        **{kind: f"{kind}/{entry.name}.png" for kind in KINDS},
-        "photo": photo,
-        "photo_bytes": size,
-        "variant": entry.variant,
-        "seed": plan.settings.seed,
-        "preset": plan.settings.preset,
-        "veil": plan.settings.veil,
-        "version": __version__,
-        **summary(params, height, width),
-    }
-
-
-def _entries(photos: Sequence[Path], variants: int) -> list[Entry]:
-    """Variant 0 has the photograph's name, further ones NAME-2, NAME-3 ..."""
-    entries, owners = [], dict[str, Path]()
-    for photo in photos:
-        for variant in range(variants):
-            name = f"{photo.stem}-{variant + 1}" if variant else photo.stem
-            other = owners.setdefault(name, photo)
-            if other != photo:
-                raise UserError(
-                    f"{photo.parent}: {other.name} and {photo.name} would both become {name}.png; "
-                    "rename one"
-                )
-            entries.append(Entry(photo, variant, name))
-    return entries
-
-
-def _origin(photo: Path) -> tuple[str, int]:
-    return photo.name, photo.stat().st_size
-
-
-def _paths(folder: Path, name: str) -> list[Path]:
-    return [folder / kind / f"{name}.png" for kind in KINDS]
-
-
-def _read_meta(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of meta.jsonl; the last one may have been cut short by a kill."""
-    path = folder / "meta.jsonl"
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    found = []
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            entry = json.loads(line)
-            _ = entry["name"], entry["photo"], entry["photo_bytes"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: line {number} is damaged; delete that line") from error
-        found.append(entry)
-    return found
-
-
-def _check_line(folder: Path, line: dict[str, Any], settings: Settings) -> None:
-    for key, wanted in vars(settings).items():
-        if line.get(key) != wanted:
-            raise UserError(
-                f"{folder}: holds a data set of {key} {line.get(key)}, not {wanted}; go on with "
-                "its settings, or give another folder"
-            )
+        return replace(prior, **{n: v for n, v in values.items() if n in names}), values
+    except ValueError as error:
+        raise UserError(f"{error}; change that setting") from error

@@ -6,12 +6,12 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from tiny import write_photo
 
-from degradations.rain import add_rain, streak_layer
-from ssl_restore import images, rng, synth
+from degradations.color import to_linear
+from degradations.rain_like import MeasuredRain
+from ssl_restore import calibration, dataset, degrade, images, rng, synth
 from ssl_restore_cli.main import main
 
 
@@ -58,7 +58,7 @@ def test_clean_is_the_photograph_and_rainy_is_it_plus_the_rain(photos, tmp_path)
     for path in sorted(photos.iterdir()):
         rainy, clean, rain = (
             images.read(tmp_path / "set" / kind / path.name).pixels.astype(int)
-            for kind in synth.KINDS
+            for kind in ("rainy", "clean", "rain")
         )
         assert np.array_equal(clean, images.read(path).pixels)
         assert rain.max() > 0
@@ -67,11 +67,15 @@ def test_clean_is_the_photograph_and_rainy_is_it_plus_the_rain(photos, tmp_path)
         assert np.abs(difference[unclipped]).max() <= 1
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_the_worker_count_changes_nothing(photos, tmp_path, workers):
-    synth_rain(photos, tmp_path / "one", "--variants", 2, "--workers", 1)
-    synth_rain(photos, tmp_path / "more", "--variants", 2, "--workers", workers)
+ALL = ("--haze", "--drops", "--noise", "--preset", "drizzle", "--frames", 2)
+
+
+@pytest.mark.parametrize(("workers", "options"), [(2, ("--variants", 2)), (3, ALL)])
+def test_the_worker_count_changes_nothing(photos, tmp_path, workers, options):
+    assert synth_rain(photos, tmp_path / "one", "--workers", 1, *options).exit_code == 0
+    synth_rain(photos, tmp_path / "more", "--workers", workers, *options)
     assert contents(tmp_path / "one") == contents(tmp_path / "more")
+    assert len(contents(tmp_path / "one")) == 19
 
 
 def test_seeds_and_variants_differ(photos, tmp_path):
@@ -82,15 +86,21 @@ def test_seeds_and_variants_differ(photos, tmp_path):
     assert first != (tmp_path / "b" / "rain" / "p0.png").read_bytes()
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(photos, tmp_path):
-    synth_rain(photos, tmp_path / "whole")
-    plan = synth.plan(photos, tmp_path / "cut", synth.Settings())
-    running = synth.make(plan)
+SAME = {"haze": True, "drops": True, "noise": True, "preset": "drizzle", "fps": 25.0}
+
+
+@pytest.mark.parametrize(("options", "settings", "frames"), [((), {}, None), (ALL, SAME, 2)])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    photos, tmp_path, options, settings, frames
+):
+    synth_rain(photos, tmp_path / "whole", *options)
+    plan = dataset.plan(photos, tmp_path / "cut", synth.rain(**settings), frames=frames)
+    running = dataset.make(plan)
     next(running)
     running.close()  # what Ctrl-C does
     with (tmp_path / "cut" / "meta.jsonl").open("a") as meta:
         meta.write('{"name": "p1", "rai')  # what a kill in the middle of a line leaves
-    assert synth_rain(photos, tmp_path / "cut").exit_code == 0
+    assert synth_rain(photos, tmp_path / "cut", *options).exit_code == 0
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
@@ -118,12 +128,15 @@ def test_more_photographs_and_variants_keep_the_pictures_made(photos, tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "named"),
     [("--seed", 1, "seed 0, not 1"), ("--preset", "storm", "preset mixed, not storm"),
-     ("--veil", 0.5, "veil None, not 0.5")],
+     ("--veil", 0.5, "veil none, not 0.5"), ("--haze", None, "haze False, not True"),
+     ("--rate", 25, "preset mixed, not rainfall"), ("--frames", 2, "fps none, not 25"),
+     ("--set", "width_px=2", "set {}, not {'width_px': [2.0, 2.0]}")],
 )  # fmt: skip
 def test_other_settings_in_the_same_folder_are_refused(photos, tmp_path, option, value, named):
     synth_rain(photos, tmp_path / "set")
     before = contents(tmp_path / "set")
-    assert named in refused(photos, tmp_path / "set", option, value)
+    options = [option] if value is None else [option, value]
+    assert named in refused(photos, tmp_path / "set", *options)
     assert contents(tmp_path / "set") == before
 
 
@@ -152,7 +165,7 @@ def test_the_photographs_are_never_written_over(photos, tmp_path):
 
 def test_pictures_of_others_are_never_written_over(photos, tmp_path):
     mine = write_photo(tmp_path / "set" / "rainy" / "p0.png").read_bytes()
-    assert "was not made by synth-rain" in refused(photos, tmp_path / "set")
+    assert "was not made for this data set" in refused(photos, tmp_path / "set")
     assert (tmp_path / "set" / "rainy" / "p0.png").read_bytes() == mine
 
 
@@ -164,10 +177,26 @@ def test_two_photographs_that_would_get_one_name_are_refused(photos, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [(["--preset", "strom"], "did you mean 'storm'?"), (["--veil", 1.5], "a share from 0 to 1"),
-     (["--variants", 0], "at least 1")],
+     (["--variants", 0], "at least 1"), (["--frames", 0], "at least 1"),
+     (["--veil", 0.5, "--rate", 5], "leave it out"), (["--set", "angel_rad=1"], "'angle_rad'?"),
+     (["--set", "angle_rad=2,1"], "low <= high"), (["--rate", 0], "must be above 0"),
+     (["--rate", 5, "--exposure", "1/10", "--frames", 2], "a shorter --exposure"),
+     (["--like", "none.json", "--preset", "heavy"], "exclude each other"),
+     (["--like", "none.json"], "none.json: ")],
 )  # fmt: skip
 def test_bad_settings_are_refused(photos, tmp_path, arguments, named):
     assert named in refused(photos, tmp_path / "set", *arguments)
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--rate", "fast"], ["--rate", "1,2,3"], ["--rate", 5, "--preset", "heavy"],
+     ["--wind", 5, "--like", "rain.json"], ["--video"], ["--fps", 30],
+     ["--frames", 2, "--fps", 0]],
+)  # fmt: skip
+def test_options_that_contradict_each_other_exit_with_2(photos, tmp_path, options):
+    assert synth_rain(photos, tmp_path / "set", *options).exit_code == 2
     assert not (tmp_path / "set").exists()
 
 
@@ -179,18 +208,73 @@ def test_an_empty_folder_and_a_missing_parent_are_refused(photos, tmp_path):
 
 def test_a_veil_for_all_is_in_every_line(photos, tmp_path):
     synth_rain(photos, tmp_path / "set", "--veil", 1)
-    assert all(line["transmission"] < 1 for line in lines(tmp_path / "set"))
+    assert all(line["drawn"]["rain"]["transmission"] < 1 for line in lines(tmp_path / "set"))
 
 
-def test_bands_render_what_the_whole_picture_renders(monkeypatch):
-    shape = (1, 3, 90, 70)
-    params = synth.PRESETS["storm"].sample(shape, rng.derive(3, "test"))
-    clean = torch.rand(shape, generator=rng.derive(4, "test"))
-    monkeypatch.setattr(synth, "BAND_PIXELS", 70 * 13)
-    rainy, streaks = synth.render(clean, params)
-    torch.testing.assert_close(rainy, add_rain(clean, params), rtol=0, atol=1e-4)
-    torch.testing.assert_close(streaks, streak_layer(params, 90, 70), rtol=0, atol=1e-4)
-    assert streaks.max() > 0.05
+def test_night_darkens_the_photograph_and_the_clean_picture_with_it(photos, tmp_path):
+    synth_rain(photos, tmp_path / "set", "--preset", "night")
+    for line in lines(tmp_path / "set"):
+        photo, clean = (
+            to_linear(images.to_tensor(images.read(folder / f"{line['name']}.png").pixels))
+            for folder in (photos, tmp_path / "set" / "clean")
+        )
+        light = line["drawn"]["light"]
+        assert 0.06 <= light <= 0.25
+        assert abs(clean.mean() / photo.mean() - light) < 0.02 * light
+        assert "noise" in line["drawn"]
+
+
+def test_windy_rain_slants_to_either_side():
+    draws = [
+        degrade.summary(
+            synth.PRESETS["windy"].sample((1, 3, 40, 60), rng.derive(i, "test")), 40, 60
+        )
+        for i in range(8)
+    ]
+    angles = [draw["angle_rad"] for draw in draws]
+    assert min(angles) < -0.3
+    assert max(angles) > 0.3
+    assert all(abs(angle) > 0.3 for angle in angles)
+
+
+def test_the_stated_weather_is_that_of_every_line(photos, tmp_path):
+    stated = ("--rate", "20,30", "--wind", -4, "--exposure", "1/250", "--focal-px", 90)
+    assert synth_rain(photos, tmp_path / "set", *stated).exit_code == 0
+    rates = []
+    for line in lines(tmp_path / "set"):
+        assert line["preset"] == "rainfall"
+        rain = line["drawn"]["rain"]
+        rates.append(rain["rate_mm_per_h"])
+        assert (rain["wind_m_per_s"], rain["exposure_s"], rain["focal_px"]) == (-4, 0.004, 90)
+    assert len(set(rates)) == 3
+    assert all(20 <= rate <= 30 for rate in rates)
+
+
+def test_without_a_focal_length_it_goes_with_the_size_of_the_picture(photos, tmp_path):
+    synth_rain(photos, tmp_path / "set", "--rate", 25)
+    for line in lines(tmp_path / "set"):
+        assert 0.8 * 56 <= line["drawn"]["rain"]["focal_px"] <= 2 * 56
+
+
+def calibrated(path, length_px):
+    rain = MeasuredRain(length_px=length_px)
+    row = calibration.PictureRain("a.png", 1.0, rain, 1.0, 0.1, 0.3, 0.2)
+    calibration.Calibration((row,)).write(path)
+    return path
+
+
+def test_rain_like_that_of_a_calibration_and_of_no_other(photos, tmp_path):
+    like = calibrated(tmp_path / "rain.json", 12.0)
+    assert synth_rain(photos, tmp_path / "set", "--like", like).exit_code == 0
+    before = contents(tmp_path / "set")
+    for line in lines(tmp_path / "set"):
+        assert line["like"].startswith("rain.json ")
+        assert line["preset"] is None
+        assert 6 < line["drawn"]["rain"]["length_px"] < 24
+    assert synth_rain(photos, tmp_path / "set", "--like", like).exit_code == 0
+    calibrated(like, 50.0)
+    assert "like rain.json" in refused(photos, tmp_path / "set", "--like", like)
+    assert contents(tmp_path / "set") == before
 
 
 @pytest.mark.parametrize("preset", synth.PRESETS)
@@ -198,7 +282,7 @@ def test_the_summary_stays_near_the_ranges_of_the_preset(preset):
     rain = synth.PRESETS[preset]
     for index in range(4):
         params = rain.sample((1, 3, 320, 480), rng.derive(index, "test"))
-        found = synth.summary(params, 320, 480)
+        found = degrade.summary(params, 320, 480)
         assert found["streaks"] > 0
         assert rain.length_px[0] * 0.7 < found["length_px"] < rain.length_px[1] * 1.5
         assert rain.width_px[0] * 0.7 < found["width_px"] < rain.width_px[1] * 1.5
@@ -210,7 +294,7 @@ def test_the_summary_stays_near_the_ranges_of_the_preset(preset):
 def test_harder_presets_cover_more():
     def cover(preset):
         draws = [
-            synth.summary(
+            degrade.summary(
                 synth.PRESETS[preset].sample((1, 3, 160, 240), rng.derive(i, "test")), 160, 240
             )["coverage"]
             for i in range(24)

@@ -1,0 +1,220 @@
+"""A data set of pairs in a folder: what is missing is made, side by side, and logged line by line.
+
+    KIND/NAME.png    one folder for each kind of picture (`rainy`, `clean` ...), the same names
+    video/TAKE.mp4   when asked for: the first kind of a shot as a clip
+    meta.jsonl       one line a picture: names, seed, settings, version, what was drawn
+
+A picture depends on the seed and the settings, its photograph's name, the number of the variant
+and that of the frame, and on nothing else: not on the workers, the other photographs, or where a
+run was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from degradations.sensor import quantise
+
+from . import __version__, images, shots
+from .device import crew
+from .errors import UserError
+from .files import replacing
+from .picture import Picture
+from .shots import Frame
+
+VIDEO = "video"
+
+
+class Maker(Protocol):
+    """What makes the pictures of a data set."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The folders; the first holds the degraded pictures."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """All that the pictures depend on besides their photographs, as JSON has it."""
+
+    def check(self) -> None:
+        """UserError for settings that nothing can be made with."""
+
+    def layers(self, photo: Tensor, frame: Frame) -> tuple[Sequence[Tensor], Mapping[str, Any]]:
+        """The picture of each kind, (1, 3 or 1, H, W), and what was drawn for them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    folder: Path
+    maker: Maker
+    wanted: tuple[Frame, ...]
+    missing: tuple[Frame, ...]
+
+    @property
+    def complete(self) -> int:
+        return len(self.wanted) - len(self.missing)
+
+
+def plan(
+    photos: Path,
+    folder: Path,
+    maker: Maker,
+    *,
+    variants: int = 1,
+    frames: int | None = None,
+    sequence: bool = False,
+) -> Plan:
+    """What is still to be made; creates the folders and drops half-finished lines of meta.jsonl.
+
+    UserError when the folder holds a data set of other settings or other photographs, or pictures
+    that were not made for it, and when it would write over the photographs.
+    """
+    maker.check()
+    if variants < 1:
+        raise UserError(f"--variants {variants}: at least 1 is expected")
+    wanted = shots.frames(photos, variants=variants, count=frames, sequence=sequence)
+    _check_folder(folder, photos, maker, wanted)
+    lines = _read_meta(folder)
+    for line in lines:
+        _check_line(folder, line, maker.settings)
+    kept = [line for line in lines if all(p.is_file() for p in _paths(folder, maker, line["name"]))]
+    done = {line["name"]: line for line in kept}
+    for frame in wanted:
+        made = done.get(frame.name)
+        if made and (made["photo"], made["photo_bytes"]) != _origin(frame):
+            raise UserError(
+                f"{folder}: its {frame.name} was made from another photograph than "
+                f"{frame.source}; give another folder"
+            )
+    for kind in maker.kinds:
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    with replacing(folder / "meta.jsonl") as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    missing = tuple(frame for frame in wanted if frame.name not in done)
+    return Plan(folder, maker, tuple(wanted), missing)
+
+
+def make(plan: Plan, *, workers: int = 1, max_pixels: int = 200_000_000) -> Iterator[str | None]:
+    """Make what is missing; yields None for a picture made, a line for a photograph left out."""
+    pending = deque[Future[dict[str, Any] | str]]()
+    path = plan.folder / "meta.jsonl"
+    # One torch thread a worker: sums are then formed in one order, whatever the worker count.
+    with crew(workers, each=1) as pool, path.open("a", encoding="utf-8") as meta:
+        sources = shots.pictures(plan.missing, max_pixels)
+        while True:
+            for frame, read in sources:
+                pending.append(pool.submit(_make_one, plan, frame, read))
+                if len(pending) > 2 * workers:
+                    break
+            if not pending:
+                return
+            result = pending.popleft().result()
+            if isinstance(result, dict):
+                meta.write(json.dumps(result) + "\n")
+                meta.flush()
+            yield result if isinstance(result, str) else None
+
+
+def clips(plan: Plan, fps: float) -> Iterator[Path]:
+    """Write `video/TAKE.mp4` of every take that is complete, unless nothing of it is new."""
+    folder, kind = plan.folder / VIDEO, plan.maker.kinds[0]
+    takes: dict[str, list[Path]] = {}
+    for frame in plan.wanted:
+        takes.setdefault(frame.take, []).append(plan.folder / kind / f"{frame.name}.png")
+    new = {frame.take for frame in plan.missing}
+    folder.mkdir(exist_ok=True)
+    for take, paths in takes.items():
+        target = folder / f"{take}.mp4"
+        if (take in new or not target.exists()) and all(path.is_file() for path in paths):
+            shots.write_clip(paths, target, fps)
+            yield target
+
+
+def _make_one(plan: Plan, frame: Frame, read: Callable[[], Picture]) -> dict[str, Any] | str:
+    try:
+        picture = read()
+    except UserError as error:
+        return str(error)
+    colour = picture.pixels.shape[2] == 3
+    photo = quantise(images.to_tensor(picture.pixels))
+    layers, drawn = plan.maker.layers(photo, frame)
+    for kind, layer in zip(plan.maker.kinds, layers, strict=True):
+        channels = layer.shape[1]
+        like = np.empty((1, 1, channels), np.uint8)
+        pixels = images.to_pixels(layer.expand(1, 3, -1, -1), like)
+        icc = picture.icc if colour and channels == 3 else None
+        images.write(plan.folder / kind / f"{frame.name}.png", Picture(pixels, icc=icc))
+    source, size = _origin(frame)
+    number = {} if frame.number is None else {"frame": frame.number}
+    return {
+        "name": frame.name,
+        **{kind: f"{kind}/{frame.name}.png" for kind in plan.maker.kinds},
+        "photo": source,
+        "photo_bytes": size,
+        "variant": frame.variant,
+        **number,
+        **plan.maker.settings,
+        "version": __version__,
+        "drawn": drawn,
+    }
+
+
+def _check_folder(folder: Path, photos: Path, maker: Maker, wanted: Sequence[Frame]) -> None:
+    source = photos.resolve()
+    source = source if source.is_dir() else source.parent
+    if any((folder / kind).resolve() == source for kind in (*maker.kinds, VIDEO)):
+        raise UserError(f"{folder}: its {source.name} is the folder of photographs; give another")
+    if not folder.is_dir() and not folder.absolute().parent.is_dir():
+        raise UserError(f"{folder}: the folder {folder.parent} does not exist; create it first")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; give a folder")
+    if not (folder / "meta.jsonl").exists():
+        mine = [p for frame in wanted for p in _paths(folder, maker, frame.name)]
+        mine += [folder / VIDEO / f"{take}.mp4" for take in {frame.take for frame in wanted}]
+        foreign = [path for path in mine if path.exists()]
+        if foreign:
+            raise UserError(f"{foreign[0]}: was not made for this data set; give another folder")
+
+
+def _origin(frame: Frame) -> tuple[str, int]:
+    return frame.source.name, frame.source.stat().st_size
+
+
+def _paths(folder: Path, maker: Maker, name: str) -> list[Path]:
+    return [folder / kind / f"{name}.png" for kind in maker.kinds]
+
+
+def _read_meta(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of meta.jsonl; the last one may have been cut short by a kill."""
+    path = folder / "meta.jsonl"
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    found = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            entry = json.loads(line)
+            _ = entry["name"], entry["photo"], entry["photo_bytes"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: line {number} is damaged; delete that line") from error
+        found.append(entry)
+    return found
+
+
+def _check_line(folder: Path, line: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    for key, wanted in json.loads(json.dumps(dict(settings))).items():
+        if line.get(key) != wanted:
+            held, asked = ("none" if v is None else v for v in (line.get(key), wanted))
+            raise UserError(
+                f"{folder}: holds a data set of {key} {held}, not {asked}; go on with "
+                "its settings, or give another folder"
+            )
