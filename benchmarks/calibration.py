@@ -1,10 +1,15 @@
-"""How well the numbers of an estimated rain layer tell the rain: a study for calibration.
+"""Makes the estimator of `calibrate` and measures it, on rain of which everything is known.
 
-    python benchmarks/calibration.py ./photos/ --images 2048
+    python benchmarks/calibration.py ./photos/ --pictures 6400 -o rain_estimator.safetensors
+    python benchmarks/calibration.py ./photos/ --measure rain_estimator.safetensors --pictures 40
+    python benchmarks/calibration.py ./rainy/ --pairs ./clean/ --measure rain_estimator.safetensors
 
-Renders known rain on patches of photographs, takes the layer that the built-in restorer removes
-(it sees about two thirds of the light) and that of a morphological opening, and regresses the
-parameters of the rain on their statistics. Prints the errors on photographs kept aside.
+Renders rain of all kinds on photographs, dims, blurs by JPEG and makes noisy, looks at the picture
+as `calibrate` does, and regresses the numbers of the rain on what is seen. A fifth of the
+photographs is kept aside, and the errors on them are printed and stored in the file. `--measure`
+prints those of a finished estimator on other photographs. `--pairs` compares its numbers with
+those of the true layers: amounts are taken from the layer itself, sizes are read from it by an
+estimator that learns, there and then, from rendered layers without any picture behind.
 """
 
 from __future__ import annotations
@@ -13,111 +18,252 @@ import argparse
 import math
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from degradations.rain import Rain, RainParams, add_rain, streak_layer
+from degradations.rain import Rain, draw_streaks, streak_layer
 from degradations.sensor import quantise
-from ssl_restore import data, images
-from ssl_restore.device import autocast
+from ssl_restore import calibrate, data, images, rain_estimator, rng
+from ssl_restore.device import crew
 from ssl_restore.folders import open_restorer
-from ssl_restore.objectives.opening import opening
+from ssl_restore.rain_estimator import LOGARITHMIC, NAMES, RainEstimator, from_scale, to_scale
 from ssl_restore.rain_statistics import statistics
 
-SIDE_PX, BATCH, EPOCHS = 160, 16, 60
-NAMES = ("length", "width", "coverage", "brightness", "mean of the layer")
+HEIGHT, WIDTH, BATCH = 320, 480, 4
+DRY = NAMES.index("dry")
 PRIOR = Rain(
-    dry=0, populations=(1, 2), coverage=(0.02, 1.0), width_px=(0.6, 5.0), length_px=(6, 100),
-    brightness=(0.05, 0.8),
+    dry=0.1, angle_rad=(-0.9, 0.9), populations=(1, 3), coverage=(0.005, 1.0), width_px=(0.5, 6.0),
+    length_px=(6, 120), brightness=(0.04, 0.9), companions=(0, 5), veil=0.3, ceiling=(0.4, 10),
+    transmission=(0.5, 1.0),
 )  # fmt: skip
+PLAIN = Rain(  # a corner of it that means would be drawn away from: single, alike streaks
+    dry=0.05, angle_rad=(-0.9, 0.9), populations=(1, 1), coverage=(0.01, 0.8), width_px=(0.5, 6.0),
+    length_px=(6, 120), brightness=(0.05, 0.9), companions=(0, 0), depth_share=(0, 0),
+    length_spread=(0.01, 0.3), width_spread=(0.01, 0.3), brightness_spread=(0.01, 0.4),
+    angle_spread_rad=(0.003, 0.04), veil=0.15, ceiling=(0.8, 10), transmission=(0.5, 1.0),
+)  # fmt: skip
+ONE_KIND = Rain(  # as the sets of the literature have it: one population, no veil
+    dry=0, angle_rad=(-0.7, 0.7), populations=(1, 1), coverage=(0.03, 0.5), width_px=(0.8, 4.0),
+    length_px=(12, 80), brightness=(0.1, 0.6), companions=(0, 0), ceiling=(1, 10),
+    length_spread=(0.05, 0.3), width_spread=(0.05, 0.3), brightness_spread=(0.1, 0.4),
+)  # fmt: skip
+Seen = tuple[Tensor, Tensor, Tensor, Tensor]  # angle seen and drawn (N,), seen (N, K, F), numbers
 
 
-def truth(params: RainParams) -> tuple[Tensor, Tensor]:
-    """Angle (B,) and logarithms (B, 5) of NAMES; means over streaks weigh their light."""
-    area = params.length_px * params.width_px * params.present
-    light = area * params.brightness
-    inside = (params.x_px >= 0) & (params.x_px < SIDE_PX)
-    inside &= (params.y_px >= 0) & (params.y_px < SIDE_PX)
-
-    def mean(values: Tensor) -> Tensor:
-        return (values * light).sum(1) / light.sum(1).clamp_min(1e-6)
-
-    columns = (
-        mean(params.length_px.log()),
-        mean(params.width_px.log()),
-        ((area * inside).sum(1) / SIDE_PX**2).clamp_min(1e-3).log(),
-        (light.sum(1) / area.sum(1).clamp_min(1e-6)).clamp_min(1e-3).log(),
-        streak_layer(params, SIDE_PX, SIDE_PX).mean(dim=(1, 2, 3)).clamp_min(1e-4).log(),
-    )
-    return mean(params.angle_rad), torch.stack(columns, dim=1)
+def background(photo: np.ndarray, generator: torch.Generator) -> Tensor:
+    """(3, H, W): a window of a photograph at a scale of its own, mirrored or not, dimmer or not."""
+    draw = torch.rand(5, generator=generator).tolist()
+    height, width = photo.shape[:2]
+    least = max(HEIGHT / height, WIDTH / width)
+    scale = least if least >= 1 else least ** draw[0]
+    side = max(WIDTH, round(width * scale)), max(HEIGHT, round(height * scale))
+    scaled = cv2.resize(photo, side, interpolation=cv2.INTER_AREA if scale < 1 else 2)
+    top, left = (int(d * (n - m + 1)) for d, n, m in zip(
+        draw[1:3], scaled.shape[:2], (HEIGHT, WIDTH), strict=True))  # fmt: skip
+    window = images.to_tensor(scaled[top : top + HEIGHT, left : left + WIDTH])[0]
+    return (window.flip(2) if draw[3] < 0.5 else window) * (0.5 + 0.7 * draw[4])
 
 
-@torch.inference_mode()
-def simulated(
-    restorer: nn.Module, pictures: data.Pictures, count: int, seed: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Angles seen (N,), features (N, F), angles drawn (N,) and parameters drawn (N, 5)."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = (BATCH, 3, SIDE_PX, SIDE_PX)
-    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    for _ in range(math.ceil(count / BATCH)):
-        clean = data.patches(pictures, BATCH, SIDE_PX, generator, upright=True)
-        params = PRIOR.sample(shape, generator)
-        rainy = quantise(add_rain(clean, params))
-        with autocast(rainy.device):
-            restored = restorer(rainy.contiguous(memory_format=torch.channels_last)).float()
-        seen, coarse = (
-            statistics((rainy - other).mean(dim=1, keepdim=True).clamp_min(0))
-            for other in (quantise(restored), opening(rainy))
+def stored(picture: Tensor, generator: torch.Generator) -> Tensor:
+    """(3, H, W) after noise, in two of five, and JPEG, in half of them."""
+    draw = torch.rand(4, generator=generator).tolist()
+    if draw[0] < 0.4:
+        picture = picture + 0.02 * draw[1] * torch.randn(picture.shape, generator=generator)
+    picture = quantise(picture)
+    if draw[2] < 0.5:
+        pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
+        quality = [cv2.IMWRITE_JPEG_QUALITY, 75 + int(24 * draw[3])]
+        read = cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)
+        assert read is not None
+        picture = images.to_tensor(np.asarray(read, np.uint8))[0]
+    return picture
+
+
+def simulated(photos: data.Pictures, prior: Rain, count: int, seed: int) -> Seen:
+    """`count` pictures of rain; the same whatever the number of processors."""
+    restorer = open_restorer(None, torch.device("cpu"))
+
+    @torch.no_grad()
+    def some(number: int) -> Seen:
+        generator = rng.derive(seed, "calibration", number)
+        chosen = torch.randint(len(photos.pixels), (BATCH,), generator=generator).tolist()
+        clean = torch.stack([background(photos.pixels[i], generator) for i in chosen]).clamp(max=1)
+        shape = (BATCH, 3, HEIGHT, WIDTH)
+        drawn = prior.populate(BATCH, generator)
+        params = draw_streaks(drawn, shape, generator)
+        layer = streak_layer(params, HEIGHT, WIDTH)
+        t, airlight = (v.view(-1, 1, 1, 1) for v in (params.transmission, params.airlight))
+        rainy = torch.cat(
+            [
+                rain_estimator.windows(stored(picture, generator))
+                for picture in t * (clean + layer) + (1 - t) * airlight
+            ]
         )
-        features = torch.cat([seen.features(), coarse.features()], dim=1)
-        found.append((seen.angle_rad, features, *truth(params)))
-    angles, features, drawn, targets = (torch.cat(part) for part in zip(*found, strict=True))
-    return angles, features, drawn, targets
+        angle, seen = rain_estimator.observe(rainy, restorer, BATCH)
+        area = params.length_px * params.width_px * params.present
+        true = (area * params.angle_rad).sum(1) / area.sum(1)
+        return angle, true, seen, rain_estimator.numbers(drawn, params, layer)
+
+    with crew(torch.get_num_threads(), each=1) as pool:
+        found = list(pool.map(some, range(math.ceil(count / BATCH))))
+    return tuple(torch.cat(part) for part in zip(*found, strict=True))  # type: ignore[return-value]
 
 
-def regression(features: Tensor, targets: Tensor) -> nn.Module:
-    """A small network, features -> targets; both are given in units of their spread."""
+def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator:
+    """Huber loss in units of the spread; dry pictures teach only that they are dry."""
     torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Linear(features.shape[1], 128), nn.GELU(), nn.Linear(128, 128), nn.GELU(),
-        nn.Linear(128, targets.shape[1]),
-    )  # fmt: skip
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
-    steps = EPOCHS * math.ceil(len(features) / 64)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
-    for _ in range(EPOCHS):
-        for rows in torch.randperm(len(features)).split(64):
-            loss = nn.functional.smooth_l1_loss(network(features[rows]), targets[rows])
+    estimator = RainEstimator(seen.shape[2])
+    wanted = to_scale(numbers)
+    counts = wanted.isfinite() & (numbers[:, DRY] == 0)[:, None]
+    wanted = torch.where(counts, wanted, 0)
+    mean = wanted.sum(0) / counts.sum(0)
+    spread = (torch.where(counts, wanted - mean, 0).square().sum(0) / counts.sum(0)).sqrt()
+    mean[DRY], spread[DRY] = 0, 1  # a logit
+    estimator.seen_mean, estimator.oursmean = seen.flatten(0, 1).mean(0), mean
+    estimator.seen_spread = seen.flatten(0, 1).std(0) + 1e-3
+    estimator.oursspread = spread
+    optimizer = torch.optim.AdamW(estimator.parameters(), weight_decay=0.3)
+    steps = epochs * math.ceil(len(seen) / 64)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for _ in range(epochs):
+        for rows in torch.randperm(len(seen)).split(64):
+            some = torch.randperm(seen.shape[1])[: int(torch.randint(3, 7, ()))]
+            told = estimator(seen[rows][:, some])
+            error = (told - wanted[rows]) / spread
+            loss = nn.functional.huber_loss(
+                error, torch.zeros_like(error), reduction="none", delta=0.3
+            )
+            loss = (loss * counts[rows])[:, :DRY].sum() / counts[rows][:, :DRY].sum()
+            loss = loss + 0.3 * nn.functional.binary_cross_entropy_with_logits(
+                told[:, DRY], numbers[rows, DRY]
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             rate.step()
-    return network
+    return estimator.eval()
+
+
+@torch.inference_mode()
+def measure(estimator: RainEstimator, known: Seen) -> Tensor:
+    """Print the errors; standard deviations (NAMES,) of the errors, from their quartiles."""
+    angle, drawn, seen, numbers = known
+    told, wanted, wet = estimator(seen), to_scale(numbers), numbers[:, DRY] == 0
+    off = (angle - drawn + math.pi / 2) % math.pi - math.pi / 2
+    degrees = math.degrees(off[wet].abs().median())
+    print(f"{int(wet.sum())} pictures of rain; angle: median error {degrees:.1f} degrees")
+    right = (told[:, DRY] > 0) == (numbers[:, DRY] > 0)
+    print(f"rain or none: {right.float().mean():.1%} right, of {len(right)}")
+    spreads = torch.zeros(len(NAMES))
+    for i, name in enumerate(NAMES[:-1]):
+        kept = wet & wanted[:, i].isfinite()
+        pair = torch.stack([told[kept, i], wanted[kept, i]])
+        low, high = (pair[0] - pair[1]).quantile(torch.tensor([0.16, 0.84]))
+        spreads[i] = (high - low) / 2
+        line = f"{name}: correlation {torch.corrcoef(pair)[0, 1]:.2f}, median error "
+        if name in LOGARITHMIC and name != "optical_depth":
+            value, true = from_scale(told)[kept, i], numbers[kept, i]
+            part = value / true.clamp_min(1e-6) - 1
+            print(f"{line}{part.abs().median():.0%}, bias {part.median():+.0%}")
+        else:
+            print(f"{line}{(pair[0] - pair[1]).abs().median():.2f}")
+    return spreads
+
+
+def bare(count: int) -> tuple[Tensor, Tensor]:
+    """Statistics (N, K, F) and numbers (N, NAMES) of rendered layers without a picture behind."""
+
+    @torch.no_grad()
+    def some(number: int) -> tuple[Tensor, Tensor]:
+        generator = rng.derive(2, "calibration", number)
+        drawn = PRIOR.populate(BATCH, generator)
+        params = draw_streaks(drawn, (BATCH, 3, HEIGHT, WIDTH), generator)
+        layer = quantise(streak_layer(params, HEIGHT, WIDTH))
+        return layer_statistics(layer), rain_estimator.numbers(drawn, params, layer)
+
+    with crew(torch.get_num_threads(), each=1) as pool:
+        found = list(pool.map(some, range(math.ceil(count / BATCH))))
+    seen, numbers = (torch.cat(part) for part in zip(*found, strict=True))
+    return seen, numbers
+
+
+def layer_statistics(layers: Tensor) -> Tensor:
+    """(B, 1, H, W) -> (B, K, F)"""
+    parts = torch.cat([rain_estimator.windows(layer) for layer in layers])
+    each = len(parts) // len(layers)
+    angle = rain_estimator.common_angle(parts, len(layers)).repeat_interleave(each)
+    return statistics(parts, angle).features().unflatten(0, (len(layers), each))
+
+
+@torch.inference_mode()
+def compare(rainy: Path, clean: Path, estimator: RainEstimator, reader: RainEstimator) -> None:
+    """Print correlations and medians over pairs of pictures; `reader` reads the true layers."""
+    restorer = open_restorer(None, torch.device("cpu"))
+    rows: list[tuple[float, ...]] = []
+    amounts = ("mean", "tail", "visible_share")
+    sizes = ("length_px", "width_px", "coverage", "brightness")
+    for path in images.find(rainy):
+        pair = [images.to_tensor(images.read(p).pixels)[0] for p in (path, clean / path.name)]
+        layer = (pair[0] - pair[1]).mean(dim=0, keepdim=True).clamp_min(0)
+        told = calibrate.measure(path.name, pair[0], restorer, estimator)
+        read = from_scale(reader(layer_statistics(layer[None])))[0]
+        angle = rain_estimator.common_angle(rain_estimator.windows(layer), 1).item()
+        true = (layer.mean(), layer.quantile(rain_estimator.TAIL), (layer > 0.02).float().mean())
+        rows.append(
+            (
+                told.rain.angle_rad, *(getattr(told, name) for name in amounts),
+                *(getattr(told.rain, name) for name in sizes),
+                angle, *(value.item() for value in true),
+                *(read[NAMES.index(name)].item() for name in sizes),
+            )
+        )  # fmt: skip
+    table = torch.tensor(rows)
+    for i, name in enumerate(("angle_rad", *amounts, *sizes)):
+        ours, theirs = table[:, i], table[:, i + table.shape[1] // 2]
+        related = torch.corrcoef(torch.stack([ours, theirs]))[0, 1]
+        print(
+            f"{name}: correlation {related:.2f}, medians {ours.median():.3g} told, "
+            f"{theirs.median():.3g} true, median difference {(ours - theirs).abs().median():.2g}"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--images", type=int, default=2048)
+    parser.add_argument("--pictures", type=int, default=6400)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--measure", type=Path, help="A finished estimator, on one kind of rain.")
+    parser.add_argument("--pairs", type=Path, help="Clean versions of PHOTOS, which are rainy.")
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.pairs is not None and options.measure is not None:
+        finished = rain_estimator.load(options.measure)
+        compare(options.photos, options.pairs, finished, regression(*bare(2400)))
+        return
     paths = images.find(options.photos)
-    apart = max(1, len(paths) // 5)
-    restorer = open_restorer(None, torch.device("cpu"))
-    learned, tested = (data.load(p, patch=SIDE_PX) for p in (paths[apart:], paths[:apart]))
-    _, features, _, targets = (t.clone() for t in simulated(restorer, learned, options.images, 0))
-    angles, probes, drawn, known = simulated(restorer, tested, 640, 1)
-    middle, spread = features.mean(0), features.std(0) + 1e-3
-    centre, scale = targets.mean(0), targets.std(0)
-    network = regression((features - middle) / spread, (targets - centre) / scale)
-    with torch.inference_mode():
-        estimated = network((probes - middle) / spread) * scale + centre
-    print(f"angle: median error {math.degrees((angles - drawn).abs().median()):.1f} degrees")
-    for column, name in enumerate(NAMES):
-        pair = torch.stack([estimated[:, column], known[:, column]])
-        error = (pair[0] - pair[1]).exp() - 1
-        print(f"{name}: median error {error.abs().median():.0%}, bias {error.median():+.0%}, "
-              f"correlation {torch.corrcoef(pair)[0, 1]:.2f}")  # fmt: skip
+    if options.measure is not None:
+        photos = data.load(paths, patch=1)
+        print("one population, no veil")
+        known = simulated(photos, ONE_KIND, options.pictures, options.seed)
+        measure(rain_estimator.load(options.measure), known)
+        print("rain of all kinds")
+        known = simulated(photos, PRIOR, options.pictures, options.seed)
+        measure(rain_estimator.load(options.measure), known)
+        return
+    learned, tested = (
+        [p for i, p in enumerate(paths) if (i % 5 == 0) == aside] for aside in (False, True)
+    )
+    photos = data.load(learned, patch=1)
+    varied = simulated(photos, PRIOR, options.pictures, options.seed)
+    plain = simulated(photos, PLAIN, options.pictures // 2, options.seed + 2)
+    seen, numbers = (torch.cat(pair) for pair in zip(varied[2:], plain[2:], strict=True))
+    estimator = regression(seen, numbers)
+    aside = simulated(data.load(tested, patch=1), PRIOR, 640, options.seed + 1)
+    estimator.error = measure(estimator, aside)
+    if options.output is not None:
+        estimator.save(options.output)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ Examples:
 @click.option("--start", type=options.PATH, help="Checkpoint to start from.  [default: built-in]")
 @click.option("--from-scratch", is_flag=True, help="Start from random weights.")
 @click.option("--resume", type=options.PATH, help="Go on with the run in this folder.")
+@click.option("--no-calibrate", is_flag=True, help="Do not measure the rain of IMAGES first.")
 @click.option("--set", "pairs", multiple=True, metavar="K=V", help="Change a setting (`recipes`).")
 @options.seed
 @options.device
@@ -54,6 +55,7 @@ def command(
     start: Path | None,
     from_scratch: bool,
     resume: Path | None,
+    no_calibrate: bool,
     pairs: tuple[str, ...],
     seed: int,
     device: str,
@@ -74,6 +76,13 @@ def command(
     else:
         plan = _plan(images, clean, recipe, minutes, steps, start, from_scratch, pairs, seed)
         folder = output or Path("runs") / (images.resolve().name if images else Path(recipe).stem)
+        if training.wants_calibration(plan) and not no_calibrate:
+            with bar(training.CALIBRATED_PICTURES, "picture", "calibrate") as measured:
+                plan, failure = training.with_calibration(
+                    plan, folder, chosen, seen=lambda path: measured.update()
+                )
+            if failure is not None:
+                click.echo(failure, err=True)
     with bar(0, "picture", "reading") as reading:
         job = training.prepare(
             plan, folder, chosen, resume=resume is not None, seen=lambda path: reading.update()
@@ -107,6 +116,8 @@ def _plan(
         raise click.UsageError("--minutes and --steps must be positive")
     build = discover.builder("recipes", recipe)
     changed = discover.parse_settings(build, pairs)
+    if changed.get("calibration"):
+        changed["calibration"] = str(Path(changed["calibration"]).resolve())
     if start is None and not from_scratch:
         found = training.default_start(build(**changed))
     else:

@@ -216,7 +216,10 @@ class Populations:
     """One row an image, one column a population: what its streaks scatter about.
 
     Lengths, widths and brightnesses of streaks are log-normal about their means; a `_spread` is
-    the standard deviation of the logarithm, `angle_spread_rad` that of the angle.
+    the standard deviation of the logarithm, `angle_spread_rad` that of the angle. A share
+    `depth_share` of the variance of length and of width is common to both: a drop closer to the
+    camera is longer and wider. An oscillating drop leaves several bright lines: a streak has
+    `companions` others on average, less than a length and about a width away from it.
     """
 
     angle_rad: Tensor  # (B, P)
@@ -229,14 +232,14 @@ class Populations:
     brightness_spread: Tensor  # (B, P)
     coverage: Tensor  # (B, P) sum of length x width over the area; 0: no such population
     taper: Tensor  # (B, P)
+    depth_share: Tensor  # (B, P) from 0 to 1
+    companions: Tensor  # (B, P)
     ceiling: Tensor  # (B,)
     transmission: Tensor  # (B,)
     airlight: Tensor  # (B,)
 
 
-def draw_streaks(
-    populations: Populations, shape: Shape, generator: torch.Generator
-) -> RainParams:
+def draw_streaks(populations: Populations, shape: Shape, generator: torch.Generator) -> RainParams:
     """Streaks of these populations, Poisson-many, for images of `shape` (B, C, H, W)."""
     batch, _, height, width = shape
     p = populations
@@ -247,28 +250,42 @@ def draw_streaks(
     down = reach * (p.angle_rad.cos().abs() + 2 * p.angle_spread_rad).clamp(max=1)
     right, down = right + 2 * p.width_px, down + 2 * p.width_px
     area = (height + 2 * down) * (width + 2 * right)
-    expected = p.coverage * area / (p.length_px * p.width_px)
-    count = torch.poisson(expected, generator=generator).long()
-    owner = torch.repeat_interleave(count.flatten())  # population of each streak, flat
+    bundles = p.coverage * area / (p.length_px * p.width_px * (1 + p.companions))
+    count = torch.poisson(bundles, generator=generator).long()
+    first = torch.repeat_interleave(count.flatten())  # population of each bundle, flat
+    size = 1 + torch.poisson(p.companions.flatten()[first], generator=generator).long()
+    bundle = torch.repeat_interleave(size)
+    owner = first[bundle]  # population of each streak, flat
 
     def of(population: Tensor) -> Tensor:
         return population.flatten()[owner]
 
-    def scattered(mean: Tensor, spread: Tensor) -> Tensor:
-        normal = torch.randn(len(owner), generator=generator)
-        return of(mean) * (of(spread) * normal - of(spread).square() / 2).exp()
+    def normal() -> Tensor:
+        return torch.randn(len(owner), generator=generator)
 
-    x = torch.rand(len(owner), generator=generator) * of(width + 2 * right) - of(right)
-    y = torch.rand(len(owner), generator=generator) * of(height + 2 * down) - of(down)
-    turn = of(p.angle_spread_rad) * torch.randn(len(owner), generator=generator)
+    def scattered(mean: Tensor, spread: Tensor, unit: Tensor) -> Tensor:
+        return of(mean) * (of(spread) * unit - of(spread).square() / 2).exp()
+
+    def spread_over(side: int, margin: Tensor) -> Tensor:
+        share = torch.rand(len(first), generator=generator)[bundle]
+        return share * of(side + 2 * margin) - of(margin)
+
+    depth = torch.randn(len(first), generator=generator)[bundle] * of(p.depth_share).sqrt()
+    own = (1 - of(p.depth_share)).sqrt()
+    length = scattered(p.length_px, p.length_spread, depth + own * normal()).clamp_min(1)
+    wide = scattered(p.width_px, p.width_spread, depth + own * normal())
+    angle = of(p.angle_rad) + of(p.angle_spread_rad) * normal()
+    followed = torch.arange(len(bundle)) != (size.cumsum(0) - size)[bundle]  # not the first
+    along = followed * length * (torch.rand(len(owner), generator=generator) - 0.5)
+    aside = followed * wide * normal()
     rows, present = in_rows(owner // most, batch)
     return RainParams(
-        x_px=rows(x),
-        y_px=rows(y),
-        angle_rad=rows(of(p.angle_rad) + turn),
-        length_px=rows(scattered(p.length_px, p.length_spread).clamp_min(1)),
-        width_px=rows(scattered(p.width_px, p.width_spread)),
-        brightness=rows(scattered(p.brightness, p.brightness_spread)),
+        x_px=rows(spread_over(width, right) + along * angle.sin() + aside * angle.cos()),
+        y_px=rows(spread_over(height, down) + along * angle.cos() - aside * angle.sin()),
+        angle_rad=rows(angle),
+        length_px=rows(length),
+        width_px=rows(wide),
+        brightness=rows(scattered(p.brightness, p.brightness_spread, normal())),
         taper=rows(of(p.taper)),
         present=present,
         ceiling=p.ceiling,
@@ -299,6 +316,8 @@ class Rain:
     coverage: Range = (0.01, 1.5)
     ceiling: Range = (0.3, 10.0)
     taper: Range = (0.1, 1.0)
+    depth_share: Range = (0.0, 1.0)
+    companions: Range = (0.0, 3.0)
     populations: tuple[int, int] = (1, 3)
     dry: float = 0.06  # share of images without rain
     veil: float = 0.0  # share of images with a veil
@@ -333,6 +352,8 @@ class Rain:
             angle, angle_spread, length, spreads[0], wide, spreads[1], brightness, spreads[2],
             coverage=coverage * (torch.arange(most) < kept) * wet,
             taper=taper,
+            depth_share=draw(self.depth_share),
+            companions=draw(self.companions),
             ceiling=uniform(self.ceiling, (batch,), generator, log=True),
             transmission=torch.where(veiled, transmission, torch.ones(batch)),
             airlight=uniform(self.airlight, (batch,), generator),

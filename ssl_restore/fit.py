@@ -151,6 +151,12 @@ def world() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def together() -> None:
+    """Wait until all processes are here."""
+    if world() > 1:
+        dist.barrier()
+
+
 def _of_leader(value: float, device: torch.device) -> float:
     """The value on rank 0: clocks differ, and all ranks must take and stop at the same step."""
     if world() == 1:

@@ -2,6 +2,7 @@
 
 run.json            how it was started: recipe, settings, data, seed
 log.csv             a row every few steps
+rain.json           the rain of its pictures, as calibrated before training
 restorer.safetensors  the averaged restorer: what `derain --weights` takes
 state.pt            everything that a resumed run needs
 sample.png          rainy crops above their restored versions, newest state
@@ -51,6 +52,7 @@ class Run:
         self.state = folder / "state.pt"
         self.log = folder / "log.csv"
         self.sample = folder / "sample.png"
+        self.rain = folder / "rain.json"
         self._plan = folder / "run.json"
 
     def exists(self) -> bool:
@@ -58,14 +60,18 @@ class Run:
 
     def create(self, plan: Plan) -> None:
         """Start a new run; a folder that holds one already is left alone."""
+        self.refuse_existing()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with replacing(self._plan) as temporary:
+            temporary.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
+
+    def refuse_existing(self) -> None:
+        """UserError when the folder holds a run."""
         if self.exists():
             raise UserError(
                 f"{self.folder}: holds a run already; go on with --resume {self.folder}, "
                 "or give another folder with -o"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self._plan) as temporary:
-            temporary.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
 
     def plan(self) -> Plan:
         if not self.exists():

@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from . import __version__, checkpoint, data, discover, images, rng, weights
+from . import __version__, calibrate, checkpoint, data, discover, images, rng, weights
 from .errors import UserError
-from .fit import Diverged, Row, fit, rank, world
+from .fit import Diverged, Row, fit, rank, together, world
 from .report import write_sample
 from .run import Plan, Run
 from .types import Batch, Recipe
 
 SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 120.0
+CALIBRATED_PICTURES = 64  # of the folder, at most
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ def prepare(
     """Build the recipe, load the pictures and create the run folder (or check the one resumed)."""
     run = Run(folder)
     leader = rank() == 0  # the others use the folder that it makes
-    if leader and not resume and run.exists():
-        run.create(plan)  # refuses before the pictures are read
+    if leader and not resume:
+        run.refuse_existing()  # before the pictures are read
     torch.manual_seed(plan.seed)  # initial weights; everything else draws from named streams
     try:
-        recipe: Recipe = discover.builder("recipes", plan.recipe)(**plan.settings)
+        recipe: Recipe = discover.builder("recipes", plan.recipe)(**_in_place(plan.settings, run))
     except ValueError as error:
         raise UserError(f"recipe {plan.recipe} cannot take these --set: {error}") from error
     stride = int(recipe.restorer.stride)  # type: ignore[arg-type]
@@ -79,6 +81,47 @@ def prepare(
         if leader:
             run.create(plan)
     return Job(run, plan, recipe, pictures, device)
+
+
+def wants_calibration(plan: Plan) -> bool:
+    """Whether the recipe takes a calibration, has rainy pictures, and none was given."""
+    return plan.images is not None and plan.settings.get("calibration") == ""
+
+
+def with_calibration(
+    plan: Plan,
+    folder: Path,
+    device: torch.device,
+    *,
+    seen: Callable[[Path], None] = lambda path: None,
+) -> tuple[Plan, str | None]:
+    """The plan of a new run, with the rain of its pictures measured into FOLDER/rain.json.
+
+    Where there is none to measure: the plan as it was, and a line that says so.
+    """
+    assert plan.images is not None
+    run, failure = Run(folder), None
+    if rank() == 0:
+        run.refuse_existing()
+        run.rain.unlink(missing_ok=True)
+        paths = images.find(Path(plan.images))
+        try:
+            found = calibrate.calibrate(paths, device, limit=CALIBRATED_PICTURES, seen=seen)
+        except UserError as error:
+            failure = f"not calibrated, learning with rain of all kinds: {error}"
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            found.calibration.write(run.rain)
+    together()
+    if not run.rain.is_file():
+        return plan, failure
+    return replace(plan, settings={**plan.settings, "calibration": run.rain.name}), None
+
+
+def _in_place(settings: dict[str, Any], run: Run) -> dict[str, Any]:
+    """A calibration is named relative to the run's folder, so that the folder can be moved."""
+    name = settings.get("calibration")
+    return {**settings, "calibration": str(run.folder / name)} if name else settings
 
 
 def sources(plan: Plan, recipe: Recipe) -> dict[str, Path]:

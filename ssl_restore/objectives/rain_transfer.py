@@ -17,9 +17,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from degradations.rain import Rain
 from degradations.sensor import quantise
-from degradations.types import Range, uniform
+from degradations.types import Degradation, Range, uniform
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
 from ssl_restore.objectives.synthetic_rain import degrade
@@ -39,7 +38,7 @@ class RainTransfer(nn.Module):
         self,
         restorer: nn.Module,
         average: nn.Module,
-        rain: Rain,
+        rain: Degradation,
         *,
         share: float,
         gain: Range,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from degradations.rain import Rain
 from degradations.sensor import Sensor, quantise
 from degradations.types import Degradation, map_tensors
 from ssl_restore.objectives.distance import charbonnier, relative
@@ -22,7 +21,7 @@ class SyntheticRain(nn.Module):
     are not rain, and `exposure` makes dim and bright ones of all."""
 
     def __init__(
-        self, restorer: nn.Module, rain: Rain, exposure: Sensor, patterns: float = 0.0
+        self, restorer: nn.Module, rain: Degradation, exposure: Sensor, patterns: float = 0.0
     ) -> None:
         super().__init__()
         self.restorer = restorer

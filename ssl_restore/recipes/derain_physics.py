@@ -12,8 +12,8 @@ import copy
 
 import torch
 
-from degradations.rain import Rain
 from degradations.sensor import Sensor
+from ssl_restore.calibration import rain_prior
 from ssl_restore.networks import unet
 from ssl_restore.objectives.synthetic_rain import SyntheticRain
 from ssl_restore.types import Player, Recipe
@@ -29,12 +29,16 @@ def build(
     decay: float = 0.999,
     dry: float = 0.1,
     patterns: float = 0.15,
+    calibration: str = "",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, share of `dry` pictures, share of pictures with regular `patterns`."""
+    average, share of `dry` pictures, share of pictures with regular `patterns`, file of a
+    `calibration` that the rain shall be like."""
     keywords: dict[str, object] = {"width": width}
     restorer = unet.build(width=width)
-    objective = SyntheticRain(restorer, Rain(dry=dry), Sensor(gain=(0.5, 1.2)), patterns)
+    objective = SyntheticRain(
+        restorer, rain_prior(calibration, dry=dry), Sensor(gain=(0.5, 1.2)), patterns
+    )
     optimizer = torch.optim.AdamW(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )

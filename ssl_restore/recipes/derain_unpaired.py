@@ -11,7 +11,7 @@ import copy
 
 import torch
 
-from degradations.rain import Rain
+from ssl_restore.calibration import rain_prior
 from ssl_restore.networks import unet
 from ssl_restore.objectives.rain_transfer import RainTransfer
 from ssl_restore.types import Player, Recipe
@@ -29,15 +29,19 @@ def build(
     gain: tuple[float, float] = (0.9, 1.6),
     threshold: float = 0.01,
     coarse: float = 0.5,
+    dry: float = 0.06,
+    calibration: str = "",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer, share
-    of `coarse` layers at the start of a run from scratch."""
+    of `coarse` layers at the start of a run from scratch, share of `dry` pictures in the physics
+    rain, file of a `calibration` that it shall be like."""
     restorer = unet.build(width=width)
     average = copy.deepcopy(restorer)
     objective = RainTransfer(
-        restorer, average, Rain(), share=share, gain=gain, threshold=threshold, coarse=coarse
-    )
+        restorer, average, rain_prior(calibration, dry=dry),
+        share=share, gain=gain, threshold=threshold, coarse=coarse,
+    )  # fmt: skip
     optimizer = torch.optim.AdamW(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )

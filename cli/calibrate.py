@@ -1,0 +1,94 @@
+"""`ssl-restore calibrate`: the rain of a folder in numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options
+from .errors import Failed, report_skipped
+from .progress import bar
+
+if TYPE_CHECKING:
+    from ssl_restore.calibration import Calibration
+
+EXAMPLES = """\b
+Examples:
+  ssl-restore calibrate ./rainy/ -o rain.json
+  ssl-restore calibrate ./dashcam/ -o rain.json --focal-px 1000 --exposure-s 0.005
+  ssl-restore synth-rain ./photos/ ./set/ --like rain.json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("rainy", type=options.PATH)
+@click.option("-o", "--output", type=options.PATH, required=True, help="The calibration, .json.")
+@click.option("--sheet", type=options.PATH, help="Picture of it.  [default: OUTPUT with .png]")
+@click.option("--focal-px", type=float, help="Focal length of the camera in pixels.")
+@click.option("--exposure-s", type=float, help="Exposure in seconds; with --focal-px: the mm/h.")
+@click.option("--limit", type=click.IntRange(1), help="So many pictures, spread over the folder.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT and its sheet.")
+@options.max_pixels
+@options.device
+def command(
+    rainy: Path,
+    output: Path,
+    sheet: Path | None,
+    focal_px: float | None,
+    exposure_s: float | None,
+    limit: int | None,
+    overwrite: bool,
+    max_pixels: int,
+    device: str,
+) -> None:
+    """Estimate the rain in the folder RAINY (or in one picture).
+
+    Per picture and for the folder: angle, length, width, coverage, brightness and veil of the rain,
+    and for a stated camera the rate in mm/h that they imply.  Prints the folder's numbers, writes
+    all to OUTPUT and draws them, with real and rendered rain side by side.
+    """
+    from ssl_restore import calibrate, images  # noqa: PLC0415
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore.rain_sheet import write_sheet  # noqa: PLC0415
+
+    if (focal_px is None) != (exposure_s is None):
+        raise click.UsageError("give --focal-px and --exposure-s together")
+    sheet = sheet or output.with_suffix(".png")
+    for path in (output, sheet):
+        _check_output(path, overwrite)
+    paths = images.find(rainy) if rainy.is_dir() else [rainy]
+    chosen = devices.choose(device)
+    with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
+        measured = calibrate.calibrate(
+            paths, chosen, limit=limit, max_pixels=max_pixels, seen=lambda path: shown.update()
+        )
+    report_skipped(list(measured.skipped))
+    found = measured.calibration
+    if focal_px is not None and exposure_s is not None:
+        found = calibrate.with_camera(found, focal_px, exposure_s)
+    write_sheet(sheet, found, {path.name: path for path in paths}, chosen)
+    found.write(output)
+    for line in _table(found):
+        click.echo(line)
+    click.echo(f"{output}, {sheet}", err=True)
+    if measured.skipped:
+        raise Failed(f"measured without {len(measured.skipped)} pictures that could not be used")
+
+
+def _check_output(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise Failed(f"{path}: exists; --overwrite replaces it, or give another name")
+    if not path.absolute().parent.is_dir():
+        raise Failed(f"{path}: the folder {path.parent} does not exist; create it first")
+
+
+def _table(found: Calibration) -> list[str]:
+    lines = [f"{len(found.pictures)} pictures with rain, {len(found.dry)} without"]
+    lines.append(f"{'':18} {'5 %':>9} {'median':>9} {'95 %':>9}")
+    for name, three in found.summary().items():
+        lines.append(f"{name:18} " + " ".join(f"{value:9.3g}" for value in three))
+    if found.camera:
+        lines.append(f"implied rate: {found.camera['rate_mm_per_h']:.3g} mm/h")
+    return lines

@@ -1,0 +1,99 @@
+"""Rain like that of measured pictures: the prior that calibration writes.
+
+Every image takes the numbers of one measured picture, moved by what the measurement leaves in
+doubt; its streaks are drawn anew. So what belongs together (long streaks are the bright ones of
+this folder) stays together. Renderer, space and units are those of `rain`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .rain import Populations, RainParams, add_rain, draw_streaks
+from .types import Shape
+
+
+@dataclass(frozen=True)
+class MeasuredRain:
+    """One picture. Lengths, widths and brightnesses are geometric means over the streaks, weighted
+    by their area; a `_spread` is the standard deviation of the logarithm about it."""
+
+    angle_rad: float = 0.0
+    angle_spread_rad: float = 0.05
+    length_px: float = 30.0
+    length_spread: float = 0.3
+    width_px: float = 1.5
+    width_spread: float = 0.3
+    brightness: float = 0.2
+    brightness_spread: float = 0.5
+    coverage: float = 0.2
+    taper: float = 0.5
+    depth_share: float = 0.7
+    companions: float = 1.0
+    ceiling: float = 2.0
+    optical_depth: float = 0.0  # of the veil, -ln(transmission)
+    airlight: float = 0.8
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Standard deviations of the errors of a measurement: of logarithms, and of the angle."""
+
+    angle_rad: float = 0.02
+    length: float = 0.2
+    width: float = 0.15
+    brightness: float = 0.2
+    coverage: float = 0.25
+
+
+@dataclass(frozen=True)
+class RainLike:
+    rows: tuple[MeasuredRain, ...] = (MeasuredRain(),)
+    doubt: Doubt = Doubt()
+    dry: float = 0.06  # share of images without rain
+    mirrored: bool = False  # half of the images get the angle from the other side
+
+    apply = staticmethod(add_rain)
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
+        return draw_streaks(self.populate(shape[0], generator), shape, generator)
+
+    def populate(self, batch: int, generator: torch.Generator) -> Populations:
+        """One population an image, moved by the doubt; ValueError without any row."""
+        if not self.rows:
+            raise ValueError("rain like that of no picture at all: rows is empty")
+        chosen = torch.randint(len(self.rows), (batch,), generator=generator).tolist()
+
+        def of(name: str, doubt: float = 0.0) -> Tensor:
+            """(B,) of the chosen pictures, moved by a log-normal factor."""
+            values = torch.tensor([float(getattr(self.rows[row], name)) for row in chosen])
+            return values * (doubt * torch.randn(batch, generator=generator)).exp()
+
+        doubt = self.doubt
+        length_spread, width_spread = of("length_spread"), of("width_spread")
+        brightness_spread = of("brightness_spread")
+        angle = of("angle_rad") + doubt.angle_rad * torch.randn(batch, generator=generator)
+        if self.mirrored:
+            angle = torch.where(torch.rand(batch, generator=generator) < 0.5, -angle, angle)
+        wet = torch.rand(batch, generator=generator) >= self.dry
+        # From geometric means weighted by area to the plain means of log-normal populations.
+        length = of("length_px", doubt.length) * (-length_spread.square() / 2).exp()
+        width = of("width_px", doubt.width) * (-width_spread.square() / 2).exp()
+        bright = of("brightness", doubt.brightness) * (brightness_spread.square() / 2).exp()
+        one_population = {
+            "angle_rad": angle, "angle_spread_rad": of("angle_spread_rad"),
+            "length_px": length, "length_spread": length_spread,
+            "width_px": width, "width_spread": width_spread,
+            "brightness": bright, "brightness_spread": brightness_spread,
+            "coverage": of("coverage", doubt.coverage) * wet, "taper": of("taper"),
+            "depth_share": of("depth_share"), "companions": of("companions"),
+        }  # fmt: skip
+        return Populations(
+            **{name: values[:, None] for name, values in one_population.items()},
+            ceiling=of("ceiling"),
+            transmission=(-of("optical_depth")).exp(),
+            airlight=of("airlight"),
+        )

@@ -1,0 +1,125 @@
+"""From a folder of rainy pictures to the numbers of their rain: what `ssl-restore calibrate` does.
+
+picture -> windows -> what two restorers remove -> estimator -> PictureRain -> Calibration
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from degradations.rain_like import Doubt, MeasuredRain
+from degradations.rainfall import implied_rate
+
+from . import images, rain_estimator, weights
+from .calibration import Calibration, PictureRain
+from .errors import UserError
+from .folders import open_restorer
+from .rain_estimator import NAMES, WINDOW_PX, RainEstimator, from_scale, observe, windows
+
+WET = 0.5  # probability from which a picture counts as rainy
+LIMITS = {  # what the renderer and the prior can bear
+    "length_px": (2.0, 400.0), "width_px": (0.3, 12.0), "length_spread": (0.02, 1.2),
+    "width_spread": (0.02, 1.0), "brightness": (0.01, 1.5), "brightness_spread": (0.02, 1.5),
+    "coverage": (0.001, 2.0), "angle_spread_rad": (0.002, 0.6), "taper": (0.05, 1.0),
+    "depth_share": (0.0, 1.0), "companions": (0.0, 6.0),
+    "ceiling": (0.2, 10.0), "optical_depth": (0.0, 2.0),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A calibration and the files that could not be used, one line each."""
+
+    calibration: Calibration
+    skipped: tuple[str, ...]
+
+
+def calibrate(
+    paths: Sequence[Path],
+    device: torch.device,
+    *,
+    limit: int | None = None,
+    seen: Callable[[Path], None] = lambda path: None,
+    max_pixels: int = 200_000_000,
+) -> Measured:
+    """Measure the rain of pictures (`limit` of them, spread over the list).
+
+    UserError when none can be used, and when none has rain: it says how sure that is.
+    """
+    if limit is not None and limit < len(paths):
+        paths = [paths[i * len(paths) // limit] for i in range(limit)]
+    restorer = open_restorer(None, device)
+    estimator = rain_estimator.load(weights.rain_estimator()).to(device)
+    found: list[PictureRain] = []
+    skipped: list[str] = []
+    for path in paths:
+        try:
+            picture = images.to_tensor(images.read(path, max_pixels=max_pixels).pixels)[0]
+            found.append(measure(path.name, picture.to(device), restorer, estimator))
+        except UserError as error:
+            skipped.append(str(error))
+        finally:
+            seen(path)
+    if not found:
+        raise UserError(f"no picture could be measured ({skipped[0] if skipped else 'none given'})")
+    wet = tuple(picture for picture in found if picture.probability >= WET)
+    if not wet:
+        likeliest = max(found, key=lambda picture: picture.probability)
+        raise UserError(
+            f"no rain found in {len(found)} pictures (the likeliest, {likeliest.file}, has it with "
+            f"a probability of {likeliest.probability:.0%}); give pictures with visible rain"
+        )
+    dry = tuple(picture.file for picture in found if picture.probability < WET)
+    return Measured(Calibration(wet, dry, _doubt(estimator)), tuple(skipped))
+
+
+@torch.inference_mode()
+def measure(
+    name: str, picture: Tensor, restorer: nn.Module, estimator: RainEstimator
+) -> PictureRain:
+    """The rain of one picture (3, H, W), display values; UserError for a side below 160 px."""
+    height, width = picture.shape[1:]
+    if min(height, width) < WINDOW_PX:
+        raise UserError(f"{name}: {width}x{height} is too small; {WINDOW_PX} pixels are needed")
+    parts = windows(picture.expand(3, -1, -1))
+    angle, seen = observe(parts, restorer)
+    told = estimator(seen)
+    values = dict(zip(NAMES, from_scale(told)[0].tolist(), strict=True))
+    for key, (low, high) in LIMITS.items():
+        values[key] = min(max(values[key], low), high)
+    rain = MeasuredRain(
+        angle_rad=float(angle),
+        airlight=float(parts.amin(dim=1).quantile(0.99).clamp(0.3, 1.0)),
+        **{key: values[key] for key in LIMITS},
+    )
+    return PictureRain(
+        file=name,
+        probability=1 - 1 / (1 + math.exp(-values["dry"])),
+        rain=rain,
+        **{key: values[key] for key in ("populations", "mean", "tail", "visible_share")},
+    )
+
+
+def with_camera(found: Calibration, focal_px: float, exposure_s: float) -> Calibration:
+    """Add the rain rate that the median coverage implies for a camera."""
+    coverage = found.summary()["coverage"][1]
+    try:
+        rate = implied_rate(coverage, focal_px=focal_px, exposure_s=exposure_s)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    camera = {"focal_px": focal_px, "exposure_s": exposure_s, "rate_mm_per_h": rate}
+    return Calibration(found.pictures, found.dry, found.doubt, camera)
+
+
+def _doubt(estimator: RainEstimator) -> Doubt:
+    error = dict(zip(NAMES, estimator.error.tolist(), strict=True))  # type: ignore[operator]
+    return Doubt(
+        length=error["length_px"], width=error["width_px"], brightness=error["brightness"],
+        coverage=error["coverage"],
+    )  # fmt: skip

@@ -1,0 +1,127 @@
+"""The rain of a folder in numbers: the file that `calibrate` writes and `--like` reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from degradations.rain import Rain
+from degradations.rain_like import Doubt, MeasuredRain, RainLike
+
+from . import __version__
+from .errors import UserError
+from .files import replacing
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class PictureRain:
+    """What was estimated of one picture."""
+
+    file: str
+    probability: float  # that there is rain in it
+    rain: MeasuredRain
+    populations: float  # 1 to 3: sorts of streaks of their own size and light
+    mean: float  # of the rain layer, display units
+    tail: float  # its 99 % quantile
+    visible_share: float  # of the pixels with more than 0.02 of rain
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The pictures with rain, how many have none, and how far the estimates can be trusted."""
+
+    pictures: tuple[PictureRain, ...]
+    dry: tuple[str, ...] = ()  # files in which no rain was found
+    doubt: Doubt = field(default_factory=Doubt)  # standard deviations of the estimator's errors
+    camera: dict[str, float] = field(default_factory=dict)  # as stated, with the implied rate
+    version: str = __version__
+
+    def prior(self, *, dry: float = 0.0, mirrored: bool = False) -> RainLike:
+        """Rain like that of these pictures; a share of `dry` images has none."""
+        return RainLike(
+            tuple(p.rain for p in self.pictures), self.doubt, dry=dry, mirrored=mirrored
+        )
+
+    def summary(self) -> dict[str, tuple[float, float, float]]:
+        """Of every number the 5 % quantile, median and 95 % quantile over the pictures."""
+        import numpy as np  # noqa: PLC0415
+
+        rows = [_flat(picture) for picture in self.pictures]
+        found = {}
+        for name in rows[0]:
+            if name != "file":
+                low, middle, high = np.quantile([row[name] for row in rows], (0.05, 0.5, 0.95))
+                found[name] = (float(low), float(middle), float(high))
+        return found
+
+    def write(self, path: Path) -> None:
+        content = {
+            "format": FORMAT,
+            "version": self.version,
+            "folder": {
+                name: dict(zip(("low", "median", "high"), map(_short, three), strict=True))
+                for name, three in self.summary().items()
+            },
+            "camera": {name: _short(value) for name, value in self.camera.items()},
+            "doubt": {name: _short(value) for name, value in asdict(self.doubt).items()},
+            "dry": list(self.dry),
+            "pictures": [
+                {name: _short(value) for name, value in _flat(picture).items()}
+                for picture in self.pictures
+            ],
+        }
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def rain_prior(path: str, *, dry: float) -> Rain | RainLike:
+    """For training: rain like that of a calibration file, of all kinds where there is none ("").
+
+    Mirrored, because the pictures that a restorer learns from are.
+    """
+    return read(Path(path)).prior(dry=dry, mirrored=True) if path else Rain(dry=dry)
+
+
+def read(path: Path) -> Calibration:
+    """The calibration in a file; UserError when it is none, damaged, or of another version."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = content["format"]
+    except OSError as error:
+        raise UserError(f"{path}: could not be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no calibration; `ssl-restore calibrate` makes one") from error
+    if found != FORMAT:
+        raise UserError(
+            f"{path}: a calibration of format {found}, this version reads {FORMAT}; run "
+            "`ssl-restore calibrate` again"
+        )
+    try:
+        return Calibration(
+            tuple(_picture(row) for row in content["pictures"]),
+            tuple(content["dry"]),
+            Doubt(**content["doubt"]),
+            content["camera"],
+            content["version"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}); run `ssl-restore calibrate` again") from error
+
+
+def _flat(picture: PictureRain) -> dict[str, Any]:
+    row = {name: value for name, value in vars(picture).items() if name != "rain"}
+    return {**row, **asdict(picture.rain)}
+
+
+def _picture(row: dict[str, Any]) -> PictureRain:
+    names = {f.name for f in fields(MeasuredRain)}
+    rain = MeasuredRain(**{name: float(row[name]) for name in names})
+    return PictureRain(rain=rain, **{k: v for k, v in row.items() if k not in names})
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -1,0 +1,221 @@
+"""Calibration: what it finds on rain that is known, its file, its command, and `fit` with it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from conftest import save_pictures
+
+import ssl_restore_samples
+from degradations.rain import add_rain, draw_streaks
+from degradations.rain_like import Doubt, MeasuredRain, RainLike
+from degradations.sensor import quantise
+from ssl_restore import calibrate, calibration, images
+from ssl_restore.calibration import Calibration, PictureRain
+from ssl_restore.errors import UserError
+from ssl_restore.run import Run
+from ssl_restore_cli.main import main
+
+CPU = torch.device("cpu")
+RAIN = MeasuredRain(
+    angle_rad=0.3, angle_spread_rad=0.02, length_px=35, length_spread=0.2, width_px=1.6,
+    width_spread=0.2, brightness=0.25, brightness_spread=0.3, coverage=0.2, companions=0,
+    ceiling=5,
+)  # fmt: skip
+MEASURED = PictureRain("a.png", 0.9, RAIN, populations=1.0, mean=0.04, tail=0.3, visible_share=0.2)
+
+
+def photographs(count):
+    return images.find(ssl_restore_samples.photographs())[:count]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Four photographs as they are and with the same kind of rain."""
+    dry, wet = (tmp_path_factory.mktemp(name) for name in ("dry", "wet"))
+    prior = RainLike((RAIN,), Doubt(0, 0, 0, 0, 0), dry=0)
+    for index, path in enumerate(photographs(4)):
+        pixels = images.read(path).pixels[:320, :320]
+        clean = images.to_tensor(pixels)
+        generator = torch.Generator().manual_seed(index)
+        params = draw_streaks(prior.populate(1, generator), tuple(clean.shape), generator)
+        rainy = images.to_pixels(quantise(add_rain(clean, params)), pixels)
+        for folder, kept in ((dry, pixels), (wet, rainy)):
+            images.write(folder / f"{index}.png", images.Picture(kept))
+    return dry, wet
+
+
+@pytest.fixture(scope="module")
+def measured(folders):
+    return calibrate.calibrate(images.find(folders[1]), CPU).calibration
+
+
+def test_known_rain_is_found(measured):
+    """Wide bounds: four small pictures; benchmarks/calibration.py measures the errors."""
+    assert len(measured.pictures) == 4
+    middle = {name: three[1] for name, three in measured.summary().items()}
+    assert middle["angle_rad"] == pytest.approx(RAIN.angle_rad, abs=math.radians(3))
+    for name, factor in (("length_px", 1.5), ("width_px", 1.5), ("coverage", 1.6)):
+        assert 1 / factor < middle[name] / getattr(RAIN, name) < factor, name
+
+
+def test_more_light_is_told_from_less(folders, measured):
+    """Half of the rain's light, by mixing the rainy picture with the dry one."""
+    restorer = calibrate.open_restorer(None, CPU)
+    estimator = calibrate.rain_estimator.load(calibrate.weights.rain_estimator())
+    for index in range(4):
+        dry, wet = (images.to_tensor(images.read(f / f"{index}.png").pixels)[0] for f in folders)
+        half = calibrate.measure("half", (dry + wet) / 2, restorer, estimator)
+        assert 0.3 < half.mean / measured.pictures[index].mean < 0.75
+
+
+def test_a_folder_without_rain_is_named_as_such(folders):
+    with pytest.raises(UserError, match=r"no rain found in 4 pictures \(the likeliest, \d.png"):
+        calibrate.calibrate(images.find(folders[0]), CPU)
+
+
+def test_a_limit_takes_pictures_from_all_over_the_folder(folders):
+    seen = []
+    calibrate.calibrate(images.find(folders[1]), CPU, limit=2, seen=seen.append)
+    assert [path.name for path in seen] == ["0.png", "2.png"]
+
+
+def test_a_calibration_comes_back_from_its_file(tmp_path):
+    made = Calibration((MEASURED,), ("dry.png",), Doubt(length=0.1), {"rate_mm_per_h": 5.0})
+    made.write(tmp_path / "rain.json")
+    assert calibration.read(tmp_path / "rain.json") == made
+    assert json.loads((tmp_path / "rain.json").read_text())["folder"]["length_px"]["median"] == 35
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "{", "no calibration"),
+        (lambda text: "[]", "no calibration"),
+        (
+            lambda text: text.replace('"format": 1', '"format": 2'),
+            "of format 2, this version reads 1",
+        ),
+        (lambda text: text.replace('"length_px"', '"size"'), "damaged"),
+        (lambda text: text.replace('"dry"', '"wet"'), "damaged"),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path, change, message):
+    path = tmp_path / "rain.json"
+    Calibration((MEASURED,)).write(path)
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=rf"rain\.json: .*{message}"):
+        calibration.read(path)
+
+
+def test_no_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"none\.json: could not be read"):
+        calibration.read(tmp_path / "none.json")
+
+
+def test_the_prior_draws_rain_like_the_pictures():
+    other = replace(MEASURED, rain=replace(RAIN, angle_rad=-0.5))
+    prior = Calibration((MEASURED, other), doubt=Doubt(0, 0, 0, 0, 0)).prior()
+    rows = prior.populate(50, torch.Generator().manual_seed(0))
+    assert set(rows.angle_rad.abs().flatten().mul(10).round().tolist()) == {3.0, 5.0}
+
+
+def command(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in ("calibrate", *arguments)])
+
+
+def test_the_command_writes_a_calibration_and_a_sheet(folders, tmp_path):
+    result = command(folders[1], "-o", tmp_path / "rain.json", "--focal-px", 800,
+                     "--exposure-s", 0.005)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = calibration.read(tmp_path / "rain.json")
+    assert len(found.pictures) == 4
+    assert found.camera["rate_mm_per_h"] > 0
+    assert "length_px" in result.output
+    assert min(images.read(tmp_path / "rain.png").pixels.shape[:2]) > 500
+
+
+def test_the_command_replaces_nothing(folders, tmp_path):
+    (tmp_path / "rain.json").write_text("mine")
+    result = command(folders[1], "-o", tmp_path / "rain.json")
+    assert result.exit_code == 1
+    assert "rain.json: exists; --overwrite" in result.output
+    assert (tmp_path / "rain.json").read_text() == "mine"
+
+
+def test_the_command_says_that_there_is_no_rain(folders, tmp_path):
+    result = command(folders[0], "-o", tmp_path / "rain.json")
+    assert result.exit_code == 1
+    assert "no rain found" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_small_picture_is_skipped_by_name(folders, tmp_path):
+    wet = tmp_path / "wet"
+    save_pictures(wet, 1, size=(100, 200))
+    (wet / "0.png").rename(wet / "small.png")
+    images.write(wet / "rainy.png", images.read(folders[1] / "0.png"))
+    result = command(wet, "-o", tmp_path / "rain.json")
+    assert result.exit_code == 1
+    assert "small.png: 200x100 is too small; 160 pixels are needed" in result.output
+    assert len(calibration.read(tmp_path / "rain.json").pictures) == 1
+
+
+def test_a_camera_is_given_whole_or_not_at_all(folders, tmp_path):
+    result = command(folders[1], "-o", tmp_path / "rain.json", "--focal-px", 800)
+    assert result.exit_code == 2
+    assert "--focal-px and --exposure-s together" in result.output
+
+
+def fit(folder, output, *arguments):
+    tiny = ("--steps", 2, "--set", "width=4", "--set", "batch=2", "--set", "patch=16")
+    return CliRunner().invoke(
+        main, [str(a) for a in ("fit", "--images", folder, "-o", output, *tiny, *arguments)]
+    )
+
+
+def test_fit_calibrates_by_itself_and_goes_on_where_its_folder_is_moved(folders, tmp_path):
+    result = fit(folders[1], tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    run = Run(tmp_path / "run")
+    assert run.plan().settings["calibration"] == "rain.json"
+    assert len(calibration.read(run.rain).pictures) == 4
+    (tmp_path / "run").rename(tmp_path / "moved")
+    result = CliRunner().invoke(main, ["fit", "--resume", str(tmp_path / "moved")])
+    assert result.exit_code == 0, result.output
+
+
+def test_fit_without_calibration(folders, tmp_path):
+    result = fit(folders[1], tmp_path / "run", "--no-calibrate")
+    assert result.exit_code == 0, result.output
+    assert Run(tmp_path / "run").plan().settings["calibration"] == ""
+    assert not (tmp_path / "run" / "rain.json").exists()
+
+
+def test_fit_with_a_calibration_of_the_user(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Calibration((MEASURED,)).write(Path("mine.json"))
+    result = fit(folders[1], tmp_path / "run", "--set", "calibration=mine.json")
+    assert result.exit_code == 0, result.output
+    assert Run(tmp_path / "run").plan().settings["calibration"] == str(tmp_path / "mine.json")
+
+
+def test_fit_where_no_rain_is_found_says_so_and_learns(folders, tmp_path):
+    result = fit(folders[0], tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "not calibrated, learning with rain of all kinds: no rain found" in result.output
+    assert Run(tmp_path / "run").plan().settings["calibration"] == ""
+
+
+def test_fit_calibrates_nothing_into_a_run_that_exists(folders, tmp_path):
+    fit(folders[1], tmp_path / "run", "--no-calibrate")
+    result = fit(folders[1], tmp_path / "run")
+    assert result.exit_code == 1
+    assert "holds a run already" in result.output
+    assert not (tmp_path / "run" / "rain.json").exists()
