@@ -14,7 +14,9 @@ import torch
 import degradations
 from degradations.chain import Chain
 from degradations.haze import Haze
+from degradations.jpeg import Jpeg
 from degradations.rain import Rain
+from degradations.sensor import Sensor
 from degradations.types import map_tensors, tensors
 
 SHAPE = (1, 3, 10, 12)
@@ -41,8 +43,12 @@ def discovered():
                 yield pytest.param(kind(), id=f"{file.name}.{name}")
 
 
-CHAIN = pytest.param(Chain((Haze(), Rain())), id="chain.Chain(Haze, Rain)")
-EVERY = [*discovered(), CHAIN]
+MORE = [  # what the defaults leave out
+    pytest.param(Chain((Haze(), Rain())), id="chain.Chain(Haze, Rain)"),
+    pytest.param(Sensor(gain=(0.5, 2), contrast=(-1, 1)), id="sensor.Sensor(contrast)"),
+    pytest.param(Jpeg(subsampled=False), id="jpeg.Jpeg(4:4:4)"),
+]
+EVERY = [*discovered(), *MORE]
 each = pytest.mark.parametrize("degradation", EVERY)
 
 
@@ -113,6 +119,84 @@ def test_discovery_finds_the_files_of_this_folder_and_skips_the_helpers():
     ids = {param.id for param in EVERY}
     assert {"rain.Rain", "haze.Haze", "blur.Blur", "noise.Noise", "sensor.Sensor"} <= ids
     assert not any(name.startswith(("types.", "color.", "chain.Chain.")) for name in ids)
+
+
+# Bad input: one TypeError or ValueError that names the value
+
+
+@each
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        (torch.full(SHAPE, 128, dtype=torch.uint8), TypeError, "got torch.uint8; divide 8-bit"),
+        (torch.ones(SHAPE, dtype=torch.int64), TypeError, "got torch.int64"),
+        (torch.full(SHAPE, 0.5).numpy(), TypeError, "got ndarray"),
+        (torch.full(SHAPE[1:], 0.5), ValueError, r"\(B, C, H, W\) .* got \(3, 10, 12\)"),
+        (torch.full((1, 1, *SHAPE), 0.5), ValueError, r"got \(1, 1, 1, 3, 10, 12\)"),
+        (torch.ones(1, 3, 0, 12), ValueError, r"every side at least 1, got \(1, 3, 0, 12\)"),
+        (torch.full(SHAPE, 127.5), ValueError, r"\[0, 1\].*got a mean of 127.5"),
+        (torch.full(SHAPE, -1.5), ValueError, "got a mean of -1.5"),
+        (torch.full(SHAPE, float("nan")), ValueError, "got a mean of nan"),
+    ],
+)
+def test_what_is_not_an_image_is_refused(degradation, wrong, error, said):
+    with pytest.raises(error, match=said):
+        degradation.apply(wrong, degradation.sample(SHAPE, stream(0)))
+
+
+@each
+def test_parameters_of_another_number_of_images_are_refused(degradation):
+    image, _ = drawn(degradation, (3, *SHAPE[1:]))
+    _, params = drawn(degradation, (2, *SHAPE[1:]))
+    with pytest.raises(ValueError, match=r"3 images need as many|must have the shape"):
+        degradation.apply(image, params)
+
+
+@each
+def test_maps_of_another_size_are_refused(degradation):
+    image, params = drawn(degradation, (1, 3, 10, 12))
+    maps = [name for name, t in tensors(params) if t.ndim == 4]
+    larger = torch.nn.functional.pad(image, (0, 1, 0, 3))
+    if maps:
+        named = "|".join(name.split(".")[-1] for name in maps)
+        with pytest.raises(ValueError, match=rf"({named}) must have the shape .*\(1, 3, 13, 13\)"):
+            degradation.apply(larger, params)
+    else:
+        assert degradation.apply(larger, params).isfinite().all()
+
+
+SIGNED = {"angle_rad", "tint", "level", "contrast"}  # the others are physical quantities: >= 0
+RAIN_FILES = {"rain", "rain_like", "rainfall"}
+
+
+def quantities():
+    for param in discovered():
+        prior = param.values[0]
+        for field in dataclasses.fields(prior):
+            value = getattr(prior, field.name)
+            file = type(prior).__module__.rsplit(".", 1)[-1]
+            if not isinstance(value, bool) and field.name not in SIGNED and file not in RAIN_FILES:
+                yield pytest.param(prior, field.name, id=f"{param.id}.{field.name}")
+
+
+@pytest.mark.parametrize(("prior", "name"), list(quantities()))
+def test_a_prior_of_negative_quantities_is_refused(prior, name):
+    wrong = (-2, -1) if isinstance(getattr(prior, name), tuple) else -1
+    with pytest.raises(ValueError, match=rf"{name} must be (at least|above) .*\(.+\), got \(?-"):
+        dataclasses.replace(prior, **{name: wrong})
+
+
+@each
+def test_negative_quantities_are_refused(degradation):
+    _, params = drawn(degradation)
+    image = torch.full(SHAPE, 0.5, dtype=torch.float64)
+    for name, t in tensors(params):
+        field = name.split(".")[-1]
+        file = type(degradation).__module__.rsplit(".", 1)[-1]
+        drawn_directly = hasattr(degradation, field) and not field.endswith("_rad")
+        if drawn_directly and field not in SIGNED and file not in RAIN_FILES:
+            with pytest.raises(ValueError, match=rf"{field} must be .* got -"):
+                degradation.apply(image, with_tensor(params, name, -1 - t.abs()))
 
 
 @each

@@ -38,6 +38,20 @@ def test_even_light_passes_unchanged_but_for_what_is_lost():
     assert add_drops(even, drop(light=0.6))[0, 0, 16, 20] == pytest.approx(0.3)
 
 
+def test_light_is_bent_along_the_slope_of_the_dome():
+    # h = (1 - r^2)^2: its slope is -4 (1 - r^2) (x - c) / radius^2, and bends towards the middle.
+    ramps = torch.stack(torch.meshgrid(torch.arange(33.0), torch.arange(41.0), indexing="ij"))
+    places = ramps[None].double() / 41  # the picture shows where each pixel looks
+    seen = (add_drops(places, drop(bend=0.4, radius=14.0)) - places) * 41
+    y, x = (ramps.double() - torch.tensor([16.0, 20.0]).view(2, 1, 1)).unbind(0)
+    place = torch.stack([y, x]).requires_grad_()
+    height = (1 - place.square().sum(0) / 14**2).square()
+    (slope,) = torch.autograd.grad(height.sum(), place)
+    core = y.square() + x.square() < 0.7 * 14**2
+    expected = 0.4 * 14**2 / 4 * slope
+    torch.testing.assert_close(seen[0][:, core], expected[:, core], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("bend", [0.5, 1.0, 3.0])
 def test_the_middle_shows_the_scene_scaled_and_upside_down_above_one(bend):
     wet, dry = add_drops(ramp_down(), drop(bend, radius=40.0)), ramp_down()

@@ -158,6 +158,31 @@ def test_correlated_noise_has_its_deviation_up_to_the_border_and_a_gaussian_corr
     assert neighbours.item() == pytest.approx(expected.item(), abs=0.05)
 
 
+@pytest.mark.parametrize("prior", [
+    Noise(gain=(0, 0), sigma=(0, 0)), CorrelatedNoise(sigma=(0, 0)), BernoulliNoise(share=(0, 0)),
+    ImpulseNoise(share=(0, 0)),
+])  # fmt: skip
+def test_noise_of_nothing_is_the_identity(prior):
+    image = torch.rand(2, 3, 7, 9, generator=stream(1))
+    assert torch.equal(prior.apply(image, prior.sample(image.shape, stream())), image)
+
+
+def test_many_dim_photons_are_the_picture():
+    image = torch.rand(1, 3, 20, 20, generator=stream(1))
+    prior = PoissonNoise(gain=(1e-6, 1e-6))
+    counted = prior.apply(image, prior.sample(image.shape, stream()))
+    assert (counted - image).abs().max() < 5e-3
+    assert not torch.equal(counted, image)
+
+
+def test_values_of_broken_pixels_are_uniform():
+    prior = ImpulseNoise(share=(1, 1))
+    image = torch.full((1, 3, 100, 100), 0.5)
+    broken = prior.apply(image, prior.sample(image.shape, stream()))
+    assert broken.mean().item() == pytest.approx(0.5, abs=4 / (12 * 30000) ** 0.5)
+    assert broken.var().item() == pytest.approx(1 / 12, rel=0.03)
+
+
 def test_lost_pixels_are_lost_in_all_channels_and_leave_the_mean():
     prior = BernoulliNoise(share=(0.3, 0.3))
     image = torch.full((1, 3, 200, 200), 0.5)

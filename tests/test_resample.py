@@ -52,5 +52,5 @@ def test_a_narrow_kernel_aliases_and_the_right_one_does_not():
 
 
 def test_a_factor_below_one_is_refused():
-    with pytest.raises(ValueError, match="factor must be at least 1 .*, got 0"):
+    with pytest.raises(ValueError, match=r"factor must be at least 1 .*, got 0"):
         resample(picture(1, 3, 8, 8), params(0, 1.0))

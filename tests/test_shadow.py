@@ -32,6 +32,17 @@ def test_a_shadow_that_keeps_all_light_is_none():
     torch.testing.assert_close(add_shadow(image, params), image)
 
 
+def test_a_shadow_takes_the_same_share_of_any_light_and_two_shadows_do_in_any_order():
+    first, second = (Shadow().sample((2, 3, 9, 11), stream(seed)) for seed in (1, 2))
+    light = 0.2 + 0.8 * torch.rand(2, 3, 9, 11, generator=stream(3))
+    share = to_linear(add_shadow(to_display(light), first)) / light
+    dimmer = to_linear(add_shadow(to_display(0.4 * light), first)) / (0.4 * light)
+    torch.testing.assert_close(share, dimmer, rtol=1e-4, atol=1e-5)
+    assert share.max() <= 1.00001
+    there = add_shadow(add_shadow(light, first), second)
+    torch.testing.assert_close(there, add_shadow(add_shadow(light, second), first))
+
+
 def test_half_of_the_light_is_lost_at_the_level():
     field = torch.full((1, 1, 1, 1), 0.7)
     params = ShadowParams(field, torch.tensor([0.7]), torch.tensor([0.1]), torch.zeros(1, 3))
