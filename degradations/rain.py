@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .types import Range, Shape, per_image, uniform
+from .types import Range, Shape, check_image, per_image, uniform
 
 _FWHM_OF_PROFILE = 2 * math.sqrt(1 - math.sqrt(0.5))  # of (1 - u^2)^2 on [-1, 1]
 
@@ -159,6 +159,7 @@ def _spans(
 
 def add_rain(image: Tensor, params: RainParams) -> Tensor:
     """t (J + R) + (1 - t) A for an image (B, C, H, W) in display space; not clamped."""
+    check_image(image)
     rain = streak_layer(params, image.shape[-2], image.shape[-1])
     t = per_image(params.transmission, image)
     return t * (image + rain) + (1 - t) * per_image(params.airlight, image)
