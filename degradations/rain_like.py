@@ -7,12 +7,12 @@ this folder) stays together. Renderer, space and units are those of `rain`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
-from .rain import Populations, RainParams, add_rain, draw_streaks
+from .rain import Populations, Rain, RainParams, add_rain, draw_streaks
 from .types import Shape
 
 
@@ -55,6 +55,7 @@ class RainLike:
     doubt: Doubt = Doubt()
     dry: float = 0.06  # share of images without rain
     mirrored: bool = False  # half of the images get the angle from the other side
+    varied: float = 0.0  # share of images that get `Rain` of all kinds instead
 
     apply = staticmethod(add_rain)
 
@@ -63,6 +64,24 @@ class RainLike:
 
     def populate(self, batch: int, generator: torch.Generator) -> Populations:
         """One population an image, moved by the doubt; ValueError without any row."""
+        like = self._like(batch, generator)
+        if not self.varied:
+            return like
+        other = Rain(dry=self.dry).populate(batch, generator)
+        instead = torch.rand(batch, generator=generator) < self.varied
+
+        def chosen(ours: Tensor, theirs: Tensor) -> Tensor:
+            if ours.ndim == 1:
+                return torch.where(instead, theirs, ours)
+            return torch.where(instead[:, None], theirs, ours.expand_as(theirs))
+
+        first = torch.arange(other.coverage.shape[1]) == 0  # further ones are empty
+        like = replace(like, coverage=like.coverage * first)
+        return Populations(
+            **{f.name: chosen(getattr(like, f.name), getattr(other, f.name)) for f in fields(like)}
+        )
+
+    def _like(self, batch: int, generator: torch.Generator) -> Populations:
         if not self.rows:
             raise ValueError("rain like that of no picture at all: rows is empty")
         chosen = torch.randint(len(self.rows), (batch,), generator=generator).tolist()

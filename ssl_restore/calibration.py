@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,9 @@ class Calibration:
     camera: dict[str, float] = field(default_factory=dict)  # as stated, with the implied rate
     version: str = __version__
 
-    def prior(self, *, dry: float = 0.0, mirrored: bool = False) -> RainLike:
-        """Rain like that of these pictures; a share of `dry` images has none."""
-        return RainLike(
-            tuple(p.rain for p in self.pictures), self.doubt, dry=dry, mirrored=mirrored
-        )
+    def prior(self) -> RainLike:
+        """Rain like that of these pictures."""
+        return RainLike(tuple(p.rain for p in self.pictures), self.doubt, dry=0)
 
     def summary(self) -> dict[str, tuple[float, float, float]]:
         """Of every number the 5 % quantile, median and 95 % quantile over the pictures."""
@@ -78,12 +76,15 @@ class Calibration:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def rain_prior(path: str, *, dry: float) -> Rain | RainLike:
+def rain_prior(path: str, *, dry: float, varied: float) -> Rain | RainLike:
     """For training: rain like that of a calibration file, of all kinds where there is none ("").
 
+    A share of `dry` images has no rain, one of `varied` ones rain of all kinds in either case.
     Mirrored, because the pictures that a restorer learns from are.
     """
-    return read(Path(path)).prior(dry=dry, mirrored=True) if path else Rain(dry=dry)
+    if not path:
+        return Rain(dry=dry)
+    return replace(read(Path(path)).prior(), dry=dry, varied=varied, mirrored=True)
 
 
 def read(path: Path) -> Calibration:

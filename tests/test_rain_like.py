@@ -81,3 +81,13 @@ def test_dry_images_have_no_streaks():
 def test_no_row_is_refused():
     with pytest.raises(ValueError, match="no picture"):
         drawn(RainLike(()))
+
+
+def test_a_share_of_varied_rain_comes_besides():
+    prior = RainLike((ROW,), SURE, dry=0, varied=0.5)
+    rows = prior.populate(200, torch.Generator().manual_seed(0))
+    mean = ROW.length_px * math.exp(-(ROW.length_spread**2) / 2)
+    like = (rows.length_px[:, 0] / mean - 1).abs() < 1e-4
+    assert 0.35 < like.float().mean() < 0.65
+    assert (rows.coverage[like][:, 1:] == 0).all()
+    assert (rows.coverage[~like][:, 1:] > 0).any()

@@ -30,14 +30,15 @@ def build(
     dry: float = 0.1,
     patterns: float = 0.15,
     calibration: str = "",
+    varied: float = 0.0,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, share of `dry` pictures, share of pictures with regular `patterns`, file of a
-    `calibration` that the rain shall be like."""
+    `calibration` that the rain shall be like, share of `varied` rain of all kinds besides."""
     keywords: dict[str, object] = {"width": width}
     restorer = unet.build(width=width)
     objective = SyntheticRain(
-        restorer, rain_prior(calibration, dry=dry), Sensor(gain=(0.5, 1.2)), patterns
+        restorer, rain_prior(calibration, dry=dry, varied=varied), Sensor(gain=(0.5, 1.2)), patterns
     )
     optimizer = torch.optim.AdamW(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True

@@ -31,15 +31,16 @@ def build(
     coarse: float = 0.5,
     dry: float = 0.06,
     calibration: str = "",
+    varied: float = 0.0,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer, share
     of `coarse` layers at the start of a run from scratch, share of `dry` pictures in the physics
-    rain, file of a `calibration` that it shall be like."""
+    rain, file of a `calibration` that it is like, share of `varied` rain of all kinds besides."""
     restorer = unet.build(width=width)
     average = copy.deepcopy(restorer)
     objective = RainTransfer(
-        restorer, average, rain_prior(calibration, dry=dry),
+        restorer, average, rain_prior(calibration, dry=dry, varied=varied),
         share=share, gain=gain, threshold=threshold, coarse=coarse,
     )  # fmt: skip
     optimizer = torch.optim.AdamW(
