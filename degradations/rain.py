@@ -15,15 +15,27 @@ References: Garg and Nayar, "Vision and rain", IJCV 2007 (streaks add light); Li
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .types import Range, Shape, check_image, per_image, uniform
+from .types import Range, Shape, check_image, check_values, per_image, uniform
 
 _FWHM_OF_PROFILE = 2 * math.sqrt(1 - math.sqrt(0.5))  # of (1 - u^2)^2 on [-1, 1]
+
+# Quantities that cannot be negative, with their units; those of _ABOVE cannot be 0 either.
+_UNITS = {
+    "angle_spread_rad": "rad", "population_spread_rad": "rad", "length_px": "px",
+    "length_spread": "of the logarithm", "width_px": "px", "width_spread": "of the logarithm",
+    "brightness": "display units", "brightness_spread": "of the logarithm",
+    "coverage": "length x width over the area", "ceiling": "display units", "taper": "share",
+    "depth_share": "share", "companions": "number", "populations": "number", "dry": "share",
+    "veil": "share", "transmission": "share", "airlight": "display units", "varied": "share",
+    "optical_depth": "-ln(transmission)",
+}  # fmt: skip
+_ABOVE = {"length_px", "width_px", "ceiling"}
 
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo one, never come close to repeating
 
@@ -157,9 +169,20 @@ def _spans(
     return streak, line, torch.minimum(start, of(pixels - n)), of(kind)
 
 
+def check_quantities(owner: object, names: Iterable[str] = tuple(_UNITS)) -> None:
+    """ValueError for a number of rain below 0, or for one of 0 that must be above."""
+    for name in names:
+        if hasattr(owner, name):
+            check_values(name, getattr(owner, name), _UNITS[name], above=name in _ABOVE)
+
+
 def add_rain(image: Tensor, params: RainParams) -> Tensor:
-    """t (J + R) + (1 - t) A for an image (B, C, H, W) in display space; not clamped."""
+    """t (J + R) + (1 - t) A for an image (B, C, H, W) in display space; not clamped.
+
+    ValueError for an image that is none and for numbers of rain below 0.
+    """
     check_image(image)
+    check_quantities(params)
     rain = streak_layer(params, image.shape[-2], image.shape[-1])
     t = per_image(params.transmission, image)
     return t * (image + rain) + (1 - t) * per_image(params.airlight, image)
@@ -326,6 +349,9 @@ class Rain:
     airlight: Range = (0.5, 0.95)
 
     apply = staticmethod(add_rain)
+
+    def __post_init__(self) -> None:
+        check_quantities(self)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
         return draw_streaks(self.populate(shape[0], generator), shape, generator)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from .rain import Populations, Rain, RainParams, add_rain, draw_streaks
-from .types import Shape
+from .rain import Populations, Rain, RainParams, add_rain, check_quantities, draw_streaks
+from .types import Shape, check_values
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ class MeasuredRain:
     optical_depth: float = 0.0  # of the veil, -ln(transmission)
     airlight: float = 0.8
 
+    def __post_init__(self) -> None:
+        check_quantities(self)
+
 
 @dataclass(frozen=True)
 class Doubt:
@@ -48,6 +51,10 @@ class Doubt:
     brightness: float = 0.2
     coverage: float = 0.25
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            check_values(field.name, getattr(self, field.name), "standard deviation")
+
 
 @dataclass(frozen=True)
 class RainLike:
@@ -58,6 +65,9 @@ class RainLike:
     varied: float = 0.0  # share of images that get `Rain` of all kinds instead
 
     apply = staticmethod(add_rain)
+
+    def __post_init__(self) -> None:
+        check_quantities(self)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
         return draw_streaks(self.populate(shape[0], generator), shape, generator)

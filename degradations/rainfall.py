@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from .color import to_display, to_linear
-from .rain import RainParams, in_rows, streak_layer
+from .rain import RainParams, check_quantities, in_rows, streak_layer
 from .types import Range, Shape, check_image, check_values, per_image, uniform
 
 _INTERCEPT_PER_M3_MM = 8000.0
@@ -165,6 +165,8 @@ def _air(
 def add_rainfall(image: Tensor, params: RainfallParams) -> Tensor:
     """(1 - a) (t J + (1 - t) A) + a L for an image (B, C, H, W) in display values; not clamped."""
     check_image(image)
+    check_quantities(params.rain)
+    check_values("around", params.around, "means of the picture")
     light = to_linear(image)
     airlight = to_linear(per_image(params.rain.airlight, image))
     opacity = streak_layer(params.rain, image.shape[-2], image.shape[-1])
@@ -201,9 +203,21 @@ class Rainfall:
 
     apply = staticmethod(add_rainfall)
 
+    def __post_init__(self) -> None:
+        check_quantities(self)
+        for name, unit in (
+            ("rate_mm_per_h", "mm/h"), ("focal_px", "px"), ("exposure_s", "s"),
+            ("aperture_m", "m"), ("focus_m", "m"), ("faintest", "share of a pixel"),
+            ("near_m", "m"), ("far_m", "m"),
+        ):  # fmt: skip
+            check_values(name, getattr(self, name), unit, above=True)
+        for name, unit in (
+            ("gusts_m_per_s", "m/s"), ("around", "means of the picture"), ("scene_m", "m"),
+        ):  # fmt: skip
+            check_values(name, getattr(self, name), unit)
+
     def sample(self, shape: Shape, generator: torch.Generator) -> RainfallParams:
         batch, _, height, width = shape
-        self._check()
 
         def draw(limits: Range, *, log: bool = True) -> Tensor:
             return uniform(limits, (batch,), generator, log=log)
@@ -258,10 +272,3 @@ class Rainfall:
             airlight=draw(self.airlight, log=False),
         )  # fmt: skip
         return RainfallParams(rain, draw(self.around))
-
-    def _check(self) -> None:
-        for name, unit in (
-            ("rate_mm_per_h", "mm/h"), ("focal_px", "px"), ("exposure_s", "s"),
-            ("aperture_m", "m"), ("focus_m", "m"),
-        ):  # fmt: skip
-            check_values(name, getattr(self, name), unit, above=True)

@@ -33,9 +33,7 @@ def test_depth_is_the_common_share_of_length_and_width(share):
 
 
 def test_companions_do_not_change_the_light_of_the_rain():
-    alone, many = (
-        streak_layer(drawn(companions=(n, n)), SIZE, SIZE).mean().item() for n in (0, 4)
-    )
+    alone, many = (streak_layer(drawn(companions=(n, n)), SIZE, SIZE).mean().item() for n in (0, 4))
     assert many == pytest.approx(alone, rel=0.08)
 
 

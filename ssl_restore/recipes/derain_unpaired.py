@@ -25,7 +25,7 @@ def build(
     batch: int = 8,
     patch: int = 64,
     decay: float = 0.999,
-    share: float = 0.75,
+    share: float = 0.5,
     gain: tuple[float, float] = (0.9, 1.6),
     threshold: float = 0.01,
     coarse: float = 0.5,
