@@ -22,7 +22,8 @@ from .errors import UserError
 from .folders import open_restorer
 from .rain_estimator import NAMES, WINDOW_PX, RainEstimator, from_scale, observe, windows
 
-WET = 0.5  # probability from which a picture counts as rainy
+WET = 0.5  # probability, at even odds, from which a picture counts as rainy
+MISTAKEN = 0.15  # of rain-free pictures about so many count as rainy, too
 LIMITS = {  # what the renderer and the prior can bear
     "length_px": (2.0, 400.0), "width_px": (0.3, 12.0), "length_spread": (0.02, 1.2),
     "width_spread": (0.02, 1.0), "brightness": (0.01, 1.5), "brightness_spread": (0.02, 1.5),
@@ -69,11 +70,12 @@ def calibrate(
     if not found:
         raise UserError(f"no picture could be measured ({skipped[0] if skipped else 'none given'})")
     wet = tuple(picture for picture in found if picture.probability >= WET)
-    if not wet:
+    if len(wet) <= MISTAKEN * len(found):
         likeliest = max(found, key=lambda picture: picture.probability)
         raise UserError(
-            f"no rain found in {len(found)} pictures (the likeliest, {likeliest.file}, has it with "
-            f"a probability of {likeliest.probability:.0%}); give pictures with visible rain"
+            f"no rain found in {len(found)} pictures: {len(wet)} look rainy, no more than by mistake "
+            f"(the likeliest, {likeliest.file}, with a probability of "
+            f"{likeliest.probability:.0%}); give pictures with visible rain"
         )
     dry = tuple(picture.file for picture in found if picture.probability < WET)
     return Measured(Calibration(wet, dry, _doubt(estimator)), tuple(skipped))

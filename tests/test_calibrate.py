@@ -76,7 +76,7 @@ def test_more_light_is_told_from_less(folders, measured):
 
 
 def test_a_folder_without_rain_is_named_as_such(folders):
-    with pytest.raises(UserError, match=r"no rain found in 4 pictures \(the likeliest, \d.png"):
+    with pytest.raises(UserError, match=r"no rain found in 4 pictures: 0 look rainy.* \d\.png"):
         calibrate.calibrate(images.find(folders[0]), CPU)
 
 
@@ -219,3 +219,19 @@ def test_fit_calibrates_nothing_into_a_run_that_exists(folders, tmp_path):
     assert result.exit_code == 1
     assert "holds a run already" in result.output
     assert not (tmp_path / "run" / "rain.json").exists()
+
+
+@pytest.mark.parametrize(("rainy", "accepted"), [(1, False), (2, True)])
+def test_as_few_rainy_pictures_as_come_by_mistake_are_no_rain(
+    folders, monkeypatch, rainy, accepted
+):
+    drawn = iter([0.9] * rainy + [0.1] * 10)
+    monkeypatch.setattr(
+        calibrate, "measure", lambda name, *_: replace(MEASURED, probability=next(drawn))
+    )
+    paths = images.find(folders[0])[:1] * 10
+    if accepted:
+        assert len(calibrate.calibrate(paths, CPU).calibration.pictures) == rainy
+    else:
+        with pytest.raises(UserError, match="no rain found in 10 pictures: 1 look rainy"):
+            calibrate.calibrate(paths, CPU)
