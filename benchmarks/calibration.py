@@ -144,7 +144,7 @@ def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator
             optimizer.step()
             rate.step()
     dry = float(numbers[:, DRY].mean())
-    estimator.told_mean[DRY] += math.log((1 - dry) / dry)  # of even odds instead of those learned
+    mean[DRY] = math.log((1 - dry) / dry)  # of even odds instead of those learned
     return estimator.eval()
 
 

@@ -6,8 +6,8 @@ Conventions, stated once:
   Per-image parameters are tensors of shape (B,) or (B, ...).
 - Networks and files use display (sRGB) values; physics is exact in linear light. Each
   degradation states its space in its docstring; `color.py` converts explicitly.
-- Physics never clamps: only `sensor.py`, and `jpeg.py` by it, clamps and quantises (straight-through
-  gradient).
+- Physics never clamps: only `sensor.py`, and `jpeg.py` by it, clamps and quantises
+  (straight-through gradient).
 - Angles in radians, lengths in pixels, distances in metres, rain rate in mm/h, noise in units
   of the image range; the unit is part of the name (`angle_rad`, `length_px`).
 - A degradation is two things: a frozen dataclass of ranges (a prior), whose

@@ -73,8 +73,8 @@ def calibrate(
     if len(wet) <= MISTAKEN * len(found):
         likeliest = max(found, key=lambda picture: picture.probability)
         raise UserError(
-            f"no rain found in {len(found)} pictures: {len(wet)} look rainy, no more than by mistake "
-            f"(the likeliest, {likeliest.file}, with a probability of "
+            f"no rain found in {len(found)} pictures: {len(wet)} look rainy, no more than by "
+            f"mistake (the likeliest, {likeliest.file}, with a probability of "
             f"{likeliest.probability:.0%}); give pictures with visible rain"
         )
     dry = tuple(picture.file for picture in found if picture.probability < WET)
