@@ -3,8 +3,8 @@
     R = [I - average(I)]_+ of a rainy picture,     J + g * R on a clean one,   loss: back to J
 
 The layer is what the averaged restorer removes, so it has the shape of this folder's streaks. A
-restorer sees less than there is, hence the gain g >= 1. On its own such a loop drifts (EVIDENCE:
-it falls below its input), so that physics rain on clean photographs is part of every batch. A
+restorer sees less than there is, hence the gain g >= 1. On its own such a loop drifts (below its
+input, where it was tried), so that physics rain on clean photographs is part of every batch. A
 patch in which the average finds nothing gets physics rain, too: else a restorer that removes
 nothing is taught by empty layers to remove nothing. From scratch, half of the layers are at first
 those of a morphological opening, which are coarse but not empty.
