@@ -121,9 +121,9 @@ def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator
     mean = wanted.sum(0) / counts.sum(0)
     spread = (torch.where(counts, wanted - mean, 0).square().sum(0) / counts.sum(0)).sqrt()
     mean[DRY], spread[DRY] = 0, 1  # a logit
-    estimator.seen_mean, estimator.oursmean = seen.flatten(0, 1).mean(0), mean
+    estimator.seen_mean, estimator.told_mean = seen.flatten(0, 1).mean(0), mean
     estimator.seen_spread = seen.flatten(0, 1).std(0) + 1e-3
-    estimator.oursspread = spread
+    estimator.told_spread = spread
     optimizer = torch.optim.AdamW(estimator.parameters(), weight_decay=0.3)
     steps = epochs * math.ceil(len(seen) / 64)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)

@@ -1,4 +1,4 @@
-"""`ssl-restore calibrate`: the rain of a folder in numbers."""
+"""`ssl-restore calibrate`: the rain, or the noise, of a folder in numbers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ Examples:
   ssl-restore calibrate ./rainy/ -o rain.json
   ssl-restore calibrate ./dashcam/ -o rain.json --focal-px 1000 --exposure-s 0.005
   ssl-restore synth-rain ./photos/ ./set/ --like rain.json
+  ssl-restore calibrate --noise ./noisy/ -o noise.json
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("rainy", type=options.PATH)
+@click.argument("pictures", type=options.PATH)
 @click.option("-o", "--output", type=options.PATH, required=True, help="The calibration, .json.")
+@click.option("--noise", is_flag=True, help="Measure the noise instead of the rain.")
 @click.option("--sheet", type=options.PATH, help="Picture of it.  [default: OUTPUT with .png]")
 @click.option("--focal-px", type=float, help="Focal length of the camera in pixels.")
 @click.option("--exposure-s", type=float, help="Exposure in seconds; with --focal-px: the mm/h.")
@@ -33,8 +35,9 @@ Examples:
 @options.max_pixels
 @options.device
 def command(
-    rainy: Path,
+    pictures: Path,
     output: Path,
+    noise: bool,
     sheet: Path | None,
     focal_px: float | None,
     exposure_s: float | None,
@@ -43,11 +46,14 @@ def command(
     max_pixels: int,
     device: str,
 ) -> None:
-    """Estimate the rain in the folder RAINY (or in one picture).
+    """Estimate the rain in the folder PICTURES (or in one picture), or with --noise the noise.
 
     Per picture and for the folder: angle, length, width, coverage, brightness and veil of the rain,
     and for a stated camera the rate in mm/h that they imply.  Prints the folder's numbers, writes
     all to OUTPUT and draws them, with real and rendered rain side by side.
+
+    Of noise: its variance gain J + sigma^2 on values from 0 to 1, how neighbouring pixels share it,
+    and the share of broken pixels.  Nothing is drawn.
     """
     from ssl_restore import calibrate, images  # noqa: PLC0415
     from ssl_restore import device as devices  # noqa: PLC0415
@@ -55,10 +61,15 @@ def command(
 
     if (focal_px is None) != (exposure_s is None):
         raise click.UsageError("give --focal-px and --exposure-s together")
+    if noise and not (sheet is None and focal_px is None):
+        raise click.UsageError("--sheet, --focal-px and --exposure-s are for rain, not for --noise")
     sheet = sheet or output.with_suffix(".png")
-    for path in (output, sheet):
+    for path in (output,) if noise else (output, sheet):
         _check_output(path, overwrite)
-    paths = images.find(rainy) if rainy.is_dir() else [rainy]
+    paths = images.find(pictures) if pictures.is_dir() else [pictures]
+    if noise:
+        _measure_noise(paths, output, limit, max_pixels)
+        return
     chosen = devices.choose(device)
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
         measured = calibrate.calibrate(
@@ -77,6 +88,23 @@ def command(
         raise Failed(f"measured without {len(measured.skipped)} pictures that could not be used")
 
 
+def _measure_noise(paths: list[Path], output: Path, limit: int | None, max_pixels: int) -> None:
+    from ssl_restore import noise_calibration  # noqa: PLC0415
+
+    with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
+        found, skipped = noise_calibration.calibrate(
+            paths, limit=limit, max_pixels=max_pixels, seen=lambda path: shown.update()
+        )
+    report_skipped(skipped)
+    found.write(output)
+    click.echo(f"{len(found.pictures)} pictures")
+    for line in _rows(found.summary()):
+        click.echo(line)
+    click.echo(str(output), err=True)
+    if skipped:
+        raise Failed(f"measured without {len(skipped)} pictures that could not be used")
+
+
 def _check_output(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise Failed(f"{path}: exists; --overwrite replaces it, or give another name")
@@ -86,9 +114,15 @@ def _check_output(path: Path, overwrite: bool) -> None:
 
 def _table(found: Calibration) -> list[str]:
     lines = [f"{len(found.pictures)} pictures with rain, {len(found.dry)} without"]
-    lines.append(f"{'':18} {'5 %':>9} {'median':>9} {'95 %':>9}")
-    for name, three in found.summary().items():
-        lines.append(f"{name:18} " + " ".join(f"{value:9.3g}" for value in three))
+    lines += _rows(found.summary())
     if found.camera:
         lines.append(f"implied rate: {found.camera['rate_mm_per_h']:.3g} mm/h")
     return lines
+
+
+def _rows(summary: dict[str, tuple[float, float, float]]) -> list[str]:
+    heading = f"{'':18} {'5 %':>9} {'median':>9} {'95 %':>9}"
+    return [heading] + [
+        f"{name:18} " + " ".join(f"{value:9.3g}" for value in three)
+        for name, three in summary.items()
+    ]

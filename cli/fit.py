@@ -23,13 +23,15 @@ EXAMPLES = """\b
 Examples:
   ssl-restore fit --images ./rainy/
   ssl-restore fit --images ./rainy/ --clean ./photos/ --minutes 30 -o runs/mine
+  ssl-restore fit --images ./noisy/ --recipe neighbor2neighbor
+  ssl-restore fit --images ./bursts/ --recipe noise2noise
   ssl-restore fit --resume runs/mine
   ssl-restore derain ./rainy/ ./restored/ --weights runs/mine/restorer.safetensors
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--images", type=options.PATH, help="Folder of rainy pictures to learn from.")
+@click.option("--images", type=options.PATH, help="Folder of degraded pictures to learn from.")
 @click.option(
     "--clean", type=options.PATH, help="Folder of clean photographs.  [default: those installed]"
 )
@@ -40,7 +42,9 @@ Examples:
 @click.option("--start", type=options.PATH, help="Checkpoint to start from.  [default: built-in]")
 @click.option("--from-scratch", is_flag=True, help="Start from random weights.")
 @click.option("--resume", type=options.PATH, help="Go on with the run in this folder.")
-@click.option("--no-calibrate", is_flag=True, help="Do not measure the rain of IMAGES first.")
+@click.option(
+    "--no-calibrate", is_flag=True, help="Do not measure the rain or noise of IMAGES first."
+)
 @click.option("--set", "pairs", multiple=True, metavar="K=V", help="Change a setting (`recipes`).")
 @options.seed
 @options.device
@@ -61,10 +65,10 @@ def command(
     device: str,
     precision: str,
 ) -> None:
-    """Learn a restorer from a folder of rainy pictures; no clean versions are needed.
+    """Learn a restorer from a folder of rainy or noisy pictures; no clean versions are needed.
 
-    Writes a run folder: restorer.safetensors for `derain --weights`, log.csv, and sample.png,
-    which is renewed while it learns.  Ctrl-C saves; --resume goes on.
+    Writes a run folder: restorer.safetensors for `derain --weights` or `denoise --weights`,
+    log.csv, and sample.png, which is renewed while it learns.  Ctrl-C saves; --resume goes on.
     """
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore import training  # noqa: PLC0415
@@ -88,6 +92,8 @@ def command(
             plan, folder, chosen, resume=resume is not None, seen=lambda path: reading.update()
         )
     report_skipped(job.skipped)
+    for note in job.recipe.notes:
+        click.echo(note, err=True)
     _train(job, resume is not None, precision)
     click.echo(str(job.run.weights))
     if job.skipped:
@@ -116,8 +122,9 @@ def _plan(
         raise click.UsageError("--minutes and --steps must be positive")
     build = discover.builder("recipes", recipe)
     changed = discover.parse_settings(build, pairs)
-    if changed.get("calibration"):
-        changed["calibration"] = str(Path(changed["calibration"]).resolve())
+    for key in training.CALIBRATIONS:
+        if changed.get(key):
+            changed[key] = str(Path(changed[key]).resolve())
     if start is None and not from_scratch:
         found = training.default_start(build(**changed))
     else:

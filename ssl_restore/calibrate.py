@@ -78,7 +78,7 @@ def calibrate(
             f"{likeliest.probability:.0%}); give pictures with visible rain"
         )
     dry = tuple(picture.file for picture in found if picture.probability < WET)
-    return Measured(Calibration(wet, dry, _doubt(estimator)), tuple(skipped))
+    return Measured(Calibration(wet, dry, doubt(estimator)), tuple(skipped))
 
 
 @torch.inference_mode()
@@ -119,7 +119,7 @@ def with_camera(found: Calibration, focal_px: float, exposure_s: float) -> Calib
     return Calibration(found.pictures, found.dry, found.doubt, camera)
 
 
-def _doubt(estimator: RainEstimator) -> Doubt:
+def doubt(estimator: RainEstimator) -> Doubt:
     error = dict(zip(NAMES, estimator.error.tolist(), strict=True))  # type: ignore[operator]
     return Doubt(
         length=error["length_px"], width=error["width_px"], brightness=error["brightness"],

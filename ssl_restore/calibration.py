@@ -91,11 +91,13 @@ def read(path: Path) -> Calibration:
     """The calibration in a file; UserError when it is none, damaged, or of another version."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        found = content["format"]
+        found, kind = content["format"], content.get("kind", "rain")
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: no calibration; `ssl-restore calibrate` makes one") from error
+    if kind != "rain":
+        raise UserError(f"{path}: a calibration of {kind}, not of rain; `calibrate` makes one")
     if found != FORMAT:
         raise UserError(
             f"{path}: a calibration of format {found}, this version reads {FORMAT}; run "

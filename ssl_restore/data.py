@@ -1,4 +1,4 @@
-"""Unpaired pictures in memory, and patches drawn from them."""
+"""Pictures in memory, and patches drawn from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ SHRUNK_SIDE_PX = 240  # a picture is not shrunk below this
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures of one kind, (H, W, 3) uint8 each, and what was left out."""
+    """Pictures of one kind, and what was left out.
+
+    (H, W, 3) uint8 each, or float32 display values, which may go beyond black and white. Of a
+    scene that was observed N times (H, W, 3 N): one observation after the other.
+    """
 
     pixels: tuple[np.ndarray, ...]
     skipped: tuple[str, ...]  # one line a file that could not be used
@@ -56,14 +60,14 @@ def load(
             height, width = whole.shape[:2]
             skipped.append(f"{path}: {width}x{height} is smaller than the patch of {patch}")
             continue
-        window = _window(whole, share // 3, patch, rng.derive(seed, "window", index))
-        kept = _eight_bit_rgb(window)
+        part = window(whole, share // 3, patch, rng.derive(seed, "window", index))
+        kept = eight_bit_rgb(part)
         digest.update(kept.tobytes())
         pixels.append(kept)
     return Pictures(tuple(pixels), tuple(skipped), digest.hexdigest())
 
 
-def _window(pixels: np.ndarray, area: int, least: int, generator: torch.Generator) -> np.ndarray:
+def window(pixels: np.ndarray, area: int, least: int, generator: torch.Generator) -> np.ndarray:
     """A random window of at most `area` pixels, of the picture's own shape, `least` to a side."""
     height, width = pixels.shape[:2]
     scale = (area / (height * width)) ** 0.5
@@ -75,36 +79,70 @@ def _window(pixels: np.ndarray, area: int, least: int, generator: torch.Generato
     return pixels[top : top + rows, left : left + columns].copy()
 
 
-def _eight_bit_rgb(pixels: np.ndarray) -> np.ndarray:
+def eight_bit_rgb(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 1 or 3) of 8 or 16 bits -> (H, W, 3) uint8, a copy."""
     if pixels.dtype == np.uint16:
         pixels = (pixels // 257).astype(np.uint8)
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
 def patches(
-    pictures: Pictures, count: int, size: int, generator: torch.Generator, *, upright: bool
+    pictures: Pictures,
+    count: int,
+    size: int,
+    generator: torch.Generator,
+    *,
+    upright: bool,
+    shrink: int = MAX_SHRINK,
 ) -> Tensor:
-    """`count` random patches (count, 3, size, size) float32 in [0, 1].
+    """`count` random patches (count, 3, size, size) float32, uint8 pixels as [0, 1].
 
-    Large pictures are also seen at a half and a third of their size. `upright` pictures are only
-    mirrored left to right (rain falls down); others take all eight symmetries of the square.
+    Large pictures are also seen at a half and a third of their size (down to 1 / `shrink`).
+    `upright` pictures are only mirrored left to right (rain falls down); others take all eight
+    symmetries of the square.
     """
+    drawn = (_crop(pictures, size, generator, upright, shrink)[:3] for _ in range(count))
+    return torch.stack(list(drawn))
+
+
+def observations(
+    scenes: Pictures,
+    count: int,
+    size: int,
+    generator: torch.Generator,
+    *,
+    upright: bool,
+    shrink: int = MAX_SHRINK,
+) -> Tensor:
+    """`count` pairs of patches (count, 2, 3, size, size): two observations of a place each."""
     found = []
     for _ in range(count):
-        draw = torch.rand(7, generator=generator).tolist()
-        whole = pictures.pixels[int(draw[0] * len(pictures.pixels))]
-        height, width = whole.shape[:2]
-        most = min(MAX_SHRINK, max(1, min(height, width) // max(SHRUNK_SIDE_PX, size)))
-        shrink = 1 + int(draw[1] * most)
-        side = size * shrink
-        top, left = int(draw[2] * (height - side + 1)), int(draw[3] * (width - side + 1))
-        window = torch.from_numpy(whole[top : top + side, left : left + side])
-        patch = F.avg_pool2d(window.permute(2, 0, 1).float() / 255, shrink)
-        if draw[4] < 0.5:
-            patch = patch.flip(2)
-        if not upright and draw[5] < 0.5:
-            patch = patch.flip(1)
-        if not upright and draw[6] < 0.5:
-            patch = patch.transpose(1, 2)
-        found.append(patch)
+        seen = _crop(scenes, size, generator, upright, shrink).unflatten(0, (-1, 3))
+        first, step = torch.rand(2, generator=generator).tolist()
+        one = int(first * len(seen))
+        other = (one + 1 + int(step * (len(seen) - 1))) % len(seen)
+        found.append(seen[[one, other]])
     return torch.stack(found)
+
+
+def _crop(
+    pictures: Pictures, size: int, generator: torch.Generator, upright: bool, shrink: int
+) -> Tensor:
+    """One random patch (C, size, size) of a random picture (H, W, C)."""
+    draw = torch.rand(7, generator=generator).tolist()
+    whole = pictures.pixels[int(draw[0] * len(pictures.pixels))]
+    height, width = whole.shape[:2]
+    most = min(shrink, max(1, min(height, width) // max(SHRUNK_SIDE_PX, size)))
+    factor = 1 + int(draw[1] * most)
+    side = size * factor
+    top, left = int(draw[2] * (height - side + 1)), int(draw[3] * (width - side + 1))
+    part = torch.from_numpy(whole[top : top + side, left : left + side])
+    values = part.permute(2, 0, 1).float() / (1 if part.is_floating_point() else 255)
+    patch = F.avg_pool2d(values, factor)
+    if draw[4] < 0.5:
+        patch = patch.flip(2)
+    if not upright and draw[5] < 0.5:
+        patch = patch.flip(1)
+    if not upright and draw[6] < 0.5:
+        patch = patch.transpose(1, 2)
+    return patch

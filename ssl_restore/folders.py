@@ -1,4 +1,4 @@
-"""A restorer on files and folders: what `ssl-restore derain` does.
+"""A restorer on files and folders: what `derain` and `denoise` do.
 
 Names, formats, bit depth, alpha, profile and EXIF are kept.  On a CPU small pictures are restored
 side by side, one a core; of the large ones the next is read and the last is written while one is
@@ -34,19 +34,23 @@ class Job:
     target: Path
 
 
-def open_restorer(path: Path | None, device: torch.device) -> nn.Module:
-    """The restorer of a checkpoint, or the built-in one, ready to compute on the device."""
+def open_restorer(
+    path: Path | None, device: torch.device, *, task: str = "derain", learns: bool = False
+) -> nn.Module:
+    """The restorer of a checkpoint, or the one built in for a task, ready on the device.
+
+    One that `learns` is slower: its norms are not folded into convolutions.
+    """
     if path is None:
-        path = weights.default()
+        path = weights.built_in(task)
         if not path.is_file():
             raise UserError(
-                f"this installation lacks the built-in restorer ({path}); install ssl-restore "
-                "again, or give --weights restorer.safetensors of your own `fit`"
+                f"this installation lacks the built-in restorer of `{task}` ({path}); install "
+                "ssl-restore again, or give --weights restorer.safetensors of your own `fit`"
             )
     restorer, _ = checkpoint.load(path)
-    folded = getattr(restorer, "folded", None)
-    if folded is not None:
-        restorer = folded()
+    if not learns and hasattr(restorer, "folded"):
+        restorer = restorer.folded()  # type: ignore[operator]
     restorer.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return restorer
 
@@ -154,13 +158,13 @@ def restore_all(
         except UserError as error:
             raise UserError(f"{job.source}: {error}") from error
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             raise UserError(f"{job.source}: out of memory; try a smaller --tile") from error
         return replace(picture, pixels=pixels)
 
     def whole(job: Job) -> None:
-        _write(job.target, restored(job, read(job), lambda n: None))
+        write(job.target, restored(job, read(job), lambda n: None))
 
     on_cpu = next(restorer.parameters()).device.type == "cpu"
     small: list[Job] = []
@@ -217,12 +221,13 @@ def _in_turn(
                 skipped.append(str(error))
                 continue
             written()
-            writing = writer.submit(_write, job.target, picture)
+            writing = writer.submit(write, job.target, picture)
         written()
     return skipped
 
 
-def _write(target: Path, picture: Picture) -> None:
+def write(target: Path, picture: Picture) -> None:
+    """Write a picture and make the folder that it goes to."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -230,7 +235,7 @@ def _write(target: Path, picture: Picture) -> None:
     images.write(target, picture)
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """torch reports a full main memory as a plain RuntimeError."""
     kinds = (MemoryError, torch.OutOfMemoryError)
     return isinstance(error, kinds) or "allocate memory" in str(error)

@@ -76,7 +76,8 @@ def observe(rainy: Tensor, restorer: nn.Module, pictures: int = 1) -> tuple[Tens
     the light.
     """
     with autocast(rainy.device):
-        restored = restorer(rainy.contiguous(memory_format=torch.channels_last)).float()
+        fast = rainy.contiguous(memory_format=torch.channels_last)
+        restored = restorer.without_streaks(fast)  # type: ignore[operator]
     seen, coarse = (
         (rainy - other).mean(dim=1, keepdim=True).clamp_min(0)
         for other in (quantise(restored), opening(rainy))

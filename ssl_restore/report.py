@@ -20,11 +20,12 @@ COLUMNS = 4
 def write_sample(path: Path, restorer: nn.Module, pictures: Mapping[str, Pictures]) -> None:
     """A PNG: crops of the degraded pictures above their restored versions.
 
-    Without degraded pictures the clean ones are shown, which must come back as they were.
+    Of scenes the first observation. Without degraded pictures the clean ones are shown, which must
+    come back as they were.
     """
-    shown = pictures.get("degraded") or pictures["clean"]
+    shown = pictures.get("degraded") or pictures.get("observations") or pictures["clean"]
     picked = np.linspace(0, len(shown.pixels) - 1, min(COLUMNS, len(shown.pixels))).astype(int)
-    crops = [_centre(shown.pixels[index]) for index in picked]
+    crops = [_centre(_eight_bit(shown.pixels[index][:, :, :3])) for index in picked]
     training = restorer.training
     restored = [restore(restorer.eval(), crop) for crop in crops]
     restorer.train(training)
@@ -37,6 +38,12 @@ def _centre(pixels: np.ndarray) -> np.ndarray:
     rows, columns = min(CROP_PX, height), min(CROP_PX, width)
     top, left = (height - rows) // 2, (width - columns) // 2
     return pixels[top : top + rows, left : left + columns]
+
+
+def _eight_bit(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype == np.uint8:
+        return pixels
+    return (pixels * 255).round().clip(0, 255).astype(np.uint8)
 
 
 def _framed(crops: list[np.ndarray]) -> list[np.ndarray]:

@@ -22,6 +22,23 @@ TILE_PIXELS = 1_600_000  # largest tile, margins included, that `tile=None` take
 TILES_AT_ONCE = 2  # on a CPU; more would take more memory
 
 
+class Strength(nn.Module):
+    """I - strength (I - restored): 0 gives the picture back, 1 the restored one.
+
+    image (B, 3, H, W), sides multiples of `stride`, -> the same shape, not clamped.
+    """
+
+    def __init__(self, restorer: nn.Module, strength: float) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.strength = strength
+        self.stride = restorer.stride
+        self.reach = restorer.reach
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.lerp(image, self.restorer(image).to(image), self.strength)
+
+
 def restore(
     restorer: nn.Module,
     pixels: np.ndarray,

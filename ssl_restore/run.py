@@ -3,6 +3,7 @@
 run.json            how it was started: recipe, settings, data, seed
 log.csv             a row every few steps
 rain.json           the rain of its pictures, as calibrated before training
+noise.json          the same of their noise, for recipes that learn to denoise
 restorer.safetensors  the averaged restorer: what `derain --weights` takes
 state.pt            everything that a resumed run needs
 sample.png          rainy crops above their restored versions, newest state
@@ -53,6 +54,7 @@ class Run:
         self.log = folder / "log.csv"
         self.sample = folder / "sample.png"
         self.rain = folder / "rain.json"
+        self.noise = folder / "noise.json"
         self._plan = folder / "run.json"
 
     def exists(self) -> bool:

@@ -12,9 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import __version__, calibrate, checkpoint, data, discover, images, rng, weights
+from . import (
+    __version__,
+    calibrate,
+    checkpoint,
+    data,
+    discover,
+    images,
+    noise_calibration,
+    observations,
+    rng,
+    weights,
+)
+from .calibration import Calibration
 from .errors import UserError
 from .fit import Diverged, Row, fit, rank, together, world
+from .noise_calibration import NoiseCalibration
 from .report import write_sample
 from .run import Plan, Run
 from .types import Batch, Recipe
@@ -22,6 +35,10 @@ from .types import Batch, Recipe
 SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 120.0
 CALIBRATED_PICTURES = 64  # of the folder, at most
+CALIBRATIONS = {  # settings of recipes that take one, and what is learned without it
+    "calibration": "with rain of all kinds",
+    "noise_calibration": "as if the noise of each pixel were its own",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +48,7 @@ class Job:
     run: Run
     plan: Plan
     recipe: Recipe
-    pictures: dict[str, data.Pictures]  # by kind: "clean", "degraded"
+    pictures: dict[str, data.Pictures]  # by kind: "clean", "degraded", "observations"
     device: torch.device
 
     @property
@@ -84,8 +101,8 @@ def prepare(
 
 
 def wants_calibration(plan: Plan) -> bool:
-    """Whether the recipe takes a calibration, has rainy pictures, and none was given."""
-    return plan.images is not None and plan.settings.get("calibration") == ""
+    """Whether the recipe takes a calibration, has degraded pictures, and none was given."""
+    return plan.images is not None and any(plan.settings.get(key) == "" for key in CALIBRATIONS)
 
 
 def with_calibration(
@@ -95,42 +112,53 @@ def with_calibration(
     *,
     seen: Callable[[Path], None] = lambda path: None,
 ) -> tuple[Plan, str | None]:
-    """The plan of a new run, with the rain of its pictures measured into FOLDER/rain.json.
+    """The plan of a new run, with the rain of its pictures measured into FOLDER/rain.json, or for a
+    recipe that learns to denoise their noise into FOLDER/noise.json.
 
     Where there is none to measure: the plan as it was, and a line that says so.
     """
     assert plan.images is not None
     run, failure = Run(folder), None
+    key = next(key for key in CALIBRATIONS if plan.settings.get(key) == "")
+    file = run.rain if key == "calibration" else run.noise
     if rank() == 0:
         run.refuse_existing()
-        run.rain.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         paths = images.find(Path(plan.images))
+        found: Calibration | NoiseCalibration
         try:
-            found = calibrate.calibrate(paths, device, limit=CALIBRATED_PICTURES, seen=seen)
+            if key == "calibration":
+                measured = calibrate.calibrate(paths, device, limit=CALIBRATED_PICTURES, seen=seen)
+                found = measured.calibration
+            else:
+                found, _ = noise_calibration.calibrate(paths, limit=CALIBRATED_PICTURES, seen=seen)
         except UserError as error:
-            failure = f"not calibrated, learning with rain of all kinds: {error}"
+            failure = f"not calibrated, learning {CALIBRATIONS[key]}: {error}"
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            found.calibration.write(run.rain)
+            found.write(file)
     together()
-    if not run.rain.is_file():
+    if not file.is_file():
         return plan, failure
-    return replace(plan, settings={**plan.settings, "calibration": run.rain.name}), None
+    return replace(plan, settings={**plan.settings, key: file.name}), None
 
 
 def _in_place(settings: dict[str, Any], run: Run) -> dict[str, Any]:
     """A calibration is named relative to the run's folder, so that the folder can be moved."""
-    name = settings.get("calibration")
-    return {**settings, "calibration": str(run.folder / name)} if name else settings
+    named = {key: str(run.folder / settings[key]) for key in CALIBRATIONS if settings.get(key)}
+    return {**settings, **named}
 
 
 def sources(plan: Plan, recipe: Recipe) -> dict[str, Path]:
     """The folder of each kind of picture that a recipe needs."""
     found: dict[str, Path] = {}
-    if "degraded" in recipe.needs:
-        if plan.images is None:
-            raise UserError(f"recipe {plan.recipe} learns from rainy pictures: give --images DIR")
-        found["degraded"] = Path(plan.images)
+    for kind in ("degraded", "observations"):
+        if kind in recipe.needs:
+            if plan.images is None:
+                raise UserError(
+                    f"recipe {plan.recipe} learns from degraded pictures: give --images DIR"
+                )
+            found[kind] = Path(plan.images)
     if "clean" in recipe.needs:
         found["clean"] = Path(plan.clean) if plan.clean is not None else bundled_photographs()
     if (
@@ -156,7 +184,10 @@ def bundled_photographs() -> Path:
 def _load(
     kind: str, folder: Path, recipe: Recipe, seed: int, seen: Callable[[Path], None]
 ) -> data.Pictures:
-    pictures = data.load(images.find(folder), patch=recipe.patch, seed=seed, seen=seen)
+    if kind == "observations":
+        pictures = observations.load(folder, patch=recipe.patch, seed=seed, seen=seen)
+    else:
+        pictures = data.load(images.find(folder), patch=recipe.patch, seed=seed, seen=seen)
     if not pictures.pixels:
         raise UserError(
             f"{folder}: no picture there can be used ({pictures.skipped[0]}); "
@@ -168,23 +199,37 @@ def _load(
 def start_from(recipe: Recipe, path: Path) -> None:
     """Give the recipe's restorer the weights of a checkpoint (a warm start)."""
     trained, header = checkpoint.load(path)
-    if (header.network, header.keywords) != (recipe.network, recipe.keywords):
-        raise UserError(
-            f"{path}: holds network {header.network} {header.keywords}, the recipe wants "
-            f"{recipe.network} {recipe.keywords}; change --set, or add --from-scratch"
-        )
-    recipe.restorer.load_state_dict(trained.state_dict())
-    recipe.average.load_state_dict(copy.deepcopy(trained.state_dict()))
+    for network, keywords, nets in _fitting(recipe):
+        if (header.network, header.keywords) == (network, keywords):
+            for net in nets:
+                net.load_state_dict(copy.deepcopy(trained.state_dict()))
+            return
+    raise UserError(
+        f"{path}: holds network {header.network} {header.keywords}, the recipe wants "
+        f"{recipe.network} {recipe.keywords}; change --set, or add --from-scratch"
+    )
 
 
-def default_start(plan_recipe: Recipe) -> str | None:
-    """The built-in restorer, where it is of the recipe's network."""
-    path = weights.default()
-    if not path.is_file():
-        return None
-    header = checkpoint.read_header(path)
-    same = (header.network, header.keywords) == (plan_recipe.network, plan_recipe.keywords)
-    return str(path) if same else None
+def default_start(recipe: Recipe) -> str | None:
+    """The first built-in restorer of the recipe's network, if there is one."""
+    wanted = [(network, keywords) for network, keywords, _ in _fitting(recipe)]
+    for path in map(weights.built_in, weights.RESTORERS):
+        if path.is_file():
+            header = checkpoint.read_header(path)
+            if (header.network, header.keywords) in wanted:
+                return str(path)
+    return None
+
+
+def _fitting(recipe: Recipe) -> list[tuple[str, dict[str, object], list[nn.Module]]]:
+    """(network, keywords, where its weights go) of each kind of checkpoint that a recipe can start
+    from: its own and, for a denoiser on every so many-th pixel, a plain one."""
+    nets = [recipe.restorer, recipe.average]
+    found = [(recipe.network, recipe.keywords, nets)]
+    if recipe.network == "shuffled":
+        plain = {key: value for key, value in recipe.keywords.items() if key != "shuffle"}
+        found.append(("denoiser", plain, [net.inner for net in nets]))  # type: ignore[misc]
+    return found
 
 
 def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generator[Row, None, None]:
@@ -237,20 +282,26 @@ def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generat
 
 
 def _draw(job: Job, step: int, progress: float) -> Batch:
-    number = step * world() + rank()
+    number, recipe = step * world() + rank(), job.recipe
 
     def drawn(kind: str) -> Tensor | None:
         if kind not in job.pictures:
             return None
-        generator = rng.derive(job.plan.seed, kind, number)
-        crops = data.patches(
-            job.pictures[kind], job.recipe.batch, job.recipe.patch, generator,
-            upright=kind == "degraded",
+        draw = data.observations if kind == "observations" else data.patches
+        crops = draw(
+            job.pictures[kind], recipe.batch, recipe.patch, rng.derive(job.plan.seed, kind, number),
+            upright=kind != "clean" and recipe.upright, shrink=recipe.shrink,
         )  # fmt: skip
-        return crops.to(job.device, memory_format=torch.channels_last)
+        layout = torch.channels_last if crops.dim() == 4 else torch.contiguous_format
+        return crops.to(job.device, memory_format=layout)
 
-    warm = job.plan.start is not None
-    return Batch(clean=drawn("clean"), degraded=drawn("degraded"), progress=progress, warm=warm)
+    return Batch(
+        clean=drawn("clean"),
+        degraded=drawn("degraded"),
+        progress=progress,
+        warm=job.plan.start is not None,
+        observations=drawn("observations"),
+    )
 
 
 def _modules(recipe: Recipe) -> list[nn.Module]:

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees: unpaired patches, display values in [0, 1]."""
+    """What one training step sees: patches, display values in [0, 1]; None: not needed."""
 
     clean: Tensor | None  # (B, 3, P, P), of other scenes than `degraded`
     degraded: Tensor | None  # (B, 3, P, P)
     progress: float = 0.0  # share of the run that is done, 0 to 1
     warm: bool = False  # the run started from a trained restorer
+    observations: Tensor | None = None  # (B, 2, 3, P, P): one scene seen twice, noise of its own
 
 
 @runtime_checkable
@@ -58,3 +59,6 @@ class Recipe:
     patch: int = 64
     decay: float = 0.999  # of the average
     lr_floor: float = 0.02  # the cosine schedule ends at this share of the learning rate
+    upright: bool = True  # degraded pictures are mirrored left to right only: rain falls down
+    shrink: int = 3  # large pictures are also seen at up to this part of their size
+    notes: tuple[str, ...] = ()  # what the recipe chose for these pictures, a line each

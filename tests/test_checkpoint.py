@@ -15,7 +15,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
 from ssl_restore.types import Recipe
 
-KEYWORDS = {"width": 4, "blocks": (1, 2), "rain_channels": 3}
+KEYWORDS = {"width": 4, "blocks": (1, 2)}
 
 
 def restorer(seed=0, **keywords):

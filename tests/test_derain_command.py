@@ -311,7 +311,7 @@ def test_missing_weights_are_named(tmp_path):
 
 
 def test_an_installation_without_the_built_in_restorer_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "default", lambda: tmp_path / "gone.safetensors")
+    monkeypatch.setattr(weights, "built_in", lambda task: tmp_path / f"{task}.safetensors")
     message = refused(write_photo(tmp_path / "a.png"), tmp_path / "b.png")
     assert "lacks the built-in restorer" in message
     assert "--weights" in message

@@ -13,7 +13,7 @@ from torch import nn
 from ssl_restore import discover
 
 NAMES = discover.names("networks")
-ALSO = {"unet": [{"blocks": (1, 2)}, {"blocks": (2, 1, 1), "rain_channels": 3}, {"blocks": (1,)}]}
+ALSO = {"unet": [{"blocks": (1, 2)}, {"blocks": (2, 1, 1)}, {"blocks": (1,)}]}
 FORMS = [
     pytest.param(name, form, id=f"{name} {form or ''}")
     for name in NAMES
@@ -145,12 +145,33 @@ def test_every_keyword_is_annotated_keyword_only_and_documented(name):
         assert f"`{keyword}" in text
 
 
-def test_one_rain_channel_is_subtracted_from_all_colours():
+def test_layers_of_the_unet_obey_the_model_of_a_rainy_picture():
+    """t J + (1 - t) A + S is the picture again."""
     net = randomised(tiny("unet", {})).eval()
     image = picture(1, 3, 16, 16)
-    removed = (image - net(image)).detach()
-    torch.testing.assert_close(removed, net.rain(image).detach().expand(-1, 3, -1, -1))
-    coloured = randomised(tiny("unet", {"rain_channels": 3})).eval()
-    layer = coloured.rain(image)
-    assert layer.shape == image.shape
-    assert (layer[:, 0] - layer[:, 1]).abs().max() > 1e-3
+    with torch.no_grad():
+        rain, (veiled, restored) = net.rain(image), net.stages(image)
+        depth, airlight = net.veil(torch.cat([veiled, rain], dim=1))
+    assert depth.max() > 0.01
+    t = (-depth).exp()
+    torch.testing.assert_close(t * restored + (1 - t) * airlight + rain, image)
+    assert rain.shape == depth.shape == (1, 1, 16, 16)
+    assert (rain <= image.amin(dim=1, keepdim=True)).all()
+
+
+def test_veil_that_is_denied_finds_its_way_back():
+    net = tiny("unet", {})
+    torch.nn.init.constant_(net.veil.head.bias, -0.1)
+    image = picture(1, 3, 16, 16)
+    assert torch.equal(net(image), image)
+    net(image).square().mean().backward()
+    assert net.veil.head.bias.grad[0] != 0
+
+
+def test_veil_does_not_teach_the_streaks():
+    net = randomised(tiny("unet", {}))
+    veiled, restored = net.stages(picture(1, 3, 16, 16))
+    restored.square().mean().backward(retain_graph=True)
+    assert all(weight.grad is None for weight in net.decoder.parameters())
+    veiled.square().mean().backward()
+    assert all(weight.grad is not None for weight in net.decoder.parameters())

@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from degradations.rain import Rain
+from degradations.noise import Noise
 from degradations.sensor import Sensor
 from ssl_restore import objectives, rng
 from ssl_restore.networks import unet
+from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.projection import ProjectionHead
 from ssl_restore.types import Batch, Objective
 
@@ -55,11 +57,19 @@ def made(name):
             KINDS["SyntheticRain"](restorer, RAIN, Sensor()),
         ),
     }
+    own["Sure"] = lambda kind: kind(restorer, 0.01, 0.1, 1)
+    own["Recorrupted"] = lambda kind: kind(restorer, 0.01, 0.1, 0.5, 1)
     if name in own:
         return own[name](KINDS[name])
+    critic, layer_critic = Critic(3, width=4), Critic(1, width=4)
+    for head in (critic.head, layer_critic.head):
+        nn.init.constant_(head.weight, 0.1)  # past its start, too
     known = {
         "restorer": restorer, "average": average, "rain": RAIN, "share": 0.5, "gain": (0.9, 1.6),
         "threshold": 0.01, "coarse": 0.5, "label": 0.5, "exposure": Sensor(),
+        "critic": critic, "layer_critic": layer_critic,
+            "sorts": ((Noise(), 0.5),), "jpeg": 0.3,
+        "loss": "l2", "shuffle": 1,
     }  # fmt: skip
     needed = [
         argument
@@ -73,7 +83,8 @@ def made(name):
 def batch(seed=0):
     draws = torch.Generator().manual_seed(seed)
     clean, degraded = torch.rand(2, 4, 3, 16, 16, generator=draws)
-    return Batch(clean, degraded, progress=0.5)
+    pairs = torch.rand(4, 2, 3, 16, 16, generator=draws)
+    return Batch(clean, degraded, progress=0.5, observations=pairs)
 
 
 each = pytest.mark.parametrize("name", sorted(KINDS))
@@ -118,6 +129,7 @@ def test_batch_is_left_as_it_was(name):
     sum(terms.values()).backward()
     assert torch.equal(given.clean, batch().clean)
     assert torch.equal(given.degraded, batch().degraded)
+    assert torch.equal(given.observations, batch().observations)
 
 
 @each

@@ -20,7 +20,13 @@ TINY = {"width": 4, "batch": 2, "patch": 16}
 ALSO = {  # forms of a recipe that its defaults do not show
     "rrcl": [{"reconstruction": "literal"}, {"lambda_c": 0.0}],
     "derain_unpaired": [{"share": 0.0}, {"share": 1.0}],
+    "physics_gan": [{"form": "literal"}, {"share": 0.0}],
     "derain_physics": [{"dry": 1.0}],
+    "neighbor2neighbor": [{"shuffle": 2, "patch": 32}],
+    "noise2noise": [{"noise": "impulse"}, {"noise": "bernoulli"}],
+    "noise2void": [{"shuffle": 2}],
+    "recorrupted": [{"sigma": 0.1, "gain": 0.01}, {"shuffle": 2}],
+    "sure": [{"sigma": 0.1, "gain": 0.01}],
 }
 FORMS = [
     pytest.param(name, form, id=f"{name} {form or ''}")
@@ -48,12 +54,13 @@ def tiny(name, form):
 def batch_for(recipe, seed=0, progress=0.3):
     size = (recipe.batch, 3, recipe.patch, recipe.patch)
 
-    def patches(kind, index):
+    def patches(kind, index, size=size):
         if kind not in recipe.needs:
             return None
         return torch.rand(size, generator=torch.Generator().manual_seed(10 * seed + index))
 
-    return Batch(patches("clean", 1), patches("degraded", 2), progress)
+    pairs = patches("observations", 3, (recipe.batch, 2, *size[1:]))
+    return Batch(patches("clean", 1), patches("degraded", 2), progress, observations=pairs)
 
 
 def losses_of(recipe, batch, seed=0):
@@ -66,7 +73,7 @@ def test_it_builds_without_settings(name):
     assert isinstance(recipe, Recipe)
     assert recipe.patch % recipe.restorer.stride == 0
     assert recipe.needs
-    assert recipe.needs <= {"clean", "degraded"}
+    assert recipe.needs <= {"clean", "degraded", "observations"}
     assert recipe.players
 
 

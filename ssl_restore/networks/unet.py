@@ -1,22 +1,32 @@
-"""Residual U-Net on pixel-unshuffled input that predicts the rain layer.
+"""Residual U-Net on pixel-unshuffled input that predicts the layers of a rainy picture.
 
-    R = min(decode(encode(I)), I),   restored = I - R
+    I = t (J + R) + (1 - t) A      V = I - S,   S = t R,      restored J = (V - (1 - t) A) / t
+
+S is the light of the streaks as it lies in the picture: achromatic, one channel for all three
+colours, and never more than the pixel's darkest channel. What is left, V, may have a veil, whose
+transmission t and airlight A are smooth: a few convolutions at the resolution of the coarsest
+features read them from V and S. Without streaks there is nothing that tells rain's veil from haze
+that belongs to the picture.
 
 The picture is first folded by pixel-unshuffle (x2), so that no convolution runs at full
 resolution. Every residual block normalises first (pre-activation BatchNorm, He et al. 2016,
 arXiv 1603.05027): the statistics are fixed at inference, so that a tile computes exactly what
-the whole picture computes. A rain layer is achromatic: one output channel is subtracted from
-all three (`rain_channels=3` lifts that).
+the whole picture computes. Reference of the model: Li, Cheong and Tan, "Heavy rain image
+restoration", CVPR 2019, eq. 1.
 """
 
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+LARGEST_DEPTH = 2.0  # optical, of a veil: what shines through 14 % is not brought back
+VEIL_WIDTH, VEIL_BLOCKS = 32, 2
 
 
 class ResidualBlock(nn.Module):
@@ -62,9 +72,9 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The encoder's feature maps -> rain layer (B, rain_channels, H, W)."""
+    """The encoder's feature maps -> (B, channels, H, W), zero before training."""
 
-    def __init__(self, width: int, blocks: tuple[int, ...], rain_channels: int) -> None:
+    def __init__(self, width: int, blocks: tuple[int, ...], channels: int) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(len(blocks))]
         self.ups = nn.ModuleList(nn.Conv2d(2 * w, 4 * w, 1, bias=False) for w in widths[:-1])
@@ -72,7 +82,7 @@ class Decoder(nn.Module):
             _blocks(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True)
         )
         self.norm = nn.BatchNorm2d(width)
-        self.head = nn.Conv2d(width, 4 * rain_channels, 3, padding=1)
+        self.head = nn.Conv2d(width, 4 * channels, 3, padding=1)
         nn.init.zeros_(self.head.weight)  # an untrained restorer returns its input
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
@@ -85,36 +95,85 @@ class Decoder(nn.Module):
         return F.pixel_shuffle(self.head(F.relu(self.norm(x))), 2)
 
 
-class RainUNet(nn.Module):
-    """restored = image - rain(image);  image (B, 3, H, W), sides multiples of `stride`."""
+class VeilEstimator(nn.Module):
+    """V and S, (B, 4, H, W), folded by `fold`, -> optical depth (B, 1, H, W) and A (B, 3, H, W)."""
 
-    def __init__(self, width: int, blocks: tuple[int, ...], rain_channels: int) -> None:
+    def __init__(self, fold: int) -> None:
+        super().__init__()
+        self.fold = fold
+        self.stem = nn.Conv2d(4 * fold**2, VEIL_WIDTH, 1)
+        self.blocks = _blocks(VEIL_WIDTH, VEIL_BLOCKS)
+        self.norm = nn.BatchNorm2d(VEIL_WIDTH)
+        self.head = nn.Conv2d(VEIL_WIDTH, 4, 1)
+        nn.init.zeros_(self.head.weight)  # an untrained restorer sees no veil
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.reach = fold * (2 * VEIL_BLOCKS + 2)
+
+    def forward(self, layers: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.blocks(self.stem(F.pixel_unshuffle(layers, self.fold)))
+        coarse = self.head(F.relu(self.norm(x))).float()
+        depth, airlight = _at_least_0(coarse[:, :1]), torch.sigmoid(coarse[:, 1:] + 1)
+        smooth = torch.cat([depth.clamp_max(LARGEST_DEPTH), airlight], dim=1)
+        smooth = F.interpolate(smooth, scale_factor=float(self.fold), mode="bilinear")
+        return smooth[:, :1], smooth[:, 1:]
+
+
+class RainUNet(nn.Module):
+    """image (B, 3, H, W), sides multiples of `stride`, -> restored, the same shape."""
+
+    def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
         super().__init__()
         self.encoder = Encoder(width, blocks)
-        self.decoder = Decoder(width, blocks, rain_channels)
+        self.decoder = Decoder(width, blocks, channels=1)
         self.stride = 2 ** len(blocks)
-        self.reach = _reach(blocks)
+        self.veil = VeilEstimator(self.stride)
+        self.reach = reach(blocks) + self.veil.reach
 
     def rain(self, image: Tensor) -> Tensor:
-        """Rain layer (B, rain_channels, H, W), display units.
-
-        Rain adds light, so no more than its darkest channel can be taken from a pixel: R <= I.
-        """
+        """S (B, 1, H, W), display units."""
         rain = self.decoder(self.encoder(image)).float()
-        most = image.amin(dim=1, keepdim=True) if rain.shape[1] == 1 else image
-        return torch.minimum(rain, most)
+        return torch.minimum(rain, image.amin(dim=1, keepdim=True))
+
+    def without_streaks(self, image: Tensor) -> Tensor:
+        """V (B, 3, H, W): the picture with its veil, if it has one."""
+        return image - self.rain(image)
+
+    def stages(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(V, J): without streaks, and without the veil; the gradient of J ends at V and S."""
+        rain = self.rain(image)
+        veiled = image - rain
+        return veiled, self._unveiled(veiled.detach(), rain.detach())
 
     def forward(self, image: Tensor) -> Tensor:
-        return image - self.rain(image)
+        rain = self.rain(image)
+        return self._unveiled(image - rain, rain)
+
+    def _unveiled(self, veiled: Tensor, rain: Tensor) -> Tensor:
+        depth, airlight = self.veil(torch.cat([veiled, rain], dim=1))
+        # (V - (1 - t) A) / t, exactly V where the depth is 0
+        return veiled + depth.expm1() * (veiled - airlight)
 
     def folded(self) -> RainUNet:
         """The same restorer, for inference only, with each block's second norm in a convolution."""
-        copied = copy.deepcopy(self).eval()
-        for block in copied.modules():
-            if isinstance(block, ResidualBlock):
-                block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm2)
-                block.norm2 = nn.Identity()  # type: ignore[assignment]
-        return copied
+        return folded(self)
+
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def folded(net: Net) -> Net:
+    """A copy for inference with the second norm of every residual block in a convolution."""
+    copied = copy.deepcopy(net).eval()
+    for block in copied.modules():
+        if isinstance(block, ResidualBlock):
+            block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm2)
+            block.norm2 = nn.Identity()  # type: ignore[assignment]
+    return copied
+
+
+def _at_least_0(x: Tensor) -> Tensor:
+    """max(x, 0) with the gradient of the identity: a value at or below 0 can find its way back."""
+    return x + (x.clamp_min(0) - x).detach()
 
 
 def deepest_channels(restorer: nn.Module) -> int:
@@ -122,7 +181,7 @@ def deepest_channels(restorer: nn.Module) -> int:
     return int(restorer.encoder.levels[-1][0].conv2.out_channels)  # type: ignore
 
 
-def _reach(blocks: tuple[int, ...]) -> int:
+def reach(blocks: tuple[int, ...]) -> int:
     """Pixels that one output pixel can see to any side: the margin that makes tiles exact."""
     convolutions = [2 * (2 * count) for count in blocks]  # encoder and decoder, two a block
     convolutions[-1] //= 2  # the coarsest level has no decoder
@@ -131,10 +190,8 @@ def _reach(blocks: tuple[int, ...]) -> int:
     return sum(n * 2 ** (level + 1) for level, n in enumerate(convolutions)) + stride
 
 
-def build(
-    *, width: int = 24, blocks: tuple[int, ...] = (2, 2, 2), rain_channels: int = 1
-) -> nn.Module:
+def build(*, width: int = 24, blocks: tuple[int, ...] = (2, 2, 2)) -> nn.Module:
     """`width` channels at half resolution, `blocks` residual blocks a level, finest first."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
-    return RainUNet(width, tuple(blocks), rain_channels)
+    return RainUNet(width, tuple(blocks))

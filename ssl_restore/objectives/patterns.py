@@ -27,7 +27,10 @@ EVERYWHERE = 0.5  # share without a mask
 
 def patterned(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """(B, 3, H, W) display values in [0, 1] -> the same, a random `share` with a pattern on it."""
-    batch, _, height, width = clean.shape
+    chosen = (torch.rand(len(clean), generator=generator) < share).nonzero()[:, 0]
+    if not len(chosen):
+        return clean
+    batch, (height, width) = len(chosen), clean.shape[-2:]
     size = (batch, 1, 1, 1)
 
     def draw(low: float, high: float, *, log: bool = False) -> Tensor:
@@ -55,8 +58,7 @@ def patterned(clean: Tensor, share: float, generator: torch.Generator) -> Tensor
     pattern = torch.where(draw(0, 1) < LATTICES, torch.maximum(first, second), first)
     mask = torch.where(draw(0, 1) < EVERYWHERE, torch.ones(()), torch.sigmoid(6 * smooth()))
     colour = draw(0, 1) + 0.05 * torch.randn(batch, 3, 1, 1, generator=generator)
-    chosen = draw(0, 1) < share
-    weight = (chosen * draw(*OPACITY) * mask * pattern).to(clean.device)
-    shade = torch.where(chosen, draw(0.2, 1), torch.ones(())).to(clean.device)
-    ground = shade * clean
-    return ground + weight * (colour.clamp(0, 1).to(clean.device) - ground)
+    weight = (draw(*OPACITY) * mask * pattern).to(clean.device)
+    ground = draw(0.2, 1).to(clean.device) * clean[chosen.to(clean.device)]
+    drawn = ground + weight * (colour.clamp(0, 1).to(clean.device) - ground)
+    return clean.index_copy(0, chosen.to(clean.device), drawn)

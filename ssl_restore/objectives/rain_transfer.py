@@ -1,34 +1,35 @@
 """The rain of one picture moved onto another.
 
-    R = [I - average(I)]_+ of a rainy picture,     J + g * R on a clean one,   loss: back to J
+    R = [I - V]_+ of a rainy picture,     J + g * R on a clean one,    loss: back to J
 
-The layer is what the averaged restorer removes, so it has the shape of this folder's streaks. A
-restorer sees less than there is, hence the gain g >= 1. On its own such a loop drifts (below its
-input, where it was tried), so that physics rain on clean photographs is part of every batch. A
-patch in which the average finds nothing gets physics rain, too: else a restorer that removes
-nothing is taught by empty layers to remove nothing. From scratch, half of the layers are at first
-those of a morphological opening, which are coarse but not empty.
+The layer is what the averaged restorer takes for streaks (V is left), so it has the shape of this
+folder's streaks. A restorer sees less than there is, hence the gain g >= 1. On its own such a loop
+drifts (below its input, where it was tried), so that physics rain on clean photographs is part of
+every batch. A patch in which the average finds nothing gets physics rain, too: else a restorer that
+removes nothing is taught by empty layers to remove nothing. From scratch, half of the layers are at
+first those of a morphological opening, which are coarse but not empty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from degradations.sensor import quantise
 from degradations.types import Degradation, Range, uniform
-from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
-from ssl_restore.objectives.synthetic_rain import degrade
+from ssl_restore.objectives.synthetic_rain import rained, restored_in_stages
 from ssl_restore.types import Batch
 
 EMPTY = 1e-3  # mean light of a layer, display units, below which it is taken for none
 
 
 class RainTransfer(nn.Module):
-    """Terms: `restore`.  The first `share` of a batch gets transferred rain, the rest physics.
+    """Terms: `restore`, `veil`.  The first `share` of a batch gets transferred rain, the rest
+    physics.
 
     In a run from scratch `coarse` of the layers come from the opening, linearly less and none after
     half of the run.
@@ -47,7 +48,7 @@ class RainTransfer(nn.Module):
     ) -> None:
         super().__init__()
         self.restorer = restorer
-        self.average = average
+        self.average: Any = average  # a network with `without_streaks`
         self.rain = rain
         self.share = share
         self.gain = gain
@@ -59,18 +60,19 @@ class RainTransfer(nn.Module):
         assert clean is not None
         assert degraded is not None
         count = min(round(self.share * len(clean)), len(clean) - 1)  # never without the anchor
-        rainy = degrade(clean, self.rain, generator)
+        rainy, veiled = rained(clean, self.rain, generator)
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
-            layer = rain_layer(self.average, degraded[:count], self.threshold)
+            layer = rain_layer(self.average.without_streaks, degraded[:count], self.threshold)
             chance = 0.0 if batch.warm else self.coarse * (1 - 2 * batch.progress)
             coarse = torch.rand(count, generator=generator) < chance
             layer[coarse] = rain_layer(opening, degraded[:count][coarse], self.threshold)
             found = layer.mean(dim=(1, 2, 3), keepdim=True) > EMPTY
             moved = torch.where(found, clean[:count] + gain * layer, rainy[:count])
             rainy = torch.cat([moved, rainy[count:]])
-        rainy = quantise(rainy)
-        return {"restore": relative(charbonnier(self.restorer(rainy) - clean))}
+            behind = torch.where(found, clean[:count], veiled[:count])
+            veiled = torch.cat([behind, veiled[count:]])
+        return restored_in_stages(self.restorer, quantise(rainy), quantise(veiled), clean)
 
 
 @torch.no_grad()

@@ -3,7 +3,8 @@
 Varied synthetic rain carries over to rain that was never seen (training on heavy, varied rain
 restores light rain; the reverse fails), so the prior is wide: drizzle to storm, thin lines to
 defocused drops, with a share of dry pictures that must come back as they were, and one of pictures
-with regular bright patterns, which are not rain.
+with regular bright patterns, which are not rain. Of the rainy ones a share lies behind a veil; some
+pictures have noise or were stored as JPEG, with and without rain alike.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from degradations.sensor import Sensor
 from ssl_restore.calibration import rain_prior
 from ssl_restore.networks import unet
-from ssl_restore.objectives.synthetic_rain import SyntheticRain
+from ssl_restore.objectives.synthetic_rain import Shares, SyntheticRain
 from ssl_restore.types import Player, Recipe
 
 
@@ -29,16 +30,23 @@ def build(
     decay: float = 0.999,
     dry: float = 0.1,
     patterns: float = 0.15,
+    veil: float = 0.3,
+    noise: float = 0.1,
+    jpeg: float = 0.1,
     calibration: str = "",
     varied: float = 0.0,
 ) -> Recipe:
-    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, share of `dry` pictures, share of pictures with regular `patterns`, file of a
-    `calibration` that the rain shall be like, share of `varied` rain of all kinds besides."""
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
+    share of `dry` pictures, shares of pictures with regular `patterns`, with a `veil`, with `noise`
+    and stored as `jpeg`, file of a `calibration` that the rain shall be like, share of `varied`
+    rain of all kinds besides."""
     keywords: dict[str, object] = {"width": width}
     restorer = unet.build(width=width)
     objective = SyntheticRain(
-        restorer, rain_prior(calibration, dry=dry, varied=varied), Sensor(gain=(0.5, 1.2)), patterns
+        restorer,
+        rain_prior(calibration, dry=dry, varied=varied),
+        Sensor(gain=(0.5, 1.2)),
+        Shares(patterns=patterns, veil=veil, noise=noise, jpeg=jpeg),
     )
     optimizer = torch.optim.AdamW(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
@@ -48,7 +56,7 @@ def build(
         keywords=keywords,
         restorer=restorer,
         average=copy.deepcopy(restorer),
-        players=(Player(objective, {"restore": 1.0}, optimizer),),
+        players=(Player(objective, {"restore": 1.0, "veil": 0.1}, optimizer),),
         needs=frozenset({"clean"}),
         batch=batch,
         patch=patch,

@@ -51,7 +51,7 @@ def build(
         keywords={"width": width},
         restorer=restorer,
         average=average,
-        players=(Player(objective, {"restore": 1.0}, optimizer),),
+        players=(Player(objective, {"restore": 1.0, "veil": 0.1}, optimizer),),
         batch=batch,
         patch=patch,
         decay=decay,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+RESTORERS = ("derain", "denoise")  # what there is a built-in restorer for
 
-def default() -> Path:
-    """The built-in restorer that `derain` uses and `fit` starts from."""
-    return Path(__file__).parent / "derain.safetensors"
+
+def built_in(task: str) -> Path:
+    """The restorer that the command of that name uses and `fit` starts from; may be missing."""
+    if task not in RESTORERS:
+        raise ValueError(f"task must be one of {', '.join(RESTORERS)}, got {task!r}")
+    return Path(__file__).parent / f"{task}.safetensors"
 
 
 def rain_estimator() -> Path:

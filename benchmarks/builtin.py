@@ -1,0 +1,186 @@
+"""Train a restorer that ships with the package: a recipe's pairs made by many processes, on a GPU.
+
+    python benchmarks/free_photos.py ./free_photos
+    python benchmarks/builtin.py derain_physics ./free_photos -o runs/builtin --minutes 8
+
+What `ssl-restore fit --recipe derain_physics --from-scratch` does, for a machine whose GPU learns
+faster than one process can render: every process draws photographs and degrades them, and a step is
+replayed as one CUDA graph. The recipe must learn from clean photographs alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from ssl_restore import checkpoint, data, discover, images, rng
+from ssl_restore.device import choose
+from ssl_restore.fit import LARGEST_GRADIENT, schedule
+from ssl_restore.training import start_from
+from ssl_restore.types import Recipe
+
+LOG_EVERY = 500  # steps; the weights are saved as often
+
+
+class Pairs(IterableDataset[tuple[Tensor, ...]]):
+    """What a recipe's objective pairs: pictures (B, 3, P, P), half precision, without end."""
+
+    def __init__(self, recipe: Recipe, pictures: data.Pictures, seed: int) -> None:
+        self.objective: Any = recipe.players[0].objective
+        self.batch, self.patch = recipe.batch, recipe.patch
+        self.pictures, self.seed = pictures, seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        torch.set_num_threads(1)
+        info = get_worker_info()
+        number, step = (info.id, info.num_workers) if info else (0, 1)
+        while True:
+            draws = rng.derive(self.seed, "clean", number)
+            photographs = data.patches(self.pictures, self.batch, self.patch, draws, upright=False)
+            draws = rng.derive(self.seed, "objective 0", number)
+            yield tuple(picture.half() for picture in self.objective.pair(photographs, draws))
+            number += step
+
+
+class Step:
+    """One step of training: loss, gradient, AdamW, average."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        player = recipe.players[0]
+        for module in (recipe.restorer, recipe.average, player.objective):
+            module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        group = player.optimizer.param_groups[0]
+        self.base_lr = float(group["lr"])
+        self.lr = torch.zeros((), device=device)
+        self.keep = torch.ones((), device=device)  # weight of a step in the average
+        self.parameters = list(recipe.restorer.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=self.lr, betas=group["betas"], weight_decay=group["weight_decay"],
+            fused=True, capturable=device.type == "cuda",
+        )  # fmt: skip
+        self.objective: Any = player.objective
+        self.weights = player.weights
+        self.pairs = [
+            (mean, value)
+            for mean, value in zip(
+                recipe.average.state_dict().values(), recipe.restorer.state_dict().values(),
+                strict=True,
+            )
+            if mean.is_floating_point()
+        ]  # fmt: skip
+        self.device = device
+
+    def __call__(self, *pictures: Tensor) -> Tensor:
+        with torch.autocast(
+            self.device.type,
+            torch.bfloat16,
+            enabled=self.device.type == "cuda",
+            cache_enabled=False,
+        ):
+            terms = self.objective.compare(*pictures)
+        loss = torch.stack([w * terms[name].float() for name, w in self.weights.items()]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, LARGEST_GRADIENT)
+        self.optimizer.step()
+        with torch.no_grad():
+            for mean, value in self.pairs:
+                mean.lerp_(value, self.keep)
+        return loss.detach()
+
+    def captured(self, like: Sequence[Tensor]) -> Callable[..., Tensor]:
+        """The step as a graph that is replayed on batches of this shape; on the CPU, as it is."""
+        if self.device.type != "cuda":
+            return self
+        fixed = [torch.zeros_like(t) for t in like]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # lr is 0: nothing is learned from these
+            for _ in range(3):
+                self(*fixed)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            loss = self(*fixed)
+
+        def replay(*pictures: Tensor) -> Tensor:
+            for place, picture in zip(fixed, pictures, strict=True):
+                place.copy_(picture)
+            graph.replay()
+            return loss
+
+        return replay
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe")
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--start", type=Path, help="Go on from these weights.")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--set", dest="pairs", action="append", default=[], metavar="K=V")
+    asked = parser.parse_args()
+
+    torch.manual_seed(asked.seed)
+    build = discover.builder("recipes", asked.recipe)
+    settings = {**discover.settings(build), **discover.parse_settings(build, asked.pairs)}
+    recipe: Recipe = build(**settings)
+    if asked.start is not None:
+        start_from(recipe, asked.start)
+    pictures = data.load(images.find(asked.photographs), patch=recipe.patch, seed=asked.seed)
+    print(f"{len(pictures.pixels)} photographs, {len(pictures.skipped)} skipped", flush=True)
+    loader = iter(
+        DataLoader(
+            Pairs(recipe, pictures, asked.seed), batch_size=None, num_workers=asked.workers,
+            prefetch_factor=4 if asked.workers else None, pin_memory=torch.cuda.is_available(),
+        )
+    )  # fmt: skip
+    device = choose("auto")
+    first = next(loader)  # the processes are started before the objective moves to the GPU
+    step = Step(recipe, device)
+
+    def moved(pictures: Sequence[Tensor]) -> list[Tensor]:
+        there = [half.to(device, non_blocking=True).float() for half in pictures]
+        return [picture.contiguous(memory_format=torch.channels_last) for picture in there]
+
+    run = step.captured(moved(first))
+    asked.output.mkdir(parents=True, exist_ok=True)
+
+    def keep() -> None:
+        header = checkpoint.Header(
+            network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
+            settings=settings, step=done, seed=asked.seed, data={"clean": pictures.fingerprint},
+        )  # fmt: skip
+        checkpoint.save(asked.output / "restorer.safetensors", recipe.average, header)
+
+    begun, done, total = time.monotonic(), 0, torch.zeros((), device=device)
+    while (progress := (time.monotonic() - begun) / (60 * asked.minutes)) < 1:
+        step.lr.fill_(step.base_lr * schedule(done // 10, progress, recipe.lr_floor))
+        step.keep.fill_(1 - min(recipe.decay, done / (done + 10)))
+        total += run(*moved(next(loader)))
+        done += 1
+        if done % LOG_EVERY == 0:
+            mean = total.item() / LOG_EVERY
+            seconds = time.monotonic() - begun
+            print(f"{done} steps, {seconds:.0f} s, loss {mean:.4f}", flush=True)
+            if not math.isfinite(mean):
+                raise SystemExit("the loss is not finite; the file is from before")
+            total.zero_()
+            keep()
+    keep()
+    print(asked.output / "restorer.safetensors")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""What the commands share that restore a picture or a folder: `derain`, `denoise`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options
+from .errors import Failed, report_skipped
+from .options import F
+from .progress import bar
+
+if TYPE_CHECKING:
+    from ssl_restore.folders import Job
+
+
+def arguments(function: F) -> F:
+    """INPUT, OUTPUT and every option that does not depend on what is removed."""
+    for decorate in (
+        options.precision,
+        options.device,
+        options.max_pixels,
+        options.tile,
+        click.option("--overwrite", is_flag=True, help="Replace results that exist."),
+        click.option("--recursive", is_flag=True, help="Also the pictures in sub-folders."),
+        click.option(
+            "--weights", type=options.PATH, help="Checkpoint of `fit`.  [default: built-in]"
+        ),
+        click.argument("output", type=options.PATH),
+        click.argument("source", metavar="INPUT", type=options.PATH),
+    ):
+        function = decorate(function)
+    return function
+
+
+def restore_files(
+    task: str,
+    *,
+    source: Path,
+    output: Path,
+    weights: Path | None,
+    recursive: bool,
+    overwrite: bool,
+    tile: int | None,
+    max_pixels: int,
+    device: str,
+    precision: str,
+    strength: float = 1.0,
+) -> None:
+    """Restore INPUT into OUTPUT by the given weights, or those built in for the task; say how
+    fast, and print where the results are."""
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore import folders  # noqa: PLC0415
+    from ssl_restore.restore import Strength  # noqa: PLC0415
+
+    jobs = folders.plan(source, output, recursive=recursive, overwrite=overwrite)
+    restorer = folders.open_restorer(weights, devices.choose(device), task=task)
+    if strength != 1:
+        restorer = Strength(restorer, strength)
+    start, pixels = time.perf_counter(), 0
+    with bar(0, "pixel", task, unit_scale=True) as shown:
+
+        def done(count: int, expected: int) -> None:
+            nonlocal pixels
+            pixels += count
+            shown.total = expected
+            shown.update(count)
+
+        skipped = folders.restore_all(
+            jobs, restorer, tile=tile, precision=precision, max_pixels=max_pixels, done=done
+        )
+    seconds = time.perf_counter() - start
+    speed = f"{pixels / 1e6:.1f} Mpixel in {seconds:.1f} s ({pixels / 1e6 / seconds:.2f} Mpixel/s)"
+    _conclude(source, output, jobs, skipped, speed)
+
+
+def adapt_files(
+    *,
+    seconds: float,
+    seed: int,
+    source: Path,
+    output: Path,
+    weights: Path | None,
+    recursive: bool,
+    overwrite: bool,
+    tile: int | None,
+    max_pixels: int,
+    device: str,
+    precision: str,
+) -> None:
+    """Derain INPUT into OUTPUT by weights that learn from each picture for so many seconds; say
+    where that did not help."""
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore import folders  # noqa: PLC0415
+    from ssl_restore.adapt import adapt_all  # noqa: PLC0415
+
+    jobs = folders.plan(source, output, recursive=recursive, overwrite=overwrite)
+    restorer = folders.open_restorer(weights, devices.choose(device), learns=True)
+    with bar(100 * len(jobs), "%", "adapt") as shown:
+        skipped, denied = adapt_all(
+            jobs, restorer, seconds=seconds, seed=seed, tile=tile, precision=precision,
+            max_pixels=max_pixels, done=lambda share: shown.update(100 * share),
+        )  # fmt: skip
+    for line in denied:
+        click.echo(line, err=True)
+    adapted = len(jobs) - len(skipped) - len(denied)
+    _conclude(source, output, jobs, skipped, f"{adapted} of them by weights of their own")
+
+
+def _conclude(
+    source: Path, output: Path, jobs: Sequence[Job], skipped: list[str], how: str
+) -> None:
+    """Say what was restored, print where it is, and fail if something was not."""
+    if skipped and not source.is_dir():
+        raise Failed(skipped[0])
+    report_skipped(skipped)
+    restored = len(jobs) - len(skipped)
+    if restored:
+        click.echo(f"{restored} restored, {how}", err=True)
+        click.echo(str(output if source.is_dir() else jobs[0].target))
+    if skipped:
+        raise Failed(f"{len(skipped)} of {len(jobs)} pictures could not be restored")

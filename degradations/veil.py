@@ -1,0 +1,70 @@
+"""The veil of heavy rain: drops too far away to be seen one by one, in display values.
+
+    I = t J + (1 - t) A,      t = exp(-tau),      tau = beta d
+
+The model of the public sets of heavy rain, which mix display values (`haze` mixes light). The
+optical depth tau grows with the distance of the scene and is a map, or one number a picture.
+
+References: Li, Cheong and Tan, "Heavy rain image restoration", CVPR 2019, eq. 1; Hu et al.,
+"Depth-attentional features for single-image rain removal", CVPR 2019 (fog by depth).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .haze import Haze
+from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
+
+
+@dataclass(frozen=True)
+class VeilParams:
+    optical_depth: Tensor  # (B, 1, H, W), or (B, 1, 1, 1) where it is the same everywhere
+    airlight: Tensor  # (B, C) display values
+
+
+def add_veil(image: Tensor, params: VeilParams) -> Tensor:
+    """t J + (1 - t) A for an image (B, C, H, W) in display values; not clamped.
+
+    ValueError for a map of another size, and for an optical depth or an airlight below 0.
+    """
+    check_image(image)
+    if params.optical_depth.shape[2:] != (1, 1):
+        check_map("optical_depth", params.optical_depth, image)
+    check_values("optical_depth", params.optical_depth, "-ln(transmission)")
+    check_values("airlight", params.airlight, "display values")
+    t = (-params.optical_depth.to(image)).exp()
+    return t * image + (1 - t) * per_image(params.airlight, image)
+
+
+@dataclass(frozen=True)
+class Veil:
+    """Prior: the scenes of `haze.Haze`, of an optical depth that is drawn for the farthest place.
+
+    In a share of `even` pictures the veil is the same everywhere.
+    """
+
+    optical_depth: Range = (0.05, 1.5)  # at the farthest place
+    airlight: Range = (0.4, 0.95)
+    tint: Range = (-0.03, 0.03)  # of each channel about the grey of the airlight
+    even: float = 0.5
+
+    apply = staticmethod(add_veil)
+
+    def __post_init__(self) -> None:
+        check_values("optical_depth", self.optical_depth, "-ln(transmission)")
+        check_values("airlight", self.airlight, "display values")
+        check_values("even", self.even, "share", 0.0, 1.0)
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> VeilParams:
+        batch, channels, height, width = shape
+        farthest = uniform(self.optical_depth, (batch, 1, 1, 1), generator)
+        depth = Haze().sample(shape, generator).depth_m
+        rise = depth / depth.amax(dim=(1, 2, 3), keepdim=True)
+        even = torch.rand((batch, 1, 1, 1), generator=generator) < self.even
+        grey = uniform(self.airlight, (batch, 1), generator)
+        tinted = grey + uniform(self.tint, (batch, channels), generator)
+        return VeilParams(farthest * torch.where(even, torch.ones(()), rise), tinted.clamp(0, 1))

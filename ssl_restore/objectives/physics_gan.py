@@ -1,0 +1,237 @@
+"""Physics GAN without pairs: maximum a posteriori, with a critic for the prior.
+
+    x = f(y),     -log p(x | y) = -log p(y | x) - log p(x)  ~  d(y, H(x)) + w softplus(-D(x))
+
+The critic D knows pictures without rain (any, of other scenes); H rains on x again. With pairs H
+is given; here it must be guessed, and the obvious guesses fail:
+
+- H adds fresh random rain (`LiteralPhysicsGan`): its median is zero where rain is sparse, so that
+  the likelihood is best for x = y, rain and all.
+- H adds back what was removed, R = y - x: d(y, x + R) is zero for every x.
+- The pictures of the user alone, however H rains: nothing says what is background, and a loop that
+  learns from itself drifts.
+
+So in `PhysicsGan` H adds back of R what a rain could be (`streaks`: light, and even along lines
+that fall), the layers R have a critic of their own that knows rendered rain, other rain on x must
+be taken off again, and most of each batch is rendered rain on clean photographs.
+
+References: Pan et al., "Physics-based generative adversarial models for image restoration and
+beyond", TPAMI 2021, arXiv 1808.00605; the loss of the players: Goodfellow et al., NeurIPS 2014;
+penalty: Mescheder, Geiger and Nowozin, "Which training methods for GANs do actually converge?",
+ICML 2018, arXiv 1801.04406, eq. 9.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from degradations.sensor import quantise
+from degradations.types import Degradation, Range, uniform
+from ssl_restore.networks.critic import Critic
+from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.synthetic_rain import degrade, rained
+from ssl_restore.types import Batch
+
+LINE_PX = 11  # over which a streak must be even
+STEEPEST_RAD = math.pi / 4  # from the vertical, to both sides
+ANGLES = 11
+FAINT: Range = (0.1, 1.0)  # share of the light of rendered rain
+
+
+class PhysicsGan(nn.Module):
+    """Terms of the restorer: `restore`, `veil`, `likelihood`, `prior`, `layer`.
+
+    `restore` and `veil` are the way back from rain on known backgrounds, without its streaks and
+    without its veil: clean photographs, and for a `share` of the batch what the averaged restorer
+    makes of the rainy pictures. From scratch it makes nothing of them at first: the share grows
+    from zero then. The other terms are about streaks: x is the rainy picture without them.
+    """
+
+    def __init__(
+        self,
+        restorer: nn.Module,
+        average: nn.Module,
+        critic: Critic,
+        layer_critic: Critic,
+        rain: Degradation,
+        *,
+        share: float,
+    ) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.average = average
+        self.critic = critic
+        self.layer_critic = layer_critic
+        self.rain = rain
+        self.share = share
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        clean, degraded = _both(batch)
+        share = self.share * (1.0 if batch.warm else min(1.0, 2 * batch.progress))
+        own = min(round(share * len(clean)), len(clean) - 1)  # never without the anchor
+        background = clean
+        if own > 0:
+            with torch.no_grad():
+                known = self.average(degraded[:own]).clamp(0, 1)
+            background = torch.cat([known, clean[own:]])
+        rainy, veiled = rained(background, self.rain, generator)
+        pictures, count = torch.cat([degraded, quantise(rainy)]), len(degraded)
+        first, second = self.restorer.stages(pictures)  # type: ignore[operator]
+        restored = first[:count]
+        layer = (degraded - restored).mean(dim=1, keepdim=True)
+        return {
+            "restore": relative(charbonnier(first[count:] - quantise(veiled))),
+            "veil": relative(charbonnier(second[count:] - background)),
+            "likelihood": relative(charbonnier(degraded - (restored + streaks(layer)))),
+            "prior": F.softplus(-_judged(self.critic, restored)).mean(),
+            "layer": F.softplus(-_judged(self.layer_critic, layer)).mean(),
+        }
+
+
+class LiteralPhysicsGan(nn.Module):
+    """Terms of the restorer: `likelihood`, mean |y - (x + random rain)|, and `prior`."""
+
+    def __init__(self, restorer: nn.Module, critic: Critic, rain: Degradation) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.critic = critic
+        self.rain = rain
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        _, degraded = _both(batch)
+        restored = self.restorer(degraded)
+        again = degrade(restored, self.rain, generator)
+        return {
+            "likelihood": (degraded - again).abs().mean(),
+            "prior": F.softplus(-_judged(self.critic, restored)).mean(),
+        }
+
+
+class PictureCritic(nn.Module):
+    """Terms of the critic: `critic`, 2 log 2 when it cannot tell, and `penalty`.
+
+        E softplus(-D(clean)) + E softplus(D(f(y))),     E |grad D(clean)|^2
+
+    The clean pictures are mirrored at random. Nothing of the restorer moves, statistics included.
+    """
+
+    def __init__(self, restorer: nn.Module, critic: Critic) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.critic = critic
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        clean, degraded = _both(batch)
+        mirrored = torch.rand(len(clean), 1, 1, 1, generator=generator).to(clean.device) < 0.5
+        real = torch.where(mirrored, clean.flip(3), clean)
+        with torch.no_grad():
+            restored = copy.deepcopy(self.restorer)(degraded)  # the copy's statistics move
+        found, penalty = contest(self.critic, real, restored)
+        return {"critic": found, "penalty": penalty}
+
+
+class BothCritics(nn.Module):
+    """Terms of both critics: `critic`, `layer_critic`, and their `penalty`, added up.
+
+    That of pictures must also tell the clean photographs from themselves with faint rendered rain
+    (a `FAINT` share of its light), in which they differ by nothing else: it learns sooner what to
+    look for, and not what kind of scenes a folder holds. That of layers knows what rendered rain
+    adds to the photographs (less where they are white) and judges what the restorer removes.
+    """
+
+    def __init__(
+        self, restorer: nn.Module, critic: Critic, layer_critic: Critic, rain: Degradation
+    ) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.critic = critic
+        self.layer_critic = layer_critic
+        self.rain = rain
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        clean, degraded = _both(batch)
+        restored = without_streaks(self.restorer, degraded)
+        rainy, veiled = rained(clean, self.rain, generator)
+        added = rainy.clamp(0, 1) - veiled.clamp(0, 1)
+        faint = uniform(FAINT, (len(clean), 1, 1, 1), generator).to(clean.device) * added
+        pictures, first = contest(self.critic, clean, torch.cat([restored, clean + faint]))
+        layers, second = contest(
+            self.layer_critic,
+            added.mean(dim=1, keepdim=True),
+            (degraded - restored).mean(dim=1, keepdim=True),
+        )
+        return {"critic": pictures, "layer_critic": layers, "penalty": first + second}
+
+
+def contest(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """(loss, penalty) of a critic, scalars.
+
+        loss = E softplus(-D(real)) + E softplus(D(fake)),     penalty = |grad sum D(real)|^2 / n
+
+    n is the number of scores; where the patches that they judge do not overlap, the penalty is
+    the mean squared norm of the gradient of one score.
+    """
+    real = real.detach().requires_grad_()
+    scores = critic(real)
+    (slope,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
+    loss = F.softplus(-scores).mean() + F.softplus(critic(fake.detach())).mean()
+    return loss, slope.square().sum() / scores.numel()
+
+
+@torch.no_grad()
+def without_streaks(restorer: nn.Module, image: Tensor) -> Tensor:
+    """The picture without its streaks, as the restorer trains; a copy's statistics move."""
+    restored: Tensor = copy.deepcopy(restorer).stages(image)[0]  # type: ignore[operator]
+    return restored
+
+
+def streaks(layer: Tensor) -> Tensor:
+    """The part of a layer (B, 1, H, W) that could be rain: [min(R, max_a mean_a(R))]_+.
+
+    mean_a is the mean over a line of `LINE_PX` pixels at angle a from the vertical. A streak is
+    even along itself and stays, ends and all where others join; dots, texture, flat lines and
+    negative values go. Flat light stays: it is even in every direction.
+    """
+    lines = _lines(layer.device, layer.dtype)
+    reach = LINE_PX // 2
+    around = F.pad(layer, (reach, reach, reach, reach), mode="replicate")
+    even = F.conv2d(around, lines).amax(dim=1, keepdim=True)
+    return torch.minimum(layer, even).clamp_min(0)
+
+
+@lru_cache(maxsize=4)
+def _lines(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(ANGLES, 1, LINE_PX, LINE_PX), each of sum one: a row takes its share of two pixels."""
+    reach = LINE_PX // 2
+    angles = torch.linspace(-STEEPEST_RAD, STEEPEST_RAD, ANGLES, dtype=torch.float64)
+    rows = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    length = torch.linspace(-reach, reach, 8 * LINE_PX, dtype=torch.float64)  # along the line
+    y, x = length * angles.cos()[:, None], length * angles.sin()[:, None]
+
+    def nearness(place: Tensor) -> Tensor:
+        """(ANGLES, points, LINE_PX): linear weights of the two nearest pixels."""
+        return (1 - (place[..., None] - rows).abs()).clamp_min(0)
+
+    lines = torch.einsum("apy,apx->ayx", nearness(y), nearness(x))
+    lines = lines / lines.sum(dim=(1, 2), keepdim=True)
+    return lines[:, None].to(device=device, dtype=dtype)
+
+
+def _judged(critic: nn.Module, image: Tensor) -> Tensor:
+    """critic(image) with a gradient for the image only: in this turn the critic's weights rest."""
+    weights = {name: value.detach() for name, value in critic.named_parameters()}
+    scores: Tensor = functional_call(critic, weights, image)
+    return scores
+
+
+def _both(batch: Batch) -> tuple[Tensor, Tensor]:
+    assert batch.clean is not None
+    assert batch.degraded is not None
+    return batch.clean, batch.degraded

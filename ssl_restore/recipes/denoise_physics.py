@@ -1,0 +1,55 @@
+"""Noise removal learned from clean photographs and physics alone: makes the built-in denoiser.
+
+Blind: Gaussian noise up to a standard deviation of 55 of 255, shot and read noise, and noise that
+is correlated over neighbouring pixels as that of cameras; some pictures stay clean and must come
+back as they were.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from degradations.noise import CorrelatedNoise, Noise
+from ssl_restore.networks import denoiser
+from ssl_restore.objectives.synthetic_noise import SyntheticNoise
+from ssl_restore.types import Player, Recipe
+
+
+def build(
+    *,
+    width: int = 32,
+    lr: float = 1e-3,
+    weight_decay: float = 0.01,
+    batch: int = 8,
+    patch: int = 64,
+    decay: float = 0.999,
+    gaussian: float = 0.6,
+    photons: float = 0.2,
+    correlated: float = 0.15,
+    jpeg: float = 0.1,
+) -> Recipe:
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
+    average, shares of pictures with `gaussian` noise, with that of counted `photons` (and of the
+    read-out), and with `correlated` noise, share that is then stored as `jpeg`."""
+    restorer = denoiser.build(width=width)
+    sorts = (
+        (Noise(gain=(0.0, 0.0), sigma=(0.0, 55 / 255)), gaussian),
+        (Noise(gain=(0.0, 0.04), sigma=(0.0, 0.08)), photons),
+        (CorrelatedNoise(sigma=(0.0, 0.12), width_px=(0.3, 1.2)), correlated),
+    )
+    optimizer = torch.optim.AdamW(
+        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
+    )
+    return Recipe(
+        network="denoiser",
+        keywords={"width": width},
+        restorer=restorer,
+        average=copy.deepcopy(restorer),
+        players=(Player(SyntheticNoise(restorer, sorts, jpeg), {"restore": 1.0}, optimizer),),
+        needs=frozenset({"clean"}),
+        batch=batch,
+        patch=patch,
+        decay=decay,
+    )

@@ -1,0 +1,105 @@
+"""What the recipes share that learn to denoise from noisy pictures alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ssl_restore.errors import UserError
+from ssl_restore.networks import denoiser, shuffled
+from ssl_restore.noise_calibration import WHITE_BELOW, read
+from ssl_restore.types import Player, Recipe
+
+MOST_SHUFFLE = 3  # beyond it too little of the texture is left
+
+
+def denoising(
+    objective: Callable[[nn.Module, nn.Module], nn.Module],
+    weights: Mapping[str, float],
+    *,
+    width: int,
+    lr: float,
+    weight_decay: float,
+    batch: int,
+    patch: int,
+    decay: float,
+    shuffle: int = 1,
+    needs: frozenset[str] = frozenset({"degraded"}),
+    notes: tuple[str, ...] = (),
+) -> Recipe:
+    """A denoiser, on every `shuffle`-th pixel, that learns by `objective(restorer, average)`.
+
+    The objective gets the plain denoisers. Noise looks alike however it is turned and is weaker
+    where a picture is shrunk, so that patches take all symmetries and the one size.
+    """
+    restorer = inner = denoiser.build(width=width)
+    keywords: dict[str, object] = {"width": width}
+    if shuffle > 1:
+        restorer, keywords = shuffled.Shuffled(inner, shuffle), {**keywords, "shuffle": shuffle}
+    average = copy.deepcopy(restorer)
+    optimizer = torch.optim.AdamW(
+        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
+    )
+    plain = average.inner if isinstance(average, shuffled.Shuffled) else average
+    return Recipe(
+        network="denoiser" if shuffle == 1 else "shuffled",
+        keywords=keywords,
+        restorer=restorer,
+        average=average,
+        players=(Player(objective(inner, plain), weights, optimizer),),
+        needs=needs,
+        batch=batch,
+        patch=patch,
+        decay=decay,
+        upright=False,
+        shrink=1,
+        notes=notes,
+    )
+
+
+def chosen_strength(
+    gain: float, sigma: float, noise_calibration: str
+) -> tuple[float, float, tuple[str, ...]]:
+    """(gain, sigma, notes) of noise of variance gain J + sigma^2: as given, else as measured; 0 and
+    0 without either, for the objective to tell it from each patch."""
+    if min(gain, sigma) < 0:
+        raise UserError(f"--set gain={gain}, sigma={sigma}: must be at least 0")
+    if gain or sigma or not noise_calibration:
+        return gain, sigma, ()
+    found = read(Path(noise_calibration))
+    gain, sigma = found.median("gain"), found.median("sigma")
+    return gain, sigma, (f"noise measured: variance {gain:.2g} J + {sigma:.2g}^2, J from 0 to 1",)
+
+
+def chosen_shuffle(
+    shuffle: int, noise_calibration: str, patch: int, multiple: int
+) -> tuple[int, tuple[str, ...]]:
+    """The distance of pixels whose noise is independent, and a line that says why it is not 1.
+
+    A given `shuffle` is taken as it is, 0 is read from the calibration (1 without one). UserError
+    when the patch is no multiple of `multiple` pixels of that distance.
+    """
+    if shuffle < 0:
+        raise UserError(f"--set shuffle={shuffle}: must be at least 1, or 0 to choose it")
+    notes: tuple[str, ...] = ()
+    if shuffle == 0 and noise_calibration:
+        found = read(Path(noise_calibration))
+        correlation, length = found.median("correlation"), round(found.median("length_px"))
+        shuffle = min(length, MOST_SHUFFLE)
+        if shuffle > 1:
+            notes = (
+                f"neighbouring pixels share their noise (correlation {correlation:.2f}, over "
+                f"{WHITE_BELOW:g}): learning on every {shuffle}. pixel; --set shuffle=1 takes them "
+                "for independent",
+            )
+    shuffle = max(shuffle, 1)
+    if patch % (multiple * shuffle):
+        raise UserError(
+            f"--set patch={patch}: must be a multiple of {multiple * shuffle} where every "
+            f"{shuffle}. pixel is looked at"
+        )
+    return shuffle, notes

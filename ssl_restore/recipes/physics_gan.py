@@ -1,0 +1,91 @@
+"""Physics GAN from unpaired folders: a critic is the prior, raining on the result the likelihood.
+
+The published form (`--set form=literal`) has these two terms only, with H(x) = x + rain drawn at
+random. It cannot learn to remove rain: such a likelihood is best for the rainy picture itself, and
+the critic alone does not say what to remove. By default the layer that is added back must be one
+that rain can make, a second critic compares it with rendered rain, and rendered rain on clean
+photographs is most of each batch, as in `derain_physics`.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from ssl_restore.calibration import rain_prior
+from ssl_restore.errors import UserError
+from ssl_restore.networks import unet
+from ssl_restore.networks.critic import Critic
+from ssl_restore.objectives.physics_gan import (
+    BothCritics,
+    LiteralPhysicsGan,
+    PhysicsGan,
+    PictureCritic,
+)
+from ssl_restore.types import Player, Recipe
+
+
+def build(
+    *,
+    width: int = 32,
+    lr: float = 1e-3,
+    weight_decay: float = 0.01,
+    batch: int = 8,
+    patch: int = 64,
+    decay: float = 0.999,
+    form: str = "anchored",
+    likelihood: float = 1.0,
+    prior: float = 0.2,
+    layer: float = 0.2,
+    penalty: float = 0.01,
+    share: float = 0.25,
+    critic_width: int = 16,
+    critic_lr: float = 2e-3,
+    dry: float = 0.06,
+    calibration: str = "",
+    varied: float = 0.0,
+) -> Recipe:
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
+    average, `form` (anchored or literal: likelihood and critic only), weights of the `likelihood`,
+    of the critic's `prior`, of the critic of the removed `layer` and of the critics' `penalty`,
+    `share` of restored pictures that it rains on again, `critic_width`, `critic_lr`, share of
+    `dry` pictures in the rendered rain, file of a `calibration` that it is like, share of
+    `varied` rain of all kinds besides."""
+    restorer = unet.build(width=width)
+    average = copy.deepcopy(restorer)
+    rain = rain_prior(calibration, dry=dry, varied=varied)
+    pictures, layers = Critic(3, critic_width), Critic(1, critic_width)
+    objective: nn.Module
+    critics: nn.Module
+    if form == "anchored":
+        objective = PhysicsGan(restorer, average, pictures, layers, rain, share=share)
+        weights = {
+            "restore": 1.0, "veil": 0.5, "likelihood": likelihood, "prior": prior, "layer": layer,
+        }  # fmt: skip
+        critics = BothCritics(restorer, pictures, layers, rain)
+        contests = {"critic": 1.0, "layer_critic": 1.0, "penalty": penalty}
+        judges = [*pictures.parameters(), *layers.parameters()]
+    elif form == "literal":
+        objective = LiteralPhysicsGan(restorer, pictures, rain)
+        weights = {"likelihood": likelihood, "prior": prior}
+        critics = PictureCritic(restorer, pictures)
+        contests = {"critic": 1.0, "penalty": penalty}
+        judges = [*pictures.parameters()]
+    else:
+        raise UserError(f"--set form={form}: must be anchored or literal")
+    optimizer = torch.optim.AdamW(
+        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
+    )
+    judging = torch.optim.Adam(judges, lr=critic_lr, betas=(0.5, 0.99), fused=True)
+    return Recipe(
+        network="unet",
+        keywords={"width": width},
+        restorer=restorer,
+        average=average,
+        players=(Player(objective, weights, optimizer), Player(critics, contests, judging)),
+        batch=batch,
+        patch=patch,
+        decay=decay,
+    )

@@ -1,0 +1,109 @@
+"""`ssl-restore denoise`: its own weights and its strength.  The rest is shared with `derain`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from tiny import random_restorer, save_restorer, write_photo
+
+from ssl_restore import folders, images, weights
+from ssl_restore.restore import Strength, restore
+from ssl_restore_cli.main import main
+
+
+def denoise(*arguments):
+    call = ["denoise", *map(str, arguments), "--precision", "fp32"]
+    result = CliRunner().invoke(main, call)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return save_restorer(tmp_path / "restorer.safetensors")
+
+
+def strong(tiny, tmp_path, strength, **photo):
+    """Pixels of a photograph, and of its result at a strength (None: the default)."""
+    source, target = write_photo(tmp_path / "a.png", **photo), tmp_path / f"{strength}.png"
+    option = () if strength is None else ("--strength", strength)
+    result = denoise(source, target, "--weights", tiny, *option)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{target}\n"
+    return images.read(source).pixels, images.read(target).pixels
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_strength_zero_gives_the_picture_back_to_the_bit(tiny, tmp_path, dtype):
+    source, result = strong(tiny, tmp_path, 0, dtype=dtype)
+    assert np.array_equal(result, source)
+
+
+def test_strength_one_is_the_default_and_the_restorer(tiny, tmp_path):
+    source, plain = strong(tiny, tmp_path, None)
+    _, one = strong(tiny, tmp_path, 1)
+    expected = restore(folders.open_restorer(tiny, "cpu"), source, precision="fp32")
+    assert np.array_equal(plain, one)
+    assert np.array_equal(plain, expected)
+    assert not np.array_equal(plain, source)
+
+
+@pytest.mark.parametrize("strength", [0.5, 2.0])
+def test_change_grows_in_proportion_to_the_strength_and_is_clipped(tiny, tmp_path, strength):
+    source, one = strong(tiny, tmp_path, 1, dtype=np.uint16)
+    _, other = strong(tiny, tmp_path, strength, dtype=np.uint16)
+    inside = (one > 0) & (one < 65535)  # where the restored one was not clipped itself
+    expected = source + strength * (one.astype(float) - source)
+    assert np.abs(other - expected.clip(0, 65535))[inside].max() <= 1 + strength
+    assert inside.mean() > 0.3
+
+
+def test_strength_takes_tiles_as_the_restorer_does():
+    restorer = random_restorer()
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    half = Strength(restorer, 0.5).eval()
+    assert (half.stride, half.reach) == (restorer.stride, restorer.reach)
+    whole, tiled = (restore(half, pixels, tile=t, precision="fp32") for t in (0, 16))
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+
+
+@pytest.mark.parametrize("strength", [-0.1, 2.1, "much"])
+def test_strength_out_of_range_is_a_wrong_call(tiny, tmp_path, strength):
+    call = ("a.png", "b.png", "--weights", tiny, "--strength", strength)
+    result = denoise(*call)
+    assert result.exit_code == 2
+    assert "--strength" in result.stderr
+
+
+def test_folder_goes_to_a_folder(tiny, tmp_path):
+    for name in ("a.png", "inner/b.png"):
+        write_photo(tmp_path / "in" / name)
+    result = denoise(tmp_path / "in", tmp_path / "out", "--weights", tiny, "--recursive")
+    assert result.exit_code == 0
+    assert (tmp_path / "out" / "a.png").is_file()
+    assert (tmp_path / "out" / "inner" / "b.png").is_file()
+
+
+def test_each_task_opens_its_own_built_in_restorer(tiny, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(weights, "built_in", lambda task: asked.append(task) or tiny)
+    source = write_photo(tmp_path / "a.png")
+    for task in ("denoise", "derain"):
+        call = [task, str(source), str(tmp_path / f"{task}.png"), "--precision", "fp32"]
+        assert CliRunner().invoke(main, call).exit_code == 0
+    assert asked == ["denoise", "derain"]
+
+
+def test_installation_without_the_built_in_denoiser_says_so_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "built_in", lambda task: tmp_path / f"{task}.safetensors")
+    result = denoise(write_photo(tmp_path / "a.png"), tmp_path / "b.png")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "lacks the built-in restorer of `denoise`" in result.stderr
+    assert "--weights" in result.stderr
+
+
+def test_unknown_task_has_no_built_in_restorer():
+    with pytest.raises(ValueError, match="derain, denoise"):
+        weights.built_in("dehaze")
