@@ -11,6 +11,7 @@ replayed as one CUDA graph. The recipe must learn from clean photographs alone.
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +51,15 @@ class Pairs(IterableDataset[tuple[Tensor, ...]]):
             number += step
 
 
+def only(part: str, recipe: Recipe, untrained: nn.Module) -> None:
+    """Let `part` of the restorer begin anew, and the rest stay as it is, statistics included."""
+    anew = untrained.get_submodule(part).state_dict()
+    for net in (recipe.restorer, recipe.average):
+        net.requires_grad_(False).eval()
+        net.get_submodule(part).load_state_dict(copy.deepcopy(anew))
+    recipe.restorer.get_submodule(part).requires_grad_(True).train()
+
+
 class Step:
     """One step of training: loss, gradient, AdamW, average."""
 
@@ -61,7 +71,7 @@ class Step:
         self.base_lr = float(group["lr"])
         self.lr = torch.zeros((), device=device)
         self.keep = torch.ones((), device=device)  # weight of a step in the average
-        self.parameters = list(recipe.restorer.parameters())
+        self.parameters = [p for p in recipe.restorer.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=self.lr, betas=group["betas"], weight_decay=group["weight_decay"],
             fused=True, capturable=device.type == "cuda",
@@ -127,6 +137,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--start", type=Path, help="Go on from these weights.")
+    parser.add_argument("--only", help="Learn this part of it anew (veil); the rest stays.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--set", dest="pairs", action="append", default=[], metavar="K=V")
@@ -136,8 +147,11 @@ def main() -> None:
     build = discover.builder("recipes", asked.recipe)
     settings = {**discover.settings(build), **discover.parse_settings(build, asked.pairs)}
     recipe: Recipe = build(**settings)
+    untrained = copy.deepcopy(recipe.restorer)
     if asked.start is not None:
         start_from(recipe, asked.start)
+    if asked.only is not None:
+        only(asked.only, recipe, untrained)
     pictures = data.load(images.find(asked.photographs), patch=recipe.patch, seed=asked.seed)
     print(f"{len(pictures.pixels)} photographs, {len(pictures.skipped)} skipped", flush=True)
     loader = iter(

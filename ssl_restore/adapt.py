@@ -54,6 +54,7 @@ def adapt(
     restorer: nn.Module,
     pixels: np.ndarray,
     *,
+    name: str = "the picture",
     seconds: float | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -65,13 +66,13 @@ def adapt(
     them; the restorer itself, which must not be folded, stays as it is.
 
     `seen(share)` is called after every step with the share of `seconds` or `steps` that is done.
-    UserError for a picture below 160 x 160.
+    UserError for a picture below 160 x 160, with its `name`.
     """
     device = next(restorer.parameters()).device
     before = restore(restorer, pixels, tile=tile, precision=precision)
     picture = images.to_tensor(pixels)[0].to(device)
     estimator = rain_estimator.load(weights.rain_estimator()).to(device)
-    found = calibrate.measure("the picture", picture, restorer, estimator)
+    found = calibrate.measure(name, picture, restorer, estimator)
     recipe = _recipe(restorer, found, calibrate.doubt(estimator))
     sources = _sources(pixels, before, seed)
 
@@ -97,7 +98,7 @@ def adapt(
     for row in rows:
         seen(row.progress)
     after = restore(recipe.average, pixels, tile=tile, precision=precision)
-    return _guarded(before, after, found)
+    return guarded(before, after, found)
 
 
 def _recipe(restorer: nn.Module, found: PictureRain, doubt: Doubt) -> Recipe:
@@ -126,7 +127,8 @@ def _sources(pixels: np.ndarray, before: np.ndarray, seed: int) -> dict[str, dat
     }
 
 
-def _guarded(before: np.ndarray, after: np.ndarray, found: PictureRain) -> Adapted:
+def guarded(before: np.ndarray, after: np.ndarray, found: PictureRain) -> Adapted:
+    """`after` where it has less rain than `before` and as much texture, else `before`."""
     angle = torch.tensor([found.rain.angle_rad])
     first, second = (images.to_tensor(picture) for picture in (before, after))
     streaks = [streak_energy(picture, angle).item() for picture in (first, second)]
@@ -168,8 +170,8 @@ def adapt_all(
         try:
             picture = images.read(job.source, max_pixels=max_pixels)
             found = adapt(
-                restorer, picture.pixels, seconds=seconds, seed=seed, tile=tile,
-                precision=precision, seen=seen,
+                restorer, picture.pixels, name=str(job.source), seconds=seconds, seed=seed,
+                tile=tile, precision=precision, seen=seen,
             )  # fmt: skip
             write(job.target, replace(picture, pixels=found.pixels))
             if not found.kept:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tiny import Untouched
 from torch import nn
 
 from degradations.rain import Rain
@@ -138,7 +139,7 @@ def test_distances_pass_gradcheck():
 
 def test_restorer_that_finds_no_rain_is_taught_by_physics_rain():
     """Empty layers would teach it that there is nothing to remove: the identity, for good."""
-    identity = torch.nn.Identity()
+    identity = Untouched()
     batch = Batch(clean=torch.full((8, 3, 32, 32), 0.3), degraded=torch.full((8, 3, 32, 32), 0.5))
 
     def loss(share):
@@ -160,7 +161,7 @@ def test_only_an_untrained_average_is_helped_by_the_opening(progress, warm, taug
     lines[:, :, :, ::8] = 0.4  # one pixel wide: the opening finds all of it
     clean = torch.full((4, 3, 16, 16), 0.3)
     batch = Batch(clean=clean, degraded=lines, progress=progress, warm=warm)
-    identity = nn.Identity()
+    identity = Untouched()
     no_rain = Rain(dry=1.0)
     objective = RainTransfer(
         identity, identity, no_rain, share=0.75, gain=(1.0, 1.0), threshold=0.01, coarse=1.0
@@ -325,7 +326,7 @@ def test_rain_layer_is_what_is_removed_and_never_negative():
 # RRCL: the literal reconstruction wants the identity, the repaired one wants the rain gone
 
 
-class Removes(nn.Module):
+class Removes(Untouched):
     """f_a(I) = I - a R_true(I).
 
     The scenes here change from row to row only and rain covers less than half of each row, so

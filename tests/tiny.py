@@ -54,3 +54,17 @@ def write_photo(path, height=24, width=40, **keywords):
     path.parent.mkdir(parents=True, exist_ok=True)
     images.write(path, images.Picture(pixels(height, width, **keywords)))
     return path
+
+
+class Untouched(nn.Module):
+    """The identity, with the parts of a derainer: what `forward` leaves has no veil."""
+
+    def forward(self, image):
+        return image
+
+    def without_streaks(self, image):
+        return self(image)
+
+    def layers(self, image):
+        left = self(image)
+        return left, torch.zeros_like(left[:, :1]), left

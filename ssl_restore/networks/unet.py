@@ -96,7 +96,10 @@ class Decoder(nn.Module):
 
 
 class VeilEstimator(nn.Module):
-    """V and S, (B, 4, H, W), folded by `fold`, -> optical depth (B, 1, H, W) and A (B, 3, H, W)."""
+    """V and S, (B, 4, H, W), folded by `fold`, -> optical depth (B, 1, H, W) and A (B, 3, H, W).
+
+    A depth below 0 means none: an estimate that only errs to one side could not be learned.
+    """
 
     def __init__(self, fold: int) -> None:
         super().__init__()
@@ -112,9 +115,8 @@ class VeilEstimator(nn.Module):
     def forward(self, layers: Tensor) -> tuple[Tensor, Tensor]:
         x = self.blocks(self.stem(F.pixel_unshuffle(layers, self.fold)))
         coarse = self.head(F.relu(self.norm(x))).float()
-        depth, airlight = _at_least_0(coarse[:, :1]), torch.sigmoid(coarse[:, 1:] + 1)
-        smooth = torch.cat([depth.clamp_max(LARGEST_DEPTH), airlight], dim=1)
-        smooth = F.interpolate(smooth, scale_factor=float(self.fold), mode="bilinear")
+        told = torch.cat([coarse[:, :1], torch.sigmoid(coarse[:, 1:] + 1)], dim=1)
+        smooth = F.interpolate(told, scale_factor=float(self.fold), mode="bilinear")
         return smooth[:, :1], smooth[:, 1:]
 
 
@@ -138,20 +140,18 @@ class RainUNet(nn.Module):
         """V (B, 3, H, W): the picture with its veil, if it has one."""
         return image - self.rain(image)
 
-    def stages(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(V, J): without streaks, and without the veil; the gradient of J ends at V and S."""
+    def layers(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(V, optical depth, A), to learn from; the veil's gradient does not reach the streaks."""
         rain = self.rain(image)
         veiled = image - rain
-        return veiled, self._unveiled(veiled.detach(), rain.detach())
+        return veiled, *self.veil(torch.cat([veiled, rain], dim=1).detach())
 
     def forward(self, image: Tensor) -> Tensor:
         rain = self.rain(image)
-        return self._unveiled(image - rain, rain)
-
-    def _unveiled(self, veiled: Tensor, rain: Tensor) -> Tensor:
+        veiled = image - rain
         depth, airlight = self.veil(torch.cat([veiled, rain], dim=1))
         # (V - (1 - t) A) / t, exactly V where the depth is 0
-        return veiled + depth.expm1() * (veiled - airlight)
+        return veiled + depth.clamp(0, LARGEST_DEPTH).expm1() * (veiled - airlight)
 
     def folded(self) -> RainUNet:
         """The same restorer, for inference only, with each block's second norm in a convolution."""
@@ -169,11 +169,6 @@ def folded(net: Net) -> Net:
             block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm2)
             block.norm2 = nn.Identity()  # type: ignore[assignment]
     return copied
-
-
-def _at_least_0(x: Tensor) -> Tensor:
-    """max(x, 0) with the gradient of the identity: a value at or below 0 can find its way back."""
-    return x + (x.clamp_min(0) - x).detach()
 
 
 def deepest_channels(restorer: nn.Module) -> int:

@@ -36,7 +36,7 @@ from degradations.sensor import quantise
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.networks.critic import Critic
 from ssl_restore.objectives.distance import charbonnier, relative
-from ssl_restore.objectives.synthetic_rain import degrade, rained
+from ssl_restore.objectives.synthetic_rain import degrade, of_layers, rained, veil_of
 from ssl_restore.types import Batch
 
 LINE_PX = 11  # over which a streak must be even
@@ -81,14 +81,13 @@ class PhysicsGan(nn.Module):
             with torch.no_grad():
                 known = self.average(degraded[:own]).clamp(0, 1)
             background = torch.cat([known, clean[own:]])
-        rainy, veiled = rained(background, self.rain, generator)
+        rainy, veiled, t, light = veil_of(rained(background, self.rain, generator))
         pictures, count = torch.cat([degraded, quantise(rainy)]), len(degraded)
-        first, second = self.restorer.stages(pictures)  # type: ignore[operator]
-        restored = first[:count]
+        told = self.restorer.layers(pictures)  # type: ignore[operator]
+        restored = told[0][:count]
         layer = (degraded - restored).mean(dim=1, keepdim=True)
         return {
-            "restore": relative(charbonnier(first[count:] - quantise(veiled))),
-            "veil": relative(charbonnier(second[count:] - background)),
+            **of_layers(tuple(part[count:] for part in told), quantise(veiled), t, light),
             "likelihood": relative(charbonnier(degraded - (restored + streaks(layer)))),
             "prior": F.softplus(-_judged(self.critic, restored)).mean(),
             "layer": F.softplus(-_judged(self.layer_critic, layer)).mean(),
@@ -158,7 +157,7 @@ class BothCritics(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clean, degraded = _both(batch)
         restored = without_streaks(self.restorer, degraded)
-        rainy, veiled = rained(clean, self.rain, generator)
+        rainy, veiled, *_ = rained(clean, self.rain, generator)
         added = rainy.clamp(0, 1) - veiled.clamp(0, 1)
         faint = uniform(FAINT, (len(clean), 1, 1, 1), generator).to(clean.device) * added
         pictures, first = contest(self.critic, clean, torch.cat([restored, clean + faint]))
@@ -188,7 +187,7 @@ def contest(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tens
 @torch.no_grad()
 def without_streaks(restorer: nn.Module, image: Tensor) -> Tensor:
     """The picture without its streaks, as the restorer trains; a copy's statistics move."""
-    restored: Tensor = copy.deepcopy(restorer).stages(image)[0]  # type: ignore[operator]
+    restored: Tensor = copy.deepcopy(restorer).without_streaks(image)  # type: ignore[operator]
     return restored
 
 

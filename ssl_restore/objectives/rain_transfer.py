@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from degradations.sensor import quantise
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.objectives.opening import opening
-from ssl_restore.objectives.synthetic_rain import rained, restored_in_stages
+from ssl_restore.objectives.synthetic_rain import of_layers, rained, veil_of
 from ssl_restore.types import Batch
 
 EMPTY = 1e-3  # mean light of a layer, display units, below which it is taken for none
@@ -60,7 +60,7 @@ class RainTransfer(nn.Module):
         assert clean is not None
         assert degraded is not None
         count = min(round(self.share * len(clean)), len(clean) - 1)  # never without the anchor
-        rainy, veiled = rained(clean, self.rain, generator)
+        rainy, veiled, t, light = veil_of(rained(clean, self.rain, generator))
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
             layer = rain_layer(self.average.without_streaks, degraded[:count], self.threshold)
@@ -68,11 +68,12 @@ class RainTransfer(nn.Module):
             coarse = torch.rand(count, generator=generator) < chance
             layer[coarse] = rain_layer(opening, degraded[:count][coarse], self.threshold)
             found = layer.mean(dim=(1, 2, 3), keepdim=True) > EMPTY
-            moved = torch.where(found, clean[:count] + gain * layer, rainy[:count])
-            rainy = torch.cat([moved, rainy[count:]])
-            behind = torch.where(found, clean[:count], veiled[:count])
-            veiled = torch.cat([behind, veiled[count:]])
-        return restored_in_stages(self.restorer, quantise(rainy), quantise(veiled), clean)
+            found = torch.cat([found, found.new_zeros(len(clean) - count, 1, 1, 1)])
+            moved = torch.cat([clean[:count] + gain * layer, clean[count:]])
+            rainy, veiled = torch.where(found, moved, rainy), torch.where(found, clean, veiled)
+            t, light = torch.where(found, 1, t), torch.where(found, 0, light)
+        told = self.restorer.layers(quantise(rainy))  # type: ignore[operator]
+        return of_layers(told, quantise(veiled), t, light)
 
 
 @torch.no_grad()

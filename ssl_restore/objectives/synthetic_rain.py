@@ -1,12 +1,12 @@
 """Supervision made by physics: rain rendered on clean photographs, and the way back.
 
-J = store(sensor(gain * pattern(photograph))),   V = store(veil(J)),   I = store(veil(J + R))
-loss = relative(charbonnier(V' - V)) + relative(charbonnier(unveiled(V') - J))
+J = sensor(gain * pattern(photograph)),   V = t J + (1 - t) A,   I = V with streaks
+loss = relative(charbonnier(V' - V)) + |tau' - tau| + |(1 - t) A' - (1 - t) A|,    tau = -ln t
 
-The restorer takes away the streaks first (V'), then the veil. The second term does not reach back
-into the first step: else streaks are taken for a veil and a veil for streaks, which it can paint
-anywhere (benchmarks/EXPERIMENTS.md). All three pictures are stored alike: noise and JPEG of some
-are in J as well, and are not to be removed.
+The restorer tells the picture without its streaks, V', and of its veil the optical depth tau' and
+the airlight A'. That of the veil is learned from its truth: from the restored picture alone it was
+not, because a veil and a layer of streaks can stand in for each other (benchmarks/EXPERIMENTS.md).
+I and V are stored alike: noise and JPEG of some are in both, and are not to be removed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Shares:
 
 
 class SyntheticRain(nn.Module):
-    """Terms: `restore`.  Needs clean patches only; `exposure` makes dim and bright ones of all."""
+    """Terms: `restore`, `veil`.  Needs clean patches only; `exposure` makes dim and bright ones."""
 
     def __init__(
         self, restorer: nn.Module, rain: Degradation, exposure: Sensor, shares: Shares = Shares()
@@ -55,39 +55,47 @@ class SyntheticRain(nn.Module):
         return self.compare(*self.pair(batch.clean, generator))
 
     def pair(self, photographs: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Rainy pictures, the same without streaks, and clean, (B, 3, H, W) each."""
+        """I and V (B, 3, H, W), t (B, 1, H, W) and (1 - t) A (B, 3, H, W)."""
         shares = self.shares
         clean = patterned(photographs, shares.patterns, generator)
         clean = degrade(clean, self.exposure, generator)
         clean = quantise(on_share(shares.noise, clean, Noise(sigma=(0.0, 0.04)), generator))
-        rainy, veiled = rained(clean, self.rain, generator)
-        wet = (rainy != clean).flatten(1).any(dim=1).cpu()
+        pictures = rained(clean, self.rain, generator)
+        wet = (pictures[0] != clean).flatten(1).any(dim=1).cpu()
         chosen = wet & (torch.rand(len(clean), generator=generator) < shares.veil)
-        rainy, veiled = on_chosen(chosen, (rainy, veiled), Veil(), generator)
-        pictures = quantise(rainy), quantise(veiled), clean
+        rainy, veiled, t, light = veil_of(on_chosen(chosen, pictures, Veil(), generator))
         chosen = torch.rand(len(clean), generator=generator) < shares.jpeg
-        return on_chosen(chosen, pictures, Jpeg(), generator)
+        return *on_chosen(chosen, (quantise(rainy), quantise(veiled)), Jpeg(), generator), t, light
 
-    def compare(self, rainy: Tensor, veiled: Tensor, clean: Tensor) -> dict[str, Tensor]:
-        return restored_in_stages(self.restorer, rainy, veiled, clean)
+    def compare(self, rainy: Tensor, veiled: Tensor, t: Tensor, light: Tensor) -> dict[str, Tensor]:
+        told = self.restorer.layers(rainy)  # type: ignore[operator]
+        return of_layers(told, veiled, t, light)
 
 
-def restored_in_stages(
-    restorer: nn.Module, rainy: Tensor, veiled: Tensor, clean: Tensor
+def of_layers(
+    told: tuple[Tensor, Tensor, Tensor], veiled: Tensor, t: Tensor, light: Tensor
 ) -> dict[str, Tensor]:
-    """The terms `restore`, of the picture without its streaks, and `veil`, of what is left then."""
-    without_streaks, restored = restorer.stages(rainy)  # type: ignore[operator]
+    """The terms `restore`, of the picture without its streaks, and `veil`, of what a restorer told:
+    V, tau and A."""
+    without_streaks, depth, airlight = told
     return {
         "restore": relative(charbonnier(without_streaks - veiled)),
-        "veil": relative(charbonnier(restored - clean)),
+        "veil": (depth + t.log()).abs().mean() + ((1 - t) * airlight - light).abs().mean(),
     }
 
 
-def rained(clean: Tensor, rain: Degradation, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pictures (B, 3, H, W) with rain, and with its veil alone."""
+def rained(clean: Tensor, rain: Degradation, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Pictures (B, 3, H, W) with rain, and with its veil alone: they, black and white."""
     params = drawn(rain, clean, generator)
     veil = dataclasses.replace(params, present=torch.zeros_like(params.present))
-    return rain.apply(clean, params), rain.apply(clean, veil)
+    bare = (clean, torch.zeros_like(clean), torch.ones_like(clean))
+    return rain.apply(clean, params), *(rain.apply(picture, veil) for picture in bare)
+
+
+def veil_of(pictures: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """I, V, t and (1 - t) A from what `rained` gives: black becomes (1 - t) A, white t more."""
+    rainy, veiled, black, white = pictures
+    return rainy, veiled, (white - black).mean(dim=1, keepdim=True).clamp(1e-3, 1), black
 
 
 def on_share(

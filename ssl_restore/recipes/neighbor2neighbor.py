@@ -17,11 +17,11 @@ def build(
     width: int = 32,
     lr: float = 1e-3,
     weight_decay: float = 0.01,
-    batch: int = 16,
+    batch: int = 8,
     patch: int = 96,
     decay: float = 0.999,
     gamma: float = 2.0,
-    share: float = 0.25,
+    share: float = 1.0,
     shuffle: int = 0,
     noise_calibration: str = "",
 ) -> Recipe:
