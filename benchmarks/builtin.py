@@ -15,6 +15,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ssl_restore import checkpoint, data, discover, images, rng
 from ssl_restore.device import choose
 from ssl_restore.fit import LARGEST_GRADIENT, schedule
+from ssl_restore.objectives.synthetic_rain import SyntheticRain, of_veil
 from ssl_restore.training import start_from
-from ssl_restore.types import Recipe
+from ssl_restore.types import Player, Recipe
 
 LOG_EVERY = 500  # steps; the weights are saved as often
 
@@ -51,13 +53,31 @@ class Pairs(IterableDataset[tuple[Tensor, ...]]):
             number += step
 
 
-def only(part: str, recipe: Recipe, untrained: nn.Module) -> None:
-    """Let `part` of the restorer begin anew, and the rest stay as it is, statistics included."""
-    anew = untrained.get_submodule(part).state_dict()
+class TrueLayers(nn.Module):
+    """The term `veil`, where the veil is told from the true layers, and pairs as of `rain`."""
+
+    def __init__(self, restorer: nn.Module, rain: SyntheticRain) -> None:
+        super().__init__()
+        self.veil: Any = restorer.veil
+        self.pair = rain.pair
+
+    def compare(self, rainy: Tensor, veiled: Tensor, t: Tensor, light: Tensor) -> dict[str, Tensor]:
+        rain = (rainy - veiled).mean(dim=1, keepdim=True)
+        depth, airlight = self.veil(torch.cat([veiled, rain], dim=1))
+        return {"veil": of_veil(depth, airlight, t, light)}
+
+
+def veil_alone(recipe: Recipe, untrained: nn.Module) -> Recipe:
+    """The recipe, for the veil of its restorer alone, which begins anew; the rest stays."""
     for net in (recipe.restorer, recipe.average):
         net.requires_grad_(False).eval()
-        net.get_submodule(part).load_state_dict(copy.deepcopy(anew))
-    recipe.restorer.get_submodule(part).requires_grad_(True).train()
+        net.get_submodule("veil").load_state_dict(untrained.get_submodule("veil").state_dict())
+    recipe.restorer.get_submodule("veil").requires_grad_(True).train()
+    player = recipe.players[0]
+    rain = player.objective
+    assert isinstance(rain, SyntheticRain)
+    objective = TrueLayers(recipe.restorer, rain)
+    return replace(recipe, players=(Player(objective, {"veil": 1.0}, player.optimizer),))
 
 
 class Step:
@@ -137,7 +157,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--start", type=Path, help="Go on from these weights.")
-    parser.add_argument("--only", help="Learn this part of it anew (veil); the rest stays.")
+    parser.add_argument("--veil", action="store_true", help="Learn its veil alone, anew.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--set", dest="pairs", action="append", default=[], metavar="K=V")
@@ -150,8 +170,8 @@ def main() -> None:
     untrained = copy.deepcopy(recipe.restorer)
     if asked.start is not None:
         start_from(recipe, asked.start)
-    if asked.only is not None:
-        only(asked.only, recipe, untrained)
+    if asked.veil:
+        recipe = veil_alone(recipe, untrained)
     pictures = data.load(images.find(asked.photographs), patch=recipe.patch, seed=asked.seed)
     print(f"{len(pictures.pixels)} photographs, {len(pictures.skipped)} skipped", flush=True)
     loader = iter(

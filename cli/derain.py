@@ -19,18 +19,21 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @restoring.arguments
+@click.option("--veil", is_flag=True, help="Also remove the veil (mist) of heavy rain.")
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")
 @click.option(
     "--seconds", type=click.FloatRange(1), default=45.0, show_default=True, help="For --adapt."
 )
 @options.seed
-def command(*, adapt: bool, seconds: float, seed: int, **given: Any) -> None:
+def command(*, veil: bool, adapt: bool, seconds: float, seed: int, **given: Any) -> None:
     """Remove the rain from the picture or the folder INPUT; write to OUTPUT.
 
     A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
     folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.
     """
+    if adapt and veil:
+        raise click.UsageError("give --adapt or --veil, not both")
     if adapt:
         restoring.adapt_files(seconds=seconds, seed=seed, **given)
     else:
-        restoring.restore_files("derain", **given)
+        restoring.restore_files("derain", veil=veil, **given)

@@ -50,6 +50,7 @@ def restore_files(
     device: str,
     precision: str,
     strength: float = 1.0,
+    veil: bool = False,
 ) -> None:
     """Restore INPUT into OUTPUT by the given weights, or those built in for the task; say how
     fast, and print where the results are."""
@@ -61,6 +62,8 @@ def restore_files(
     restorer = folders.open_restorer(weights, devices.choose(device), task=task)
     if strength != 1:
         restorer = Strength(restorer, strength)
+    if veil:
+        restorer = folders.without_veil(restorer)
     start, pixels = time.perf_counter(), 0
     with bar(0, "pixel", task, unit_scale=True) as shown:
 

@@ -60,7 +60,7 @@ class Veil:
         check_values("even", self.even, "share", 0.0, 1.0)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> VeilParams:
-        batch, channels, height, width = shape
+        batch, channels, *_ = shape
         farthest = uniform(self.optical_depth, (batch, 1, 1, 1), generator)
         depth = Haze().sample(shape, generator).depth_m
         rise = depth / depth.amax(dim=(1, 2, 3), keepdim=True)

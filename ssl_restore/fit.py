@@ -58,6 +58,10 @@ def fit(
     device = next(recipe.restorer.parameters()).device
     base_lr = [[group["lr"] for group in p.optimizer.param_groups] for p in recipe.players]
     recipe.restorer.train()
+    if recipe.fixed_norms:
+        for module in recipe.restorer.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
     recipe.average.eval()
     begun = time.monotonic() - spent
     while True:

@@ -20,6 +20,7 @@ from torch import nn
 from . import checkpoint, images, weights
 from .device import crew
 from .errors import UserError
+from .networks.unet import RainUNet, WithoutVeil
 from .picture import Picture
 from .restore import restore, tile_sides
 
@@ -53,6 +54,16 @@ def open_restorer(
         restorer = restorer.folded()  # type: ignore[operator]
     restorer.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return restorer
+
+
+def without_veil(restorer: nn.Module) -> nn.Module:
+    """A derainer that takes away the veil, too; UserError for one that knows none."""
+    if not isinstance(restorer, RainUNet):
+        raise UserError(
+            f"--veil: these weights are of a {type(restorer).__name__}, which estimates no veil; "
+            "leave --veil out"
+        )
+    return WithoutVeil(restorer)
 
 
 def plan(

@@ -76,8 +76,7 @@ def observe(rainy: Tensor, restorer: nn.Module, pictures: int = 1) -> tuple[Tens
     the light.
     """
     with autocast(rainy.device):
-        fast = rainy.contiguous(memory_format=torch.channels_last)
-        restored = restorer.without_streaks(fast)  # type: ignore[operator]
+        restored = restorer(rainy.contiguous(memory_format=torch.channels_last)).float()
     seen, coarse = (
         (rainy - other).mean(dim=1, keepdim=True).clamp_min(0)
         for other in (quantise(restored), opening(rainy))

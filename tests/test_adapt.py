@@ -39,15 +39,15 @@ def rainy(pixels, brightness=0.4):
 
 
 def test_a_result_with_less_rain_is_kept():
-    before, after = rainy(texture()), texture()
-    kept = adapt.guarded(before, after, FOUND)
+    before, after = rainy(texture(), brightness=0.1), texture()
+    kept = adapt.guarded(before, before, after, FOUND)
     assert kept.kept
     assert np.array_equal(kept.pixels, after)
 
 
 def test_a_result_with_more_rain_is_not():
     before, after = texture(), rainy(texture())
-    denied = adapt.guarded(before, after, FOUND)
+    denied = adapt.guarded(after, before, after, FOUND)
     assert not denied.kept
     assert np.array_equal(denied.pixels, before)
     assert "along the rain" in denied.reason
@@ -57,7 +57,7 @@ def test_a_blurred_result_is_not_kept_although_it_has_less_rain():
     before = rainy(texture())
     image = images.to_tensor(before)
     blurred = torch.nn.functional.avg_pool2d(image, 5, 1, 2)
-    denied = adapt.guarded(before, images.to_pixels(blurred, before), FOUND)
+    denied = adapt.guarded(before, before, images.to_pixels(blurred, before), FOUND)
     assert not denied.kept
     assert "texture" in denied.reason
 
@@ -75,6 +75,24 @@ def test_restorer_itself_stays_as_it_was_and_the_same_seed_gives_the_same_pictur
     assert np.array_equal(one.pixels, again.pixels)
     assert one.pixels.shape == pixels.shape
     assert shares == [0.0, 0.5] * 2
+
+
+def test_statistics_of_norms_rest():
+    """One picture has none of its own that are worth learning: they led astray."""
+    learned = []
+    fit = adapt.fit
+
+    def watched(recipe, *arguments, **keywords):
+        learned.append(recipe)
+        return fit(recipe, *arguments, **keywords)
+
+    restorer = random_restorer(strength=0.05).eval()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapt, "fit", watched)
+        adapt.adapt(restorer, rainy(texture()), steps=2, precision="fp32")
+    before, after = restorer.state_dict(), learned[0].restorer.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before if "running" in key)
+    assert not all(torch.equal(before[key], after[key]) for key in before if "conv" in key)
 
 
 def test_picture_too_small_to_measure_is_refused():

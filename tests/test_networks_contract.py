@@ -6,11 +6,14 @@ import importlib
 import inspect
 import typing
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from ssl_restore import discover
+from ssl_restore.networks import unet
+from ssl_restore.restore import restore
 
 NAMES = discover.names("networks")
 ALSO = {"unet": [{"blocks": (1, 2)}, {"blocks": (2, 1, 1)}, {"blocks": (1,)}]}
@@ -45,6 +48,12 @@ def randomised(net, seed=0):
 
 def picture(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def everything(net, image):
+    """All that a network tells of a picture, as one row: a derainer tells a veil besides."""
+    parts = net.layers(image) if hasattr(net, "layers") else (net(image),)
+    return torch.cat([part.flatten() for part in parts])
 
 
 @each_form
@@ -92,7 +101,7 @@ def test_pixel_changes_nothing_beyond_the_reach(name, form):
 def test_gradients_are_finite_for_picture_and_weights(name, form):
     net = randomised(tiny(name, form)).train()
     image = picture(2, 3, 2 * net.stride, 2 * net.stride).requires_grad_()
-    net(image).square().mean().backward()
+    everything(net, image).square().mean().backward()
     assert image.grad.isfinite().all()
     assert image.grad.abs().max() > 0
     for key, weight in net.named_parameters():
@@ -127,9 +136,9 @@ def test_statistics_move_in_training_and_rest_in_evaluation(name, form):
         return [norm.running_mean.clone() for norm in norms]
 
     before = statistics()
-    net.eval()(image)
+    everything(net.eval(), image)
     assert all(map(torch.equal, before, statistics()))
-    net.train()(image)
+    everything(net.train(), image)
     assert not any(map(torch.equal, before, statistics()))
 
 
@@ -151,13 +160,28 @@ def test_layers_of_the_unet_obey_the_model_of_a_rainy_picture():
     image = picture(1, 3, 16, 16)
     with torch.no_grad():
         rain, (veiled, depth, airlight) = net.rain(image), net.layers(image)
-        restored = net(image)
+        restored = unet.WithoutVeil(net)(image)
     assert depth.max() > 0.01
     t = (-depth.clamp(0, 2)).exp()
     torch.testing.assert_close(t * restored + (1 - t) * airlight + rain, image)
-    torch.testing.assert_close(veiled, net.without_streaks(image))
+    assert torch.equal(veiled, net(image))
     assert rain.shape == depth.shape == (1, 1, 16, 16)
     assert (rain <= image.amin(dim=1, keepdim=True)).all()
+
+
+def test_without_a_veil_nothing_is_taken_away_with_it():
+    net = randomised(tiny("unet", {})).eval()
+    torch.nn.init.zeros_(net.veil.head.weight)
+    torch.nn.init.constant_(net.veil.head.bias, -0.1)
+    image = picture(1, 3, 16, 16)
+    assert torch.equal(unet.WithoutVeil(net)(image), net(image))
+
+
+def test_tiles_without_veil_are_those_of_the_whole_picture():
+    net = unet.WithoutVeil(randomised(tiny("unet", {})).eval())
+    pixels = (picture(96, 400, 3) * 255).byte().numpy()
+    whole, tiles = (restore(net, pixels, tile=t, precision="fp32") for t in (0, 48))
+    assert np.array_equal(whole, tiles)
 
 
 def test_veil_does_not_teach_the_streaks():

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from degradations.rain import Rain
 from degradations.noise import Noise
+from degradations.rain import Rain
 from degradations.sensor import Sensor
 from ssl_restore import objectives, rng
 from ssl_restore.networks import unet

@@ -159,7 +159,10 @@ def test_every_weight_of_the_restorer_gets_a_gradient(name, form):
     recipe = tiny(name, form)
     for player, terms in zip(recipe.players, losses_of(recipe, batch_for(recipe)), strict=True):
         sum(player.weights[key] * term for key, term in terms.items()).backward()
+    veiled = any("veil" in player.weights for player in recipe.players)
     for key, weight in recipe.restorer.named_parameters():
+        if key.startswith("veil.") and not veiled:
+            continue  # without a veil in its data a recipe leaves that part as it was
         assert weight.grad is not None, key
         assert weight.grad.isfinite().all(), key
         if weight.dim() > 1:  # biases before a BatchNorm have none: it takes the mean away

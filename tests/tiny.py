@@ -62,9 +62,6 @@ class Untouched(nn.Module):
     def forward(self, image):
         return image
 
-    def without_streaks(self, image):
-        return self(image)
-
     def layers(self, image):
         left = self(image)
         return left, torch.zeros_like(left[:, :1]), left

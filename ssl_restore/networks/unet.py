@@ -1,12 +1,12 @@
 """Residual U-Net on pixel-unshuffled input that predicts the layers of a rainy picture.
 
-    I = t (J + R) + (1 - t) A      V = I - S,   S = t R,      restored J = (V - (1 - t) A) / t
+    I = t (J + R) + (1 - t) A      V = I - S,   S = t R,      J = (V - (1 - t) A) / t
 
 S is the light of the streaks as it lies in the picture: achromatic, one channel for all three
-colours, and never more than the pixel's darkest channel. What is left, V, may have a veil, whose
-transmission t and airlight A are smooth: a few convolutions at the resolution of the coarsest
-features read them from V and S. Without streaks there is nothing that tells rain's veil from haze
-that belongs to the picture.
+colours, and never more than the pixel's darkest channel. The restored picture is V. It may have a
+veil, whose transmission t and airlight A are smooth: a few convolutions at the resolution of the
+coarsest features read them from V and S, and `WithoutVeil` takes it away. That is asked for and not
+the rule, because haze may belong to the picture.
 
 The picture is first folded by pixel-unshuffle (x2), so that no convolution runs at full
 resolution. Every residual block normalises first (pre-activation BatchNorm, He et al. 2016,
@@ -121,23 +121,22 @@ class VeilEstimator(nn.Module):
 
 
 class RainUNet(nn.Module):
-    """image (B, 3, H, W), sides multiples of `stride`, -> restored, the same shape."""
+    """image (B, 3, H, W), sides multiples of `stride`, -> V, the same shape."""
 
     def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
         super().__init__()
         self.encoder = Encoder(width, blocks)
         self.decoder = Decoder(width, blocks, channels=1)
         self.stride = 2 ** len(blocks)
+        self.reach = reach(blocks)
         self.veil = VeilEstimator(self.stride)
-        self.reach = reach(blocks) + self.veil.reach
 
     def rain(self, image: Tensor) -> Tensor:
         """S (B, 1, H, W), display units."""
         rain = self.decoder(self.encoder(image)).float()
         return torch.minimum(rain, image.amin(dim=1, keepdim=True))
 
-    def without_streaks(self, image: Tensor) -> Tensor:
-        """V (B, 3, H, W): the picture with its veil, if it has one."""
+    def forward(self, image: Tensor) -> Tensor:
         return image - self.rain(image)
 
     def layers(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -146,16 +145,23 @@ class RainUNet(nn.Module):
         veiled = image - rain
         return veiled, *self.veil(torch.cat([veiled, rain], dim=1).detach())
 
-    def forward(self, image: Tensor) -> Tensor:
-        rain = self.rain(image)
-        veiled = image - rain
-        depth, airlight = self.veil(torch.cat([veiled, rain], dim=1))
-        # (V - (1 - t) A) / t, exactly V where the depth is 0
-        return veiled + depth.clamp(0, LARGEST_DEPTH).expm1() * (veiled - airlight)
-
     def folded(self) -> RainUNet:
         """The same restorer, for inference only, with each block's second norm in a convolution."""
         return folded(self)
+
+
+class WithoutVeil(nn.Module):
+    """J: what a RainUNet restores, with its veil taken away, too; V where there is none."""
+
+    def __init__(self, restorer: RainUNet) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.stride = restorer.stride
+        self.reach = restorer.reach + restorer.veil.reach
+
+    def forward(self, image: Tensor) -> Tensor:
+        veiled, depth, airlight = self.restorer.layers(image)
+        return veiled + depth.clamp(0, LARGEST_DEPTH).expm1() * (veiled - airlight)
 
 
 Net = TypeVar("Net", bound=nn.Module)

@@ -187,7 +187,7 @@ def contest(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tens
 @torch.no_grad()
 def without_streaks(restorer: nn.Module, image: Tensor) -> Tensor:
     """The picture without its streaks, as the restorer trains; a copy's statistics move."""
-    restored: Tensor = copy.deepcopy(restorer).without_streaks(image)  # type: ignore[operator]
+    restored: Tensor = copy.deepcopy(restorer)(image)
     return restored
 
 

@@ -1,9 +1,9 @@
 """The rain of one picture moved onto another.
 
-    R = [I - V]_+ of a rainy picture,     J + g * R on a clean one,    loss: back to J
+    R = [I - average(I)]_+ of a rainy picture,     J + g * R on a clean one,   loss: back to J
 
-The layer is what the averaged restorer takes for streaks (V is left), so it has the shape of this
-folder's streaks. A restorer sees less than there is, hence the gain g >= 1. On its own such a loop
+The layer is what the averaged restorer removes, so it has the shape of this folder's streaks. A
+restorer sees less than there is, hence the gain g >= 1. On its own such a loop
 drifts (below its input, where it was tried), so that physics rain on clean photographs is part of
 every batch. A patch in which the average finds nothing gets physics rain, too: else a restorer that
 removes nothing is taught by empty layers to remove nothing. From scratch, half of the layers are at
@@ -13,7 +13,6 @@ first those of a morphological opening, which are coarse but not empty.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +47,7 @@ class RainTransfer(nn.Module):
     ) -> None:
         super().__init__()
         self.restorer = restorer
-        self.average: Any = average  # a network with `without_streaks`
+        self.average = average
         self.rain = rain
         self.share = share
         self.gain = gain
@@ -63,7 +62,7 @@ class RainTransfer(nn.Module):
         rainy, veiled, t, light = veil_of(rained(clean, self.rain, generator))
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
-            layer = rain_layer(self.average.without_streaks, degraded[:count], self.threshold)
+            layer = rain_layer(self.average, degraded[:count], self.threshold)
             chance = 0.0 if batch.warm else self.coarse * (1 - 2 * batch.progress)
             coarse = torch.rand(count, generator=generator) < chance
             layer[coarse] = rain_layer(opening, degraded[:count][coarse], self.threshold)

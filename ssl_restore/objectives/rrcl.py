@@ -21,8 +21,6 @@ f(I) = I, and the identity wins again (measured; see benchmarks/EXPERIMENTS.md).
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -77,7 +75,7 @@ class RepairedReconstruction(nn.Module):
     def __init__(self, restorer: nn.Module, average: nn.Module, label: float) -> None:
         super().__init__()
         self.restorer = restorer
-        self.average: Any = average  # a network with `without_streaks`
+        self.average = average
         self.label = label  # weight of the opening's label at the start; falls to a tenth
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -87,7 +85,7 @@ class RepairedReconstruction(nn.Module):
         opened = opening(degraded)
         half = len(degraded) // 2
         coarse = (degraded[:half] - opened[:half]).mean(dim=1, keepdim=True)
-        fine = rain_layer(self.average.without_streaks, degraded[half:], threshold=0.01)
+        fine = rain_layer(self.average, degraded[half:], threshold=0.01)
         layer = torch.cat([coarse, fine])
         gain = uniform((0.9, 1.6), (len(degraded), 1, 1, 1), generator).to(degraded.device)
         moved = gain * layer.roll(1, dims=0).flip(3)  # another image's rain, mirrored

@@ -77,11 +77,16 @@ def of_layers(
 ) -> dict[str, Tensor]:
     """The terms `restore`, of the picture without its streaks, and `veil`, of what a restorer told:
     V, tau and A."""
-    without_streaks, depth, airlight = told
+    restored, depth, airlight = told
     return {
-        "restore": relative(charbonnier(without_streaks - veiled)),
-        "veil": (depth + t.log()).abs().mean() + ((1 - t) * airlight - light).abs().mean(),
+        "restore": relative(charbonnier(restored - veiled)),
+        "veil": of_veil(depth, airlight, t, light),
     }
+
+
+def of_veil(depth: Tensor, airlight: Tensor, t: Tensor, light: Tensor) -> Tensor:
+    """|tau' - tau| + |(1 - t) A' - (1 - t) A|, scalar."""
+    return (depth + t.log()).abs().mean() + ((1 - t) * airlight - light).abs().mean()
 
 
 def rained(clean: Tensor, rain: Degradation, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -4,7 +4,8 @@ The published form (`--set form=literal`) has these two terms only, with H(x) = 
 random. It cannot learn to remove rain: such a likelihood is best for the rainy picture itself, and
 the critic alone does not say what to remove. By default the layer that is added back must be one
 that rain can make, a second critic compares it with rendered rain, and rendered rain on clean
-photographs is most of each batch, as in `derain_physics`.
+photographs is most of each batch, as in `derain_physics`. What both forms are worth was measured
+in few steps only: benchmarks/EXPERIMENTS.md.
 """
 
 from __future__ import annotations
