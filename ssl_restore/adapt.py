@@ -30,6 +30,7 @@ from .calibration import PictureRain
 from .errors import UserError
 from .fit import fit
 from .folders import Job, out_of_memory, write
+from .networks.unet import RainUNet
 from .objectives.rain_transfer import RainTransfer
 from .restore import restore, tile_sides
 from .streak_energy import streak_energy, texture_energy
@@ -75,6 +76,8 @@ def adapt(
     picture = images.to_tensor(pixels)[0].to(device)
     estimator = rain_estimator.load(weights.rain_estimator()).to(device)
     found = calibrate.measure(name, picture, restorer, estimator)
+    if found.probability < calibrate.WET:
+        return Adapted(before, False, "no rain found to learn from")
     recipe = _recipe(restorer, found, calibrate.doubt(estimator))
     sources = _sources(pixels, before, seed)
 
@@ -163,6 +166,11 @@ def adapt_all(
     restorer was kept as it was. `done(share)` is called with every further share of a job.
     """
     tile_sides(1, 1, tile, 0, int(restorer.stride))  # type: ignore[arg-type]  # refuses a bad tile
+    if not isinstance(restorer, RainUNet):
+        raise UserError(
+            f"--adapt: these weights are of a {type(restorer).__name__}, which is no derainer; "
+            "leave --adapt out"
+        )
     skipped: list[str] = []
     denied: list[str] = []
     for job in jobs:

@@ -10,9 +10,10 @@ from tiny import random_restorer
 
 from degradations.rain import Rain
 from degradations.rain_like import MeasuredRain
-from ssl_restore import adapt, folders, images
+from ssl_restore import adapt, checkpoint, folders, images
 from ssl_restore.calibration import PictureRain
 from ssl_restore.errors import UserError
+from ssl_restore.networks import denoiser
 from ssl_restore.picture import Picture
 from ssl_restore.restore import restore
 from ssl_restore_cli.main import main
@@ -111,6 +112,27 @@ def test_where_the_guard_denies_the_picture_is_restored_as_without(tmp_path, mon
     assert "in.png: restored without --adapt" in denied[0]
     expected = restore(restorer, images.read(job.source).pixels, precision="fp32")
     assert np.array_equal(images.read(job.target).pixels, expected)
+
+
+def test_a_dry_picture_is_restored_without_learning(monkeypatch):
+    monkeypatch.setattr(adapt.calibrate, "WET", 1.1)  # nothing is rain enough
+    restorer = random_restorer(strength=0.05).eval()
+    found = adapt.adapt(restorer, rainy(texture()), steps=2, precision="fp32")
+    assert not found.kept
+    assert found.reason == "no rain found to learn from"
+
+
+@pytest.mark.parametrize("option", ["--adapt", "--veil"])
+def test_weights_of_a_denoiser_are_refused(tmp_path, option):
+    weights = tmp_path / "denoiser.safetensors"
+    header = checkpoint.Header(network="denoiser", keywords={"width": 4})
+    checkpoint.save(weights, denoiser.build(width=4), header)
+    images.write(tmp_path / "in.png", Picture(texture()))
+    arguments = ["derain", str(tmp_path / "in.png"), str(tmp_path / "out.png"), option]
+    result = CliRunner().invoke(main, [*arguments, "--weights", str(weights)])
+    assert result.exit_code == 1
+    assert f"{option}: these weights are of a Denoiser" in result.stderr
+    assert not (tmp_path / "out.png").exists()
 
 
 def test_command_adapts_and_says_so(tmp_path):

@@ -149,7 +149,7 @@ def test_killed_run_goes_on_to_the_same_bits(home, uninterrupted, processes, kil
 
 def test_log_holds_each_tenth_step_once(uninterrupted):
     heading, *rows = uninterrupted["log"]
-    assert heading == ["step", "lr", "restore"]
+    assert heading == ["step", "lr", "restore", "veil"]
     assert [int(row[0]) for row in rows] == LOGGED
 
 
