@@ -25,12 +25,13 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ssl_restore import checkpoint, data, discover, images, rng
 from ssl_restore.device import choose
-from ssl_restore.fit import LARGEST_GRADIENT, schedule
+from ssl_restore.fit import LARGEST_GRADIENT, rest_norms, schedule
 from ssl_restore.objectives.synthetic_rain import SyntheticRain, of_veil
 from ssl_restore.training import start_from
 from ssl_restore.types import Player, Recipe
 
 LOG_EVERY = 500  # steps; the weights are saved as often
+POOL = 64  # batches among which those to repeat are drawn
 
 
 class Pairs(IterableDataset[tuple[Tensor, ...]]):
@@ -51,6 +52,23 @@ class Pairs(IterableDataset[tuple[Tensor, ...]]):
             draws = rng.derive(self.seed, "objective 0", number)
             yield tuple(picture.half() for picture in self.objective.pair(photographs, draws))
             number += step
+
+
+def repeated(
+    batches: Iterator[Sequence[Tensor]], times: int, generator: torch.Generator
+) -> Iterator[Sequence[Tensor]]:
+    """Every batch about so many times, each time turned and mirrored anew, far from one another."""
+    held: list[Sequence[Tensor]] = []
+    for batch in batches:
+        held.append(batch)
+        for _ in range(times if len(held) == POOL else 0):
+            which, turn, mirror = (
+                int(torch.randint(count, (), generator=generator)) for count in (POOL, 4, 2)
+            )
+            turned = [torch.rot90(picture, turn, (2, 3)) for picture in held[which]]
+            yield [picture.flip(3) if mirror else picture for picture in turned]
+        if len(held) == POOL:
+            held.pop(int(torch.randint(POOL, (), generator=generator)))
 
 
 class TrueLayers(nn.Module):
@@ -87,6 +105,8 @@ class Step:
         player = recipe.players[0]
         for module in (recipe.restorer, recipe.average, player.objective):
             module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if recipe.fixed_norms:
+            rest_norms(recipe.restorer)
         group = player.optimizer.param_groups[0]
         self.base_lr = float(group["lr"])
         self.lr = torch.zeros((), device=device)
@@ -157,9 +177,17 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--start", type=Path, help="Go on from these weights.")
+    parser.add_argument(
+        "--fixed-norms", action="store_true",
+        help="Of --start; the last part of a training: a batch's own statistics are a disturbance.",
+    )  # fmt: skip
     parser.add_argument("--veil", action="store_true", help="Learn its veil alone, anew.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument(
+        "--repeat", type=int, default=1,
+        help="Learn so many times from each batch, turned anew; not for rain, which falls down.",
+    )  # fmt: skip
     parser.add_argument("--set", dest="pairs", action="append", default=[], metavar="K=V")
     asked = parser.parse_args()
 
@@ -169,7 +197,8 @@ def main() -> None:
     recipe: Recipe = build(**settings)
     untrained = copy.deepcopy(recipe.restorer)
     if asked.start is not None:
-        start_from(recipe, asked.start)
+        rested = start_from(recipe, asked.start)
+        recipe = rested if asked.fixed_norms else recipe
     if asked.veil:
         recipe = veil_alone(recipe, untrained)
     pictures = data.load(images.find(asked.photographs), patch=recipe.patch, seed=asked.seed)
@@ -189,6 +218,9 @@ def main() -> None:
         return [picture.contiguous(memory_format=torch.channels_last) for picture in there]
 
     run = step.captured(moved(first))
+    batches: Iterator[Sequence[Tensor]] = map(moved, loader)
+    if asked.repeat > 1:
+        batches = repeated(batches, asked.repeat, rng.derive(asked.seed, "repeat", 0))
     asked.output.mkdir(parents=True, exist_ok=True)
 
     def keep() -> None:
@@ -202,7 +234,7 @@ def main() -> None:
     while (progress := (time.monotonic() - begun) / (60 * asked.minutes)) < 1:
         step.lr.fill_(step.base_lr * schedule(done // 10, progress, recipe.lr_floor))
         step.keep.fill_(1 - min(recipe.decay, done / (done + 10)))
-        total += run(*moved(next(loader)))
+        total += run(*next(batches))
         done += 1
         if done % LOG_EVERY == 0:
             mean = total.item() / LOG_EVERY

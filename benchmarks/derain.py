@@ -160,7 +160,7 @@ def bound(
             trained = training.default_start(recipe)
             if trained is None:
                 raise UserError("no built-in restorer is of the recipe's network")
-            training.start_from(recipe, Path(trained))
+            recipe = training.start_from(recipe, Path(trained))
         told: dict[str, object] = {"steps": how.steps, "seconds": how.seconds, "learned": learned}
         header = checkpoint.Header(
             recipe.network, recipe.keywords, f"supervised {start}", told, seed=how.seed

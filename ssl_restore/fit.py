@@ -59,9 +59,7 @@ def fit(
     base_lr = [[group["lr"] for group in p.optimizer.param_groups] for p in recipe.players]
     recipe.restorer.train()
     if recipe.fixed_norms:
-        for module in recipe.restorer.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        rest_norms(recipe.restorer)
     recipe.average.eval()
     begun = time.monotonic() - spent
     while True:
@@ -90,6 +88,13 @@ def fit(
         update_average(recipe.average, recipe.restorer, min(recipe.decay, done / (done + 10)))
         lr = recipe.players[0].optimizer.param_groups[0]["lr"]
         yield Row(done, progress, time.monotonic() - begun, lr, losses)
+
+
+def rest_norms(net: nn.Module) -> None:
+    """Let norms use the statistics that they have, and not those of the batch."""
+    for module in net.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
 
 
 def schedule(step: int, progress: float, floor: float) -> float:

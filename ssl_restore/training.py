@@ -90,7 +90,7 @@ def prepare(
             "start a new run with -o"
         )
     if plan.start is not None:
-        start_from(recipe, Path(plan.start))
+        recipe = start_from(recipe, Path(plan.start))
     for module in _modules(recipe):
         module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if not resume:
@@ -196,14 +196,18 @@ def _load(
     return pictures
 
 
-def start_from(recipe: Recipe, path: Path) -> None:
-    """Give the recipe's restorer the weights of a checkpoint (a warm start)."""
+def start_from(recipe: Recipe, path: Path) -> Recipe:
+    """The recipe with the weights of a checkpoint in its restorer (a warm start).
+
+    The statistics of its norms rest from then on. They were taken from more kinds of pictures than
+    a folder has; learned anew, they made it up to 2 dB worse, on other rain far more.
+    """
     trained, header = checkpoint.load(path)
     for network, keywords, nets in _fitting(recipe):
         if (header.network, header.keywords) == (network, keywords):
             for net in nets:
                 net.load_state_dict(copy.deepcopy(trained.state_dict()))
-            return
+            return replace(recipe, fixed_norms=True)
     raise UserError(
         f"{path}: holds network {header.network} {header.keywords}, the recipe wants "
         f"{recipe.network} {recipe.keywords}; change --set, or add --from-scratch"

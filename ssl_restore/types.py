@@ -58,7 +58,7 @@ class Recipe:
     batch: int = 16
     patch: int = 64
     decay: float = 0.999  # of the average
-    fixed_norms: bool = False  # statistics of the restorer's norms rest: too few pictures for new
+    fixed_norms: bool = False  # statistics of the restorer's norms rest: after a warm start
     lr_floor: float = 0.02  # the cosine schedule ends at this share of the learning rate
     upright: bool = True  # degraded pictures are mirrored left to right only: rain falls down
     shrink: int = 3  # large pictures are also seen at up to this part of their size

@@ -75,9 +75,10 @@ def test_header_comes_back_with_its_tuples(saved):
 
 def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
     recipe = Recipe("unet", KEYWORDS, restorer(1), restorer(2), ())
-    training.start_from(recipe, saved)
+    started = training.start_from(recipe, saved)
+    assert started.fixed_norms
     expected = checkpoint.load(saved)[0].state_dict()
-    for net in (recipe.restorer, recipe.average):
+    for net in (started.restorer, started.average):
         assert all(torch.equal(v, expected[k]) for k, v in net.state_dict().items())
 
 

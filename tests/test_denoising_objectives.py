@@ -20,6 +20,7 @@ from ssl_restore.objectives.noise2noise import EPS, LOSS_FOR, Noise2Noise, expon
 from ssl_restore.objectives.noise2void import CELL_PX, RADIUS_PX, Noise2Void, hide
 from ssl_restore.objectives.recorrupted import Recorrupted, diagonal_sigma, recorrupt
 from ssl_restore.objectives.sure import Sure
+from ssl_restore.objectives.synthetic_noise import recoloured
 from ssl_restore.types import Batch
 
 
@@ -395,3 +396,22 @@ def test_lost_pixels_of_the_degradations_keep_the_mean_and_are_for_l2():
     lost = drop_pixels(image, BernoulliParams(torch.tensor([0.3]), rank))
     assert lost.mean().item() == pytest.approx(0.3, rel=0.02)
     assert lost.median().item() == pytest.approx(0.3 / 0.7)
+
+
+# Rendered noise
+
+
+def test_other_colours_come_in_their_share_and_are_as_bright_in_the_mean():
+    images = 0.4 + 0.05 * torch.rand(200, 3, 8, 8, generator=stream())
+    other = recoloured(images, 0.3, stream(1))
+    changed = (other != images).flatten(1).any(1)
+    assert 0.2 < changed.float().mean() < 0.4
+    torch.testing.assert_close(other.mean(1), images.mean(1))
+    assert torch.equal(recoloured(images, 0.0, stream(1)), images)
+
+
+def test_other_colours_reach_from_grey_to_vivid():
+    images = torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1).expand(500, 3, 2, 2)
+    spread = recoloured(images, 1.0, stream()).amax(1) - recoloured(images, 1.0, stream()).amin(1)
+    assert spread.min() < 0.01
+    assert spread.max() > 0.55

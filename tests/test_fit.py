@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import os
 import socket
@@ -231,6 +232,17 @@ def test_restorer_trains_and_average_evaluates():
     next(fit(recipe, random_batch, seed=0, steps=2))
     assert recipe.restorer.training
     assert not any(module.training for module in recipe.average.modules())
+
+
+@pytest.mark.parametrize("rests", [True, False])
+def test_only_norms_at_rest_keep_their_statistics(rests):
+    recipe = dataclasses.replace(tiny(), fixed_norms=rests)
+    before = {k: v.clone() for k, v in recipe.restorer.state_dict().items()}
+    list(fit(recipe, random_batch, seed=0, steps=2))
+    after = recipe.restorer.state_dict()
+    means = [name for name in before if name.endswith("running_mean") and "veil" not in name]
+    assert all(torch.equal(before[name], after[name]) == rests for name in means)
+    assert not torch.equal(before["decoder.head.weight"], after["decoder.head.weight"])
 
 
 def test_gradients_are_shortened_to_norm_one():

@@ -157,7 +157,7 @@ def test_every_keyword_is_annotated_keyword_only_and_documented(name):
 def test_layers_of_the_unet_obey_the_model_of_a_rainy_picture():
     """t J + (1 - t) A + S is the picture again."""
     net = randomised(tiny("unet", {})).eval()
-    image = picture(1, 3, 16, 16)
+    image = unet.NEAR_WHITE[0] * picture(1, 3, 16, 16)
     with torch.no_grad():
         rain, (veiled, depth, airlight) = net.rain(image), net.layers(image)
         restored = unet.WithoutVeil(net)(image)
@@ -167,6 +167,19 @@ def test_layers_of_the_unet_obey_the_model_of_a_rainy_picture():
     assert torch.equal(veiled, net(image))
     assert rain.shape == depth.shape == (1, 1, 16, 16)
     assert (rain <= image.amin(dim=1, keepdim=True)).all()
+
+
+def test_only_a_colour_near_white_keeps_light_of_the_streaks():
+    net = randomised(tiny("unet", {})).eval()
+    image = 0.8 * picture(1, 3, 16, 16)
+    image[:, 0] = 1.0
+    with torch.no_grad():
+        rain, removed = net.rain(image), image - net(image)
+    torch.testing.assert_close(removed[:, 1:], rain.expand(-1, 2, -1, -1))
+    kept = 1 - removed[:, :1] / rain
+    assert kept.min() > 0
+    assert kept.max() < 1
+    assert kept.std() > 1e-3
 
 
 def test_without_a_veil_nothing_is_taken_away_with_it():

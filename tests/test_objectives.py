@@ -12,6 +12,7 @@ from tiny import Untouched
 from torch import nn
 
 from degradations.rain import Rain
+from degradations.sensor import Sensor
 from ssl_restore import rng
 from ssl_restore.objectives import positives
 from ssl_restore.objectives.contrast import info_nce
@@ -21,6 +22,7 @@ from ssl_restore.objectives.patterns import patterned
 from ssl_restore.objectives.positives import positive
 from ssl_restore.objectives.rain_transfer import RainTransfer, rain_layer
 from ssl_restore.objectives.rrcl import LiteralReconstruction, RepairedReconstruction
+from ssl_restore.objectives.synthetic_rain import Shares, SyntheticRain
 from ssl_restore.types import Batch
 
 
@@ -169,6 +171,18 @@ def test_only_an_untrained_average_is_helped_by_the_opening(progress, warm, taug
     loss = objective(batch, torch.Generator().manual_seed(0))["restore"].item()
     expected = 0.75 * math.log1p((math.hypot(0.4, 0.01) - 0.01) / 8 / 0.03) if taught else 0.0
     assert loss == pytest.approx(expected, abs=0.01)
+
+
+# Rendered rain
+
+
+def test_rain_that_whitens_a_whole_picture_can_be_behind_a_veil():
+    storm = Rain(dry=0.0, brightness=(9.0, 9.0), ceiling=(9.0, 9.0), coverage=(9.0, 9.0))
+    objective = SyntheticRain(Untouched(), storm, Sensor(), Shares(veil=1.0))
+    rainy, veiled, t, _ = objective.pair(torch.full((4, 3, 32, 32), 0.5), stream())
+    assert rainy.mean() > 0.95
+    assert veiled.mean() < 0.9
+    assert (t == 1).all()
 
 
 # Patterns

@@ -32,7 +32,7 @@ class Denoiser(nn.Module):
         return folded(self)
 
 
-def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 2)) -> nn.Module:
+def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 4)) -> nn.Module:
     """`width` channels at half resolution, `blocks` residual blocks a level, finest first."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")

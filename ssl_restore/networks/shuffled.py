@@ -55,7 +55,7 @@ def merge(parts: Tensor, step: int) -> Tensor:
     return F.pixel_shuffle(stacked.reshape(-1, channels * step**2, height, width), step)
 
 
-def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 2), shuffle: int = 2) -> nn.Module:
+def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 4), shuffle: int = 2) -> nn.Module:
     """A `denoiser` of `width` channels and `blocks` on every `shuffle`-th pixel."""
     if shuffle < 1:
         raise ValueError(f"shuffle must be at least 1, got {shuffle}")

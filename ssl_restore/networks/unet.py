@@ -3,8 +3,9 @@
     I = t (J + R) + (1 - t) A      V = I - S,   S = t R,      J = (V - (1 - t) A) / t
 
 S is the light of the streaks as it lies in the picture: achromatic, one channel for all three
-colours, and never more than the pixel's darkest channel. The restored picture is V. It may have a
-veil, whose transmission t and airlight A are smooth: a few convolutions at the resolution of the
+colours, and never more than the pixel's darkest channel. A colour that was cut off at white has
+got less of it, which left dark lines of the opposite colour: V = I - (1 - K) S, with a share K of
+every colour, 0 where it is not near white. The restored picture is V. It may have a veil, whose transmission t and airlight A are smooth: a few convolutions at the resolution of the
 coarsest features read them from V and S, and `WithoutVeil` takes it away. That is asked for and not
 the rule, because haze may belong to the picture.
 
@@ -27,6 +28,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 LARGEST_DEPTH = 2.0  # optical, of a veil: what shines through 14 % is not brought back
 VEIL_WIDTH, VEIL_BLOCKS = 32, 2
+NEAR_WHITE = (0.9, 0.98)  # display values from which a colour may be cut off, and surely may
+LITTLE = 3.0  # K is sigmoid(-LITTLE) before training
 
 
 class ResidualBlock(nn.Module):
@@ -126,23 +129,30 @@ class RainUNet(nn.Module):
     def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
         super().__init__()
         self.encoder = Encoder(width, blocks)
-        self.decoder = Decoder(width, blocks, channels=1)
+        self.decoder = Decoder(width, blocks, channels=1 + 3)
         self.stride = 2 ** len(blocks)
         self.reach = reach(blocks)
         self.veil = VeilEstimator(self.stride)
 
+    def streaks(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """S (B, 1, H, W), display units, and V (B, 3, H, W)."""
+        told = self.decoder(self.encoder(image)).float()
+        rain = torch.minimum(told[:, :1], image.amin(dim=1, keepdim=True))
+        start, end = NEAR_WHITE
+        white = ((image - start) / (end - start)).clamp(0, 1)
+        kept = white * torch.sigmoid(told[:, 1:] - LITTLE)
+        return rain, image - (1 - kept) * rain
+
     def rain(self, image: Tensor) -> Tensor:
         """S (B, 1, H, W), display units."""
-        rain = self.decoder(self.encoder(image)).float()
-        return torch.minimum(rain, image.amin(dim=1, keepdim=True))
+        return self.streaks(image)[0]
 
     def forward(self, image: Tensor) -> Tensor:
-        return image - self.rain(image)
+        return self.streaks(image)[1]
 
     def layers(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(V, optical depth, A), to learn from; the veil's gradient does not reach the streaks."""
-        rain = self.rain(image)
-        veiled = image - rain
+        rain, veiled = self.streaks(image)
         return veiled, *self.veil(torch.cat([veiled, rain], dim=1).detach())
 
     def folded(self) -> RainUNet:

@@ -4,7 +4,9 @@ I = J + n,   n Gaussian, Poisson-Gaussian or correlated over neighbouring pixels
 loss = relative(charbonnier(restorer(I) - J))
 
 Half of the pictures are stored as files are, in 8 bits, the rest keeps values beyond black and
-white. Camera noise is correlated, because raw pixels are interpolated and compressed.
+white. Camera noise is correlated, because raw pixels are interpolated and compressed. The colours
+of most photographs are so alike that a restorer takes what is not for noise: a share of J is made
+more or less colourful, to black and white, with its colours exchanged.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from torch import Tensor, nn
 
 from degradations.jpeg import Jpeg
 from degradations.sensor import quantise
-from degradations.types import Degradation
+from degradations.types import Degradation, uniform
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.synthetic_rain import on_chosen, on_share
 from ssl_restore.types import Batch
 
 STORED = 0.5
+RECOLOURED = 0.5
+COLOURFULNESS = (0.0, 3.0)  # 0: black and white, 1: as it is
 
 
 class SyntheticNoise(nn.Module):
@@ -40,6 +44,7 @@ class SyntheticNoise(nn.Module):
 
     def pair(self, photographs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noisy pictures and what they shall become, (B, 3, H, W) both."""
+        photographs = recoloured(photographs, RECOLOURED, generator)
         drawn, stored = torch.rand(2, len(photographs), generator=generator)
         noisy, before = photographs, 0.0
         for sort, share in self.sorts:
@@ -52,3 +57,16 @@ class SyntheticNoise(nn.Module):
 
     def compare(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         return {"restore": relative(charbonnier(self.restorer(noisy) - clean), floor=0.01)}
+
+
+def recoloured(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """A random `share` of (B, 3, H, W) with other colours: grey + s * (image - grey), grey the mean
+    of the channels and s from `COLOURFULNESS`, cut off at black and white, in another order."""
+    count = len(images)
+    chosen = torch.rand(count, generator=generator) < share
+    strength = uniform(COLOURFULNESS, (count, 1, 1, 1), generator).to(images.device)
+    order = torch.rand(count, 3, generator=generator).argsort(dim=1)
+    grey = images.mean(dim=1, keepdim=True)
+    other = (grey + strength * (images - grey)).clamp(0, 1)
+    other = other.gather(1, order.to(images.device).view(-1, 3, 1, 1).expand_as(other))
+    return torch.where(chosen.view(-1, 1, 1, 1).to(images.device), other, images)

@@ -62,7 +62,8 @@ class SyntheticRain(nn.Module):
         clean = quantise(on_share(shares.noise, clean, Noise(sigma=(0.0, 0.04)), generator))
         pictures = rained(clean, self.rain, generator)
         wet = (pictures[0] != clean).flatten(1).any(dim=1).cpu()
-        chosen = wet & (torch.rand(len(clean), generator=generator) < shares.veil)
+        seen = pictures[0].flatten(1).mean(dim=1).cpu() < 1  # else all is white, behind a veil too
+        chosen = wet & seen & (torch.rand(len(clean), generator=generator) < shares.veil)
         rainy, veiled, t, light = veil_of(on_chosen(chosen, pictures, Veil(), generator))
         chosen = torch.rand(len(clean), generator=generator) < shares.jpeg
         return *on_chosen(chosen, (quantise(rainy), quantise(veiled)), Jpeg(), generator), t, light

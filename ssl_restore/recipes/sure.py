@@ -14,7 +14,7 @@ from ssl_restore.types import Recipe
 
 def build(
     *,
-    width: int = 48,
+    width: int = 64,
     lr: float = 1e-3,
     weight_decay: float = 0.01,
     batch: int = 16,
