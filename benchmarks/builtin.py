@@ -170,7 +170,7 @@ class Step:
         return replay
 
 
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe")
     parser.add_argument("photographs", type=Path)
@@ -189,8 +189,11 @@ def main() -> None:
         help="Learn so many times from each batch, turned anew; not for rain, which falls down.",
     )  # fmt: skip
     parser.add_argument("--set", dest="pairs", action="append", default=[], metavar="K=V")
-    asked = parser.parse_args()
+    return parser.parse_args()
 
+
+def main() -> None:
+    asked = parsed()
     torch.manual_seed(asked.seed)
     build = discover.builder("recipes", asked.recipe)
     settings = {**discover.settings(build), **discover.parse_settings(build, asked.pairs)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ def test_every_batch_comes_about_so_many_times_far_from_itself(drawn):
     numbers = [int(pair[0].max()) for pair in drawn]
     early = [count for number, count in Counter(numbers).items() if number < 1500]
     assert sum(early) / 1500 == pytest.approx(3, rel=0.1)
-    same = sum(a == b for a, b in zip(numbers, numbers[1:], strict=False)) / len(numbers)
+    same = sum(a == b for a, b in pairwise(numbers)) / len(numbers)
     assert same < 3 / builtin.POOL
 
 

@@ -5,9 +5,10 @@
 S is the light of the streaks as it lies in the picture: achromatic, one channel for all three
 colours, and never more than the pixel's darkest channel. A colour that was cut off at white has
 got less of it, which left dark lines of the opposite colour: V = I - (1 - K) S, with a share K of
-every colour, 0 where it is not near white. The restored picture is V. It may have a veil, whose transmission t and airlight A are smooth: a few convolutions at the resolution of the
-coarsest features read them from V and S, and `WithoutVeil` takes it away. That is asked for and not
-the rule, because haze may belong to the picture.
+every colour, 0 where it is not near white. The restored picture is V. It may have a veil, whose
+transmission t and airlight A are smooth: a few convolutions at the resolution of the coarsest
+features read them from V and S, and `WithoutVeil` takes it away. That is asked for and not the
+rule, because haze may belong to the picture.
 
 The picture is first folded by pixel-unshuffle (x2), so that no convolution runs at full
 resolution. Every residual block normalises first (pre-activation BatchNorm, He et al. 2016,
