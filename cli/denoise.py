@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from . import restoring
+from . import options, restoring
 
 EXAMPLES = """\b
 Examples:
   ssl-restore denoise noisy.jpg restored.png
   ssl-restore denoise noisy.jpg restored.png --strength 0.7
+  ssl-restore denoise noisy.png restored.png --zero-shot
   ssl-restore denoise ./noisy/ ./restored/ --weights runs/mine/restorer.safetensors
 """
 
@@ -25,11 +26,32 @@ Examples:
     show_default=True,
     help="So much of the noise that is found is removed; 0: none.",
 )
-def command(**given: Any) -> None:
+@click.option("--zero-shot", is_flag=True, help="First learn from each picture, alone.")
+@click.option(
+    "--method",
+    help="Of --zero-shot: recorrupted_fine_tuning, zero_shot_noise2noise, deep_image_prior ..."
+    "  [default: the first]",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(1), help="Most time for --zero-shot to learn from a picture."
+)
+@options.seed
+def command(
+    *, zero_shot: bool, method: str | None, seconds: float | None, seed: int, **given: Any
+) -> None:
     """Remove the noise from the picture or the folder INPUT; write to OUTPUT.
 
     A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
     folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.  Grain
     that is lost with the noise comes back with a --strength below 1.
+
+    --zero-shot learns from each picture before it restores it, for about half a minute.  Where its
+    noise can be measured, more texture is kept.  With --seconds the result also depends on how fast
+    the machine is.
     """
-    restoring.restore_files("denoise", **given)
+    if zero_shot:
+        restoring.solve_files(method=method, seconds=seconds, seed=seed, **given)
+    elif method is not None or seconds is not None:
+        raise click.UsageError("--method and --seconds belong to --zero-shot: give that, too")
+    else:
+        restoring.restore_files("denoise", **given)

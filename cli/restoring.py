@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -112,6 +113,55 @@ def adapt_files(
         click.echo(line, err=True)
     adapted = len(jobs) - len(skipped) - len(denied)
     _conclude(source, output, jobs, skipped, f"{adapted} of them by weights of their own")
+
+
+def solve_files(
+    *,
+    method: str | None,
+    seconds: float | None,
+    seed: int,
+    source: Path,
+    output: Path,
+    weights: Path | None,
+    strength: float,
+    recursive: bool,
+    overwrite: bool,
+    tile: int | None,
+    max_pixels: int,
+    device: str,
+    precision: str,
+) -> None:
+    """Denoise INPUT into OUTPUT by a solver, which learns from each picture alone."""
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore import discover, folders, solvers  # noqa: PLC0415
+    from ssl_restore.solvers import files  # noqa: PLC0415
+
+    solve = solvers.solver(method or solvers.DEFAULT)
+    known = discover.settings(solve)
+    jobs = folders.plan(source, output, recursive=recursive, overwrite=overwrite)
+    on = devices.choose(device)
+    settings: dict[str, Any] = {"seconds": seconds}
+    if precision != "auto":
+        settings["precision"] = precision
+    if "tile" in known:
+        settings["tile"] = tile
+    if "restorer" in known:
+        settings["restorer"] = folders.open_restorer(weights, on, task="denoise", learns=True)
+    elif weights is not None:
+        raise Failed(f"--weights: {method} starts from none; leave --weights out")
+    with bar(100 * len(jobs), "%", "denoise") as shown:
+        skipped = files.solve_all(
+            jobs, solve, seed=seed, max_pixels=max_pixels, device=on, strength=strength,
+            done=lambda share: shown.update(100 * share), said=_aside, **settings,
+        )  # fmt: skip
+    _conclude(source, output, jobs, skipped, f"by {method or solvers.DEFAULT}")
+
+
+def _aside(line: str) -> None:
+    """A line on stderr, above the bar."""
+    from tqdm import tqdm  # noqa: PLC0415
+
+    tqdm.write(line, file=sys.stderr)
 
 
 def _conclude(

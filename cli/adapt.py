@@ -1,0 +1,102 @@
+"""`ssl-restore adapt`: a restorer that learns from the video it restores."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from . import options
+from .progress import bar
+
+EXAMPLES = """\b
+Examples:
+  ssl-restore adapt noisy.mp4 restored.mp4
+  ssl-restore adapt ./frames/ ./restored/ --method restore_from_restored --seconds 120
+  ssl-restore adapt rainy.mp4 restored.mkv --task derain --online
+  ssl-restore adapt noisy.mp4 ./restored/ --weights runs/mine/restorer.safetensors
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("source", metavar="INPUT", type=options.PATH)
+@click.argument("output", type=options.PATH)
+@click.option(
+    "--method",
+    default="frame2frame",
+    show_default=True,
+    help="frame2frame (needs motion that flow can follow) or restore_from_restored.",
+)
+@click.option("--online", is_flag=True, help="Learn from past frames only, as they come.")
+@click.option(
+    "--task",
+    type=click.Choice(["denoise", "derain"]),
+    default="denoise",
+    show_default=True,
+    help="Which built-in restorer is adapted.",
+)
+@click.option("--weights", type=options.PATH, help="Checkpoint of `fit`, instead of a --task.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="To learn; with --online for each frame.  [default: 60]",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help="Instead of --seconds; repeatable exactly.  [default with --online: 20]",
+)
+@click.option("--set", "changes", multiple=True, metavar="K=V", help="A setting: lr, rain_lr ...")
+@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@options.seed
+@options.tile
+@options.max_pixels
+@options.device
+@options.precision
+def command(
+    source: Path,
+    output: Path,
+    method: str,
+    online: bool,
+    task: str,
+    weights: Path | None,
+    seconds: float | None,
+    steps: int | None,
+    changes: tuple[str, ...],
+    overwrite: bool,
+    seed: int,
+    tile: int | None,
+    max_pixels: int,
+    device: str,
+    precision: str,
+) -> None:
+    """Restore the video INPUT, a clip or a folder of frames, by a restorer that learns from it.
+
+    Nothing clean is needed.  OUTPUT is a clip (.mp4, .m4v, .mov; without loss: .mkv, .avi) or a
+    folder of frames, which keep size and bit depth, and of a folder their names.  Without
+    --online the whole video is learned from first.  Sound is not carried over.
+    """
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore import discover, folders, video  # noqa: PLC0415
+    from ssl_restore.adapters.stream import Course  # noqa: PLC0415
+
+    if steps is not None and seconds is not None:
+        raise click.UsageError("give --steps or --seconds, not both")
+    build = discover.builder("adapters", method)
+    adapt = build(**discover.parse_settings(build, changes))
+    frames = video.find(source, max_pixels=max_pixels)
+    files = video.targets(frames, output, overwrite=overwrite)
+    restorer = folders.open_restorer(weights, devices.choose(device), task=task, learns=True)
+    start = time.perf_counter()
+    with bar(len(frames), "frame", method) as shown:
+        course = Course(
+            online=online, steps=steps, seconds=seconds, seed=seed, precision=precision, tile=tile,
+            name=str(source), seen=lambda share: shown.set_postfix_str(f"learned {share:.0%}"),
+            note=lambda line: click.echo(line, err=True),
+        )  # fmt: skip
+        restored = adapt(restorer, frames, course)
+        video.write(frames, restored, files, done=shown.update)
+    taken = time.perf_counter() - start
+    click.echo(f"{len(frames)} frames restored in {taken:.0f} s", err=True)
+    click.echo(str(output))

@@ -1,0 +1,242 @@
+"""A copy of a restorer that learns from the frames it restores: the loop of all adapters.
+
+    offline   take every frame,  learn,            then restore every frame
+    online    of each frame:     take, learn, restore;   frames to come are not seen
+
+What is learned with is an exponential average of the weights; the statistics of the norms rest,
+because those of one video lead astray. Memory is bounded: offline the frames that are learned from
+are spread over the video, online they are the last ones.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import nn
+
+from ssl_restore.errors import UserError
+from ssl_restore.fit import Row, fit
+from ssl_restore.folders import out_of_memory
+from ssl_restore.picture import Pixels
+from ssl_restore.restore import restore
+from ssl_restore.types import Batch, Player, Recipe
+
+STEPS_A_FRAME = 20  # online, unless said otherwise
+SECONDS = 60.0  # offline
+ENDLESS = 10**9  # steps: online the rate of learning stays what it is
+KEPT_PIXELS = 16_000_000  # of the frames in memory, together
+LEAST_KEPT, MOST_KEPT = 4, 48  # frames
+DECAY = 0.99
+T = TypeVar("T")
+Restore = Callable[[Pixels], Pixels]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long is learned: `steps` or `seconds`, online of each frame, else of the video.
+
+    The same `steps` and `seed` give the same result. `name` is that of the video in errors,
+    `seen(share)` gets the share of the learning that is done, `note(line)` what was found.
+    """
+
+    online: bool = False
+    steps: int | None = None
+    seconds: float | None = None
+    seed: int = 0
+    precision: str = "auto"
+    tile: int | None = None
+    name: str = "the video"
+    seen: Callable[[float], None] = lambda share: None
+    note: Callable[[str], None] = lambda line: None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.seconds is not None:
+            raise ValueError("give steps or seconds, not both")
+
+
+AS_USUAL = Course()
+
+
+class Adapter(Protocol):
+    """What `build` of a file in this folder returns."""
+
+    def __call__(
+        self, restorer: nn.Module, frames: Iterable[Pixels], course: Course = AS_USUAL
+    ) -> Iterator[Pixels]:
+        """Every frame restored: (H, W, 1 or 3) uint8 or uint16, of one size, in their order.
+
+        `frames` is read twice offline, once online, one frame at a time. The restorer, which must
+        not be folded, stays as it is.
+        """
+
+
+class Student(Protocol):
+    """What one method learns from, and with."""
+
+    recipe: Recipe
+
+    def take(self, frame: Pixels, restored: Pixels) -> None:
+        """A further frame, and what the restorer as it is now makes of it."""
+
+    def refusal(self) -> str | None:
+        """Why nothing can be learned from what was taken; None where it can."""
+
+    def draw(self, step: int, progress: float) -> Batch: ...
+
+    def denial(self, before: Restore, after: Restore) -> str | None:
+        """Why what was learned makes frames in memory worse than the start; None where it does
+        not, or nothing tells."""
+
+
+class Memory(Generic[T]):
+    """At most `most` of the things that were added: the newest, or spread evenly over all."""
+
+    def __init__(self, *, newest: bool) -> None:
+        self.newest, self.kept = newest, list[T]()
+        self._seen, self._every = 0, 1
+
+    def add(self, thing: T, most: int) -> None:
+        if self.newest or self._seen % self._every == 0:
+            self.kept.append(thing)
+        self._seen += 1
+        if len(self.kept) > most:
+            if self.newest:
+                del self.kept[0]
+            else:
+                self.kept, self._every = self.kept[::2], 2 * self._every
+
+
+def room(frame: Pixels) -> int:
+    """How many frames of this size are kept."""
+    height, width = frame.shape[:2]
+    return min(max(KEPT_PIXELS // (height * width), LEAST_KEPT), MOST_KEPT)
+
+
+def recipe(
+    learner: nn.Module,
+    average: nn.Module,
+    objective: nn.Module,
+    weights: Mapping[str, float],
+    *,
+    lr: float,
+) -> Recipe:
+    """One player, norms at rest."""
+    device = next(learner.parameters()).device
+    for module in (learner, average, objective):
+        module.to(device)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=lr, betas=(0.9, 0.95), fused=True)
+    return Recipe(
+        network="", keywords={}, restorer=learner, average=average,
+        players=(Player(objective, weights, optimizer),), decay=DECAY, fixed_norms=True,
+    )  # fmt: skip
+
+
+def learn(student: Student, frames: Iterable[Pixels], course: Course) -> Iterator[Pixels]:
+    """Every frame, restored by the student's average.
+
+    TypeError offline for frames that can be read only once.
+    """
+    if not course.online and iter(frames) is frames:
+        raise TypeError("offline the frames are read twice: give a list, or a `video.Video`")
+    return _online(student, frames, course) if course.online else _offline(student, frames, course)
+
+
+def _restored(net: nn.Module, frame: Pixels, course: Course) -> Pixels:
+    try:
+        return restore(net, frame, tile=course.tile, precision=course.precision)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(f"{course.name}: out of memory; try a smaller --tile") from error
+
+
+def _ready(net: nn.Module) -> nn.Module:
+    """As it is now, for inference: faster where its norms can be folded."""
+    net.eval()
+    return net.folded() if hasattr(net, "folded") else net  # type: ignore[operator]
+
+
+def _offline(student: Student, frames: Iterable[Pixels], course: Course) -> Iterator[Pixels]:
+    start = _ready(copy.deepcopy(student.recipe.average))
+    for frame in checked(frames, course.name):
+        student.take(frame, _restored(start, frame, course))
+    refusal = student.refusal()
+    if refusal is not None:
+        raise UserError(f"{course.name}: {refusal}")
+    seconds = SECONDS if course.seconds is None and course.steps is None else course.seconds
+    rows = fit(
+        student.recipe, student.draw, seed=course.seed, steps=course.steps, seconds=seconds,
+        precision=course.precision,
+    )  # fmt: skip
+    for row in rows:
+        course.seen(row.progress)
+    learned = _ready(student.recipe.average)
+    denial = _denial(student, start, learned, course)
+    if denial is not None:
+        course.note(f"{course.name}: restored without what was learned: {denial}")
+    for frame in checked(frames, course.name):
+        yield _restored(learned if denial is None else start, frame, course)
+
+
+def _online(student: Student, frames: Iterable[Pixels], course: Course) -> Iterator[Pixels]:
+    rows = fit(
+        student.recipe, student.draw, seed=course.seed, steps=ENDLESS, precision=course.precision
+    )
+    start = used = _ready(copy.deepcopy(student.recipe.average))
+    refusal: str | None = None
+    denials: list[str] = []
+    for frame in checked(frames, course.name):
+        student.take(frame, _restored(used, frame, course))
+        refusal = student.refusal()
+        if refusal is None:
+            _some(rows, course)
+            used = _ready(student.recipe.average)
+            denial = _denial(student, start, used, course)
+            if denial is not None:
+                denials.append(denial)
+                used = start
+        yield _restored(used, frame, course)
+    if refusal is not None:
+        course.note(f"{course.name}: restored without learning: {refusal}")
+    elif denials:
+        many = f"{len(denials)} frames restored without what was learned"
+        course.note(f"{course.name}: {many}: {denials[-1]}")
+
+
+def _denial(student: Student, start: nn.Module, now: nn.Module, course: Course) -> str | None:
+    return student.denial(
+        lambda frame: _restored(start, frame, course), lambda frame: _restored(now, frame, course)
+    )
+
+
+def _some(rows: Iterator[Row], course: Course) -> None:
+    """Learn for one frame."""
+    if course.seconds is None:
+        for _ in islice(rows, STEPS_A_FRAME if course.steps is None else course.steps):
+            pass
+        return
+    until = time.monotonic() + course.seconds
+    while time.monotonic() < until:
+        next(rows)
+
+
+def checked(frames: Iterable[Pixels], name: str) -> Iterator[Pixels]:
+    """The frames; UserError where there is none, and where their size changes."""
+    first: tuple[int, ...] | None = None
+    for frame in frames:
+        size = frame.shape[:2]
+        if first is not None and size != first:
+            raise UserError(
+                f"{name}: a frame of {size[1]} x {size[0]} pixels after one of {first[1]} x "
+                f"{first[0]}; frames of one video have one size"
+            )
+        first = size
+        yield frame
+    if first is None:
+        raise UserError(f"{name}: has no frame; give a video or a folder of frames")

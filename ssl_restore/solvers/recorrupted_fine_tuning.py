@@ -1,0 +1,191 @@
+"""The built-in denoiser, fine-tuned on the one picture by noise that is added to it anew.
+
+    y1 = y + alpha n,    y2 = y - n / alpha,    n noise like that in y,    loss |f(y1) - y2|^2
+
+The errors of y1 and y2 are independent, so that the loss is that against the clean picture but for
+a constant (`objectives/recorrupted.py`). The statistics of the norms rest. A tenth of the picture,
+in squares, is no target: on it the step from the built-in result to the learned one is measured,
+
+    share = sum (y2 - f0(y1)) (f1(y1) - f0(y1)) / sum (f1(y1) - f0(y1))^2
+
+is how much of it leads nearest to the clean picture. The whole of it is taken from a half on, where
+it is better than none, else the share, and nothing below 0. Where noise was cut off at black or
+white it has a mean, and what the built-in denoiser restored is the target. Its result is kept where
+the noise is not known (see `estimated_noise.py`). References: Pang, Zheng, Quan and Ji,
+"Recorrupted-to-recorrupted", CVPR 2021; for the start from a trained denoiser, Vaksman, Elad and
+Milanfar, "LIDIA", CVPRW 2020.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssl_restore import checkpoint, data, weights
+from ssl_restore.device import autocast
+from ssl_restore.fit import LARGEST_GRADIENT, schedule, update_average
+
+from .estimated_noise import CUT_OFF, EstimatedNoise, cut_off, estimate
+from .pace import pace
+from .tiles import Ensemble, restored, to_multiple
+
+SQUARE_PX = 16
+ASIDE = 0.1  # share of the squares that are no target
+DECAY = 0.98  # of the average of the weights
+JUDGED = 64  # patches that the share is measured on
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The picture, what it became, and the pixels that are no target, (H, W, C) each."""
+
+    noisy: np.ndarray
+    before: np.ndarray
+    aside: np.ndarray  # (H, W, 1), 1 where no target
+    noise: EstimatedNoise
+    cut_off: bool  # at black and white
+    alpha: float
+
+    def draw(
+        self, count: int, patch: int, generator: torch.Generator, device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """y1, targets, where these are learned and where the share is measured; each
+        (count, 3, patch, patch)."""
+        seed = int(torch.randint(2**62, (), generator=generator))
+        noisy, before, aside = (
+            data.patches(
+                data.Pictures((values,), (), ""), count, patch,
+                torch.Generator().manual_seed(seed), upright=False, shrink=1,
+            )
+            for values in (self.noisy, self.before, self.aside)
+        )  # fmt: skip
+        deviation = self.noise.deviation(before)
+        drawn = self.noise.draw(deviation, generator)
+        room = CUT_OFF * deviation if self.cut_off else torch.full_like(before, -torch.inf)
+        whole = (before > room) & (before < 1 - room)
+        target = torch.where(whole, noisy - drawn / self.alpha, before)
+        four = noisy + self.alpha * drawn, target, 1 - aside.expand_as(noisy), aside * whole
+        seen, target, learned, judged = (
+            part.to(device, memory_format=torch.channels_last) for part in four
+        )
+        return seen, target, learned, judged
+
+
+def solve(
+    image: Tensor,
+    *,
+    generator: torch.Generator,
+    restorer: nn.Module | None = None,
+    steps: int = 300,
+    seconds: float | None = None,
+    lr: float = 5e-4,
+    alpha: float = 0.5,
+    batch: int = 8,
+    patch: int = 64,
+    precision: str = "auto",
+    tile: int | None = None,
+    seen: Callable[[float], None] = lambda share: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Tensor]:
+    """{"clean"} of an image (1, 3, H, W).  `restorer`, which is not changed and must not be folded,
+    is the built-in denoiser by default.  Settings: `steps` at most, `lr`, `alpha`, `batch` and
+    `patch` px.
+    """
+    if restorer is None:
+        restorer, _ = checkpoint.load(weights.built_in("denoise"))
+        restorer.to(device=image.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    before = restored(Ensemble(restorer), image, tile=tile, precision=precision)
+    noise, reason = estimate(restorer, image, generator)
+    if noise is None:
+        say(f"{reason}: restored without learning")
+        seen(1.0)
+        return {"clean": before}
+    lesson = _lesson(image, before, noise, alpha, patch, generator)
+    learned = _learned(
+        restorer, lesson, batch, patch, lr, generator, pace(steps, seconds, seen), precision
+    )
+    share = useful_share(restorer, learned, lesson, patch, generator, precision)
+    if share == 0:
+        say("what was learned did not help: restored without it")
+        return {"clean": before}
+    after = restored(Ensemble(learned), image, tile=tile, precision=precision)
+    return {"clean": torch.lerp(before, after, share)}
+
+
+def _lesson(
+    image: Tensor,
+    before: Tensor,
+    noise: EstimatedNoise,
+    alpha: float,
+    patch: int,
+    generator: torch.Generator,
+) -> Lesson:
+    height, width = (max(side, patch) for side in image.shape[2:])
+    rows, columns = -(-height // SQUARE_PX), -(-width // SQUARE_PX)
+    chosen = torch.rand(rows, columns, generator=generator) < ASIDE
+    squares = np.repeat(np.repeat(chosen.numpy(), SQUARE_PX, 0), SQUARE_PX, 1)
+    noisy, start = (
+        to_multiple(whole, 1, patch)[0].permute(1, 2, 0).cpu().numpy() for whole in (image, before)
+    )
+    aside = np.where(squares[:height, :width, None], np.uint8(255), np.uint8(0))
+    return Lesson(noisy, start, aside, noise, cut_off(image), alpha)
+
+
+def _learned(
+    restorer: nn.Module,
+    lesson: Lesson,
+    batch: int,
+    patch: int,
+    lr: float,
+    generator: torch.Generator,
+    run: Iterator[tuple[int, float]],
+    precision: str,
+) -> nn.Module:
+    """The average of the weights of a copy of the restorer that learns."""
+    learner, average = copy.deepcopy(restorer).eval(), copy.deepcopy(restorer).eval()
+    device = next(learner.parameters()).device
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
+    for step, share in run:
+        optimizer.param_groups[0]["lr"] = lr * schedule(5 * step, share, floor=0.02)
+        seen, target, counted, _ = lesson.draw(batch, patch, generator, device)
+        with autocast(device, precision):
+            output = learner(seen)
+        error = (output.float() - target).square() * counted
+        optimizer.zero_grad(set_to_none=True)
+        error.mean().backward()
+        norm = nn.utils.clip_grad_norm_(learner.parameters(), LARGEST_GRADIENT)
+        if not math.isfinite(norm.item()):
+            break  # the average is that of the steps before
+        optimizer.step()
+        update_average(average, learner, min(DECAY, (step + 1) / (step + 11)))
+    return average
+
+
+@torch.no_grad()
+def useful_share(
+    restorer: nn.Module,
+    learned: nn.Module,
+    lesson: Lesson,
+    patch: int,
+    generator: torch.Generator,
+    precision: str,
+) -> float:
+    """How much of the step from a restorer to the learned one is taken, 0 to 1, by the pixels that
+    were no target: all from a half on, as the figure itself is only known to 0.1 or so."""
+    device = next(restorer.parameters()).device
+    along = length = 0.0
+    for _ in range(JUDGED // 8):
+        seen, target, _, counted = lesson.draw(8, patch, generator, device)
+        with autocast(device, precision):
+            first, second = restorer(seen).float(), learned(seen).float()
+        step = (second - first) * counted
+        along += float((step * (target - first)).sum())
+        length += float((step * step).sum())
+    share = along / length if length > 0 else 0.0
+    return 1.0 if share >= 0.5 else max(0.0, share)
