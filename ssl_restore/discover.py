@@ -1,4 +1,4 @@
-"""Finding recipes, networks and degradations, and reading their settings from their signatures."""
+"""Finding recipes, networks, solvers and degradations, and reading their settings from their signatures."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from .errors import UnknownName, UserError
 _ROOT = Path(__file__).parent
 
 
-def names(kind: str) -> list[str]:
-    """The files of a kind (`recipes`, `networks`) that define `build`, without importing any."""
-    return sorted(path.stem for path in (_ROOT / kind).glob("*.py") if _defines_build(path))
+def names(kind: str, function: str = "build") -> list[str]:
+    """The files of a kind (`recipes`, `networks`) that define `function`, without importing any."""
+    files = (_ROOT / kind).glob("*.py")
+    return sorted(path.stem for path in files if _defines(function, path))
 
 
-def _defines_build(path: Path) -> bool:
+def _defines(function: str, path: Path) -> bool:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    return any(isinstance(node, ast.FunctionDef) and node.name == "build" for node in tree.body)
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body)
 
 
 def summary(kind: str, name: str) -> str:
@@ -35,19 +36,20 @@ def summary(kind: str, name: str) -> str:
     return (ast.get_docstring(tree) or "").split("\n", 1)[0]
 
 
-def builder(kind: str, name: str) -> Callable[..., Any]:
-    """The `build` of a file of this kind; for recipes also of a path: `./mine.py`."""
+def builder(kind: str, name: str, function: str = "build") -> Callable[..., Any]:
+    """The `function` of a file of this kind; for recipes also of a path: `./mine.py`."""
     if name.endswith(".py"):
-        return _builder_of(_load_file(Path(name)), name)
-    if name not in names(kind):
-        raise UnknownName(kind.rstrip("s"), name, names(kind))
-    return _builder_of(importlib.import_module(f"ssl_restore.{kind}.{name}"), name)
+        return _function_of(_load_file(Path(name)), name, function)
+    known = names(kind, function)
+    if name not in known:
+        raise UnknownName(kind.rstrip("s"), name, known)
+    return _function_of(importlib.import_module(f"ssl_restore.{kind}.{name}"), name, function)
 
 
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise UserError(f"{path}: no such recipe file")
-    spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
+        raise UserError(f"{path}: no such file")
+    spec = importlib.util.spec_from_file_location(f"own_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -56,11 +58,11 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _builder_of(module: ModuleType, name: str) -> Callable[..., Any]:
-    build = getattr(module, "build", None)
-    if not callable(build):
-        raise UserError(f"{name}: defines no function `build`")
-    return build
+def _function_of(module: ModuleType, name: str, function: str) -> Callable[..., Any]:
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise UserError(f"{name}: defines no function `{function}`")
+    return found
 
 
 def degradations() -> dict[str, tuple[Path, str]]:

@@ -140,7 +140,7 @@ def test_recipe_from_a_path(tmp_path, monkeypatch):
 
 
 def test_recipe_path_that_is_missing_or_defines_no_build_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"none\.py: no such recipe file"):
+    with pytest.raises(UserError, match=r"none\.py: no such file"):
         discover.builder("recipes", str(tmp_path / "none.py"))
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(UserError, match=r"empty\.py: defines no function `build`"):

@@ -65,7 +65,7 @@ def test_listing_imports_nothing():
 
 
 def test_unknown_name_gets_the_nearest_and_the_list():
-    with pytest.raises(UnknownName, match="unknown method 'deep_image_pior': did you mean 'deep_i"):
+    with pytest.raises(UnknownName, match="unknown solver 'deep_image_pior': did you mean 'deep_i"):
         solvers.solver("deep_image_pior")
     assert solvers.solver("deep-image-prior") is solvers.solver("deep_image_prior")
 

@@ -10,31 +10,20 @@ called with the share of the run that is done, `say(line)` with what the user sh
 
 from __future__ import annotations
 
-import ast
-import importlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from ssl_restore.errors import UnknownName
+from ssl_restore import discover
 
 DEFAULT = "recorrupted_fine_tuning"  # of `denoise --zero-shot`
 
 
 def names() -> list[str]:
     """The files of this folder that define `solve`, without importing any."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if _solves(path))
-
-
-def _solves(path: Path) -> bool:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return any(isinstance(node, ast.FunctionDef) and node.name == "solve" for node in tree.body)
+    return discover.names("solvers", "solve")
 
 
 def solver(name: str) -> Callable[..., Any]:
-    """The `solve` of a file; its name with hyphens does as well."""
-    plain = name.replace("-", "_")
-    if plain not in names():
-        raise UnknownName("method", name, names())
-    found: Callable[..., Any] = importlib.import_module(f"{__name__}.{plain}").solve
-    return found
+    """The `solve` of a file: by name, with hyphens as well, or by path, `./mine.py`."""
+    plain = name if name.endswith(".py") else name.replace("-", "_")
+    return discover.builder("solvers", plain, "solve")
