@@ -165,12 +165,12 @@ def measure(estimator: RainEstimator, known: Seen) -> Tensor:
         low, high = (pair[0] - pair[1]).quantile(torch.tensor([0.16, 0.84]))
         spreads[i] = (high - low) / 2
         line = f"{name}: correlation {torch.corrcoef(pair)[0, 1]:.2f}, median error "
-        if name in LOGARITHMIC and name != "optical_depth":
-            value, true = from_scale(told)[kept, i], numbers[kept, i]
-            part = value / true.clamp_min(1e-6) - 1
+        value, true = from_scale(told)[kept, i], numbers[kept, i]
+        if name in LOGARITHMIC and name != "optical_depth" and (true > 0).all():
+            part = value / true - 1
             print(f"{line}{part.abs().median():.0%}, bias {part.median():+.0%}")
         else:
-            print(f"{line}{(pair[0] - pair[1]).abs().median():.2f}")
+            print(f"{line}{(value - true).abs().median():.2f}")
     return spreads
 
 

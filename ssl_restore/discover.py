@@ -1,4 +1,4 @@
-"""Finding recipes, networks, solvers and degradations, and reading their settings from their signatures."""
+"""Finding recipes, networks, solvers, degradations, and reading settings from signatures."""
 
 from __future__ import annotations
 
