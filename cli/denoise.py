@@ -37,7 +37,13 @@ Examples:
 )
 @options.seed
 def command(
-    *, zero_shot: bool, method: str | None, seconds: float | None, seed: int, **given: Any
+    *,
+    strength: float,
+    zero_shot: bool,
+    method: str | None,
+    seconds: float | None,
+    seed: int,
+    **given: Any,
 ) -> None:
     """Remove the noise from the picture or the folder INPUT; write to OUTPUT.
 
@@ -49,9 +55,10 @@ def command(
     noise can be measured, more texture is kept.  With --seconds the result also depends on how fast
     the machine is.
     """
+    files = restoring.Files(**given)
     if zero_shot:
-        restoring.solve_files(method=method, seconds=seconds, seed=seed, **given)
+        restoring.solve_files(files, method=method, seconds=seconds, seed=seed, strength=strength)
     elif method is not None or seconds is not None:
         raise click.UsageError("--method and --seconds belong to --zero-shot: give that, too")
     else:
-        restoring.restore_files("denoise", **given)
+        restoring.restore_files("denoise", files, strength=strength)

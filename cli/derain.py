@@ -33,7 +33,8 @@ def command(*, veil: bool, adapt: bool, seconds: float, seed: int, **given: Any)
     """
     if adapt and veil:
         raise click.UsageError("give --adapt or --veil, not both")
+    files = restoring.Files(**given)
     if adapt:
-        restoring.adapt_files(seconds=seconds, seed=seed, **given)
+        restoring.adapt_files(files, seconds=seconds, seed=seed)
     else:
-        restoring.restore_files("derain", veil=veil, **given)
+        restoring.restore_files("derain", files, veil=veil)

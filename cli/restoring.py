@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from .options import F
 from .progress import bar
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ssl_restore.folders import Job
 
 
@@ -38,29 +41,42 @@ def arguments(function: F) -> F:
     return function
 
 
-def restore_files(
-    task: str,
-    *,
-    source: Path,
-    output: Path,
-    weights: Path | None,
-    recursive: bool,
-    overwrite: bool,
-    tile: int | None,
-    max_pixels: int,
-    device: str,
-    precision: str,
-    strength: float = 1.0,
-    veil: bool = False,
-) -> None:
-    """Restore INPUT into OUTPUT by the given weights, or those built in for the task; say how
-    fast, and print where the results are."""
-    from ssl_restore import device as devices  # noqa: PLC0415
+@dataclass(frozen=True)
+class Files:
+    """What `arguments` gives."""
+
+    source: Path
+    output: Path
+    weights: Path | None
+    recursive: bool
+    overwrite: bool
+    tile: int | None
+    max_pixels: int
+    device: str
+    precision: str
+
+    def plan(self) -> list[Job]:
+        from ssl_restore import folders  # noqa: PLC0415
+
+        return folders.plan(
+            self.source, self.output, recursive=self.recursive, overwrite=self.overwrite
+        )
+
+    def open(self, task: str, *, learns: bool = False) -> nn.Module:
+        """The restorer of the given weights, or the one built in for the task."""
+        from ssl_restore import device, folders  # noqa: PLC0415
+
+        on = device.choose(self.device)
+        return folders.open_restorer(self.weights, on, task=task, learns=learns)
+
+
+def restore_files(task: str, files: Files, *, strength: float = 1.0, veil: bool = False) -> None:
+    """Restore INPUT into OUTPUT; say how fast, and print where the results are."""
     from ssl_restore import folders  # noqa: PLC0415
     from ssl_restore.restore import Strength  # noqa: PLC0415
 
-    jobs = folders.plan(source, output, recursive=recursive, overwrite=overwrite)
-    restorer = folders.open_restorer(weights, devices.choose(device), task=task)
+    jobs = files.plan()
+    restorer = files.open(task)
     if strength != 1:
         restorer = Strength(restorer, strength)
     if veil:
@@ -75,86 +91,59 @@ def restore_files(
             shown.update(count)
 
         skipped = folders.restore_all(
-            jobs, restorer, tile=tile, precision=precision, max_pixels=max_pixels, done=done
-        )
+            jobs, restorer, tile=files.tile, precision=files.precision,
+            max_pixels=files.max_pixels, done=done,
+        )  # fmt: skip
     seconds = time.perf_counter() - start
     speed = f"{pixels / 1e6:.1f} Mpixel in {seconds:.1f} s ({pixels / 1e6 / seconds:.2f} Mpixel/s)"
-    _conclude(source, output, jobs, skipped, speed)
+    _conclude(files, jobs, skipped, speed)
 
 
-def adapt_files(
-    *,
-    seconds: float,
-    seed: int,
-    source: Path,
-    output: Path,
-    weights: Path | None,
-    recursive: bool,
-    overwrite: bool,
-    tile: int | None,
-    max_pixels: int,
-    device: str,
-    precision: str,
-) -> None:
+def adapt_files(files: Files, *, seconds: float, seed: int) -> None:
     """Derain INPUT into OUTPUT by weights that learn from each picture for so many seconds; say
     where that did not help."""
-    from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore import folders  # noqa: PLC0415
     from ssl_restore.adapt import adapt_all  # noqa: PLC0415
 
-    jobs = folders.plan(source, output, recursive=recursive, overwrite=overwrite)
-    restorer = folders.open_restorer(weights, devices.choose(device), learns=True)
+    jobs = files.plan()
+    restorer = files.open("derain", learns=True)
     with bar(100 * len(jobs), "%", "adapt") as shown:
         skipped, denied = adapt_all(
-            jobs, restorer, seconds=seconds, seed=seed, tile=tile, precision=precision,
-            max_pixels=max_pixels, done=lambda share: shown.update(100 * share),
+            jobs, restorer, seconds=seconds, seed=seed, tile=files.tile,
+            precision=files.precision, max_pixels=files.max_pixels,
+            done=lambda share: shown.update(100 * share),
         )  # fmt: skip
     for line in denied:
         click.echo(line, err=True)
     adapted = len(jobs) - len(skipped) - len(denied)
-    _conclude(source, output, jobs, skipped, f"{adapted} of them by weights of their own")
+    _conclude(files, jobs, skipped, f"{adapted} of them by weights of their own")
 
 
 def solve_files(
-    *,
-    method: str | None,
-    seconds: float | None,
-    seed: int,
-    source: Path,
-    output: Path,
-    weights: Path | None,
-    strength: float,
-    recursive: bool,
-    overwrite: bool,
-    tile: int | None,
-    max_pixels: int,
-    device: str,
-    precision: str,
+    files: Files, *, method: str | None, seconds: float | None, seed: int, strength: float
 ) -> None:
     """Denoise INPUT into OUTPUT by a solver, which learns from each picture alone."""
-    from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore import discover, folders, solvers  # noqa: PLC0415
-    from ssl_restore.solvers import files  # noqa: PLC0415
+    from ssl_restore import device, discover, solvers  # noqa: PLC0415
+    from ssl_restore.solvers.files import solve_all  # noqa: PLC0415
 
     solve = solvers.solver(method or solvers.DEFAULT)
     known = discover.settings(solve)
-    jobs = folders.plan(source, output, recursive=recursive, overwrite=overwrite)
-    on = devices.choose(device)
+    jobs = files.plan()
     settings: dict[str, Any] = {"seconds": seconds}
-    if precision != "auto":
-        settings["precision"] = precision
+    if files.precision != "auto":
+        settings["precision"] = files.precision
     if "tile" in known:
-        settings["tile"] = tile
+        settings["tile"] = files.tile
     if "restorer" in known:
-        settings["restorer"] = folders.open_restorer(weights, on, task="denoise", learns=True)
-    elif weights is not None:
+        settings["restorer"] = files.open("denoise", learns=True)
+    elif files.weights is not None:
         raise Failed(f"--weights: {method} starts from none; leave --weights out")
     with bar(100 * len(jobs), "%", "denoise") as shown:
-        skipped = files.solve_all(
-            jobs, solve, seed=seed, max_pixels=max_pixels, device=on, strength=strength,
+        skipped = solve_all(
+            jobs, solve, seed=seed, max_pixels=files.max_pixels,
+            device=device.choose(files.device), strength=strength,
             done=lambda share: shown.update(100 * share), said=_aside, **settings,
         )  # fmt: skip
-    _conclude(source, output, jobs, skipped, f"by {method or solvers.DEFAULT}")
+    _conclude(files, jobs, skipped, f"by {method or solvers.DEFAULT}")
 
 
 def _aside(line: str) -> None:
@@ -164,16 +153,14 @@ def _aside(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
-def _conclude(
-    source: Path, output: Path, jobs: Sequence[Job], skipped: list[str], how: str
-) -> None:
+def _conclude(files: Files, jobs: Sequence[Job], skipped: list[str], how: str) -> None:
     """Say what was restored, print where it is, and fail if something was not."""
-    if skipped and not source.is_dir():
+    if skipped and not files.source.is_dir():
         raise Failed(skipped[0])
     report_skipped(skipped)
     restored = len(jobs) - len(skipped)
     if restored:
         click.echo(f"{restored} restored, {how}", err=True)
-        click.echo(str(output if source.is_dir() else jobs[0].target))
+        click.echo(str(files.output if files.source.is_dir() else jobs[0].target))
     if skipped:
         raise Failed(f"{len(skipped)} of {len(jobs)} pictures could not be restored")
