@@ -51,7 +51,7 @@ def command(
     folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.  Grain
     that is lost with the noise comes back with a --strength below 1.
 
-    --zero-shot learns from each picture before it restores it, for about half a minute.  Where its
+    --zero-shot learns from each picture before it restores it, for about a minute.  Where its
     noise can be measured, more texture is kept.  With --seconds the result also depends on how fast
     the machine is.
     """

@@ -82,7 +82,7 @@ def solve(
     *,
     generator: torch.Generator,
     restorer: nn.Module | None = None,
-    steps: int = 300,
+    steps: int = 180,
     seconds: float | None = None,
     lr: float = 5e-4,
     alpha: float = 0.5,
