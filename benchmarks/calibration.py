@@ -9,7 +9,8 @@ as `calibrate` does, and regresses the numbers of the rain on what is seen. A fi
 photographs is kept aside, and the errors on them are printed and stored in the file. `--measure`
 prints those of a finished estimator on other photographs. `--pairs` compares its numbers with
 those of the true layers: amounts are taken from the layer itself, sizes are read from it by an
-estimator that learns, there and then, from rendered layers without any picture behind.
+estimator that learns, there and then, from rendered layers without any picture behind. Amounts of
+rain that is rendered anew from the numbers stand beside them (`rendered`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from degradations.rain import Rain, draw_streaks, streak_layer
+from degradations.rain_like import Doubt, RainLike
 from degradations.sensor import quantise
 from ssl_restore import calibrate, data, images, rain_estimator, rng
 from ssl_restore.device import crew
@@ -35,18 +37,18 @@ HEIGHT, WIDTH, BATCH = 320, 480, 4
 DRY = NAMES.index("dry")
 PRIOR = Rain(
     dry=0.1, angle_rad=(-0.9, 0.9), populations=(1, 3), coverage=(0.005, 1.0), width_px=(0.5, 6.0),
-    length_px=(6, 120), brightness=(0.04, 0.9), companions=(0, 5), veil=0.3, ceiling=(0.4, 10),
-    transmission=(0.5, 1.0),
+    length_px=(6, 120), brightness=(0.04, 0.9), ripple=(0, 1), ripple_px=(5, 80), veil=0.3,
+    ceiling=(0.4, 10), transmission=(0.5, 1.0),
 )  # fmt: skip
 PLAIN = Rain(  # a corner of it that means would be drawn away from: single, alike streaks
     dry=0.05, angle_rad=(-0.9, 0.9), populations=(1, 1), coverage=(0.01, 0.8), width_px=(0.5, 6.0),
-    length_px=(6, 120), brightness=(0.05, 0.9), companions=(0, 0), depth_share=(0, 0),
+    length_px=(6, 120), brightness=(0.05, 0.9), ripple=(0, 0), depth_share=(0, 0),
     length_spread=(0.01, 0.3), width_spread=(0.01, 0.3), brightness_spread=(0.01, 0.4),
     angle_spread_rad=(0.003, 0.04), veil=0.15, ceiling=(0.8, 10), transmission=(0.5, 1.0),
 )  # fmt: skip
 ONE_KIND = Rain(  # as the sets of the literature have it: one population, no veil
     dry=0, angle_rad=(-0.7, 0.7), populations=(1, 1), coverage=(0.03, 0.5), width_px=(0.8, 4.0),
-    length_px=(12, 80), brightness=(0.1, 0.6), companions=(0, 0), ceiling=(1, 10),
+    length_px=(12, 80), brightness=(0.1, 0.6), ripple=(0, 0), ceiling=(1, 10),
     length_spread=(0.05, 0.3), width_spread=(0.05, 0.3), brightness_spread=(0.1, 0.4),
 )  # fmt: skip
 Seen = tuple[Tensor, Tensor, Tensor, Tensor]  # angle seen and drawn (N,), seen (N, K, F), numbers
@@ -199,11 +201,18 @@ def layer_statistics(layers: Tensor) -> Tensor:
     return statistics(parts, angle).features().unflatten(0, (len(layers), each))
 
 
+def amounts_of(layer: Tensor) -> tuple[float, float, float]:
+    """Mean, tail and visible share of a rain layer (1, H, W)."""
+    visible = (layer > rain_estimator.VISIBLE).float()
+    return layer.mean().item(), layer.quantile(rain_estimator.TAIL).item(), visible.mean().item()
+
+
 @torch.inference_mode()
 def compare(rainy: Path, clean: Path, estimator: RainEstimator, reader: RainEstimator) -> None:
     """Print correlations and medians over pairs of pictures; `reader` reads the true layers."""
     restorer = open_restorer(None, torch.device("cpu"))
     rows: list[tuple[float, ...]] = []
+    generator = rng.derive(3, "calibration", 0)
     amounts = ("mean", "tail", "visible_share")
     sizes = ("length_px", "width_px", "coverage", "brightness")
     for path in images.find(rainy):
@@ -212,17 +221,23 @@ def compare(rainy: Path, clean: Path, estimator: RainEstimator, reader: RainEsti
         told = calibrate.measure(path.name, pair[0], restorer, estimator)
         read = from_scale(reader(layer_statistics(layer[None])))[0]
         angle = rain_estimator.common_angle(rain_estimator.windows(layer), 1).item()
-        true = (layer.mean(), layer.quantile(rain_estimator.TAIL), (layer > 0.02).float().mean())
+        again = RainLike((told.rain,), Doubt(0, 0, 0, 0, 0), dry=0)
+        made = again.sample((1, *pair[0].shape), generator)
+        seen = quantise(pair[1] + streak_layer(made, *layer.shape[1:])) - pair[1]
+        true = amounts_of(layer)
         rows.append(
             (
                 told.rain.angle_rad, *(getattr(told, name) for name in amounts),
                 *(getattr(told.rain, name) for name in sizes),
-                angle, *(value.item() for value in true),
+                *amounts_of(seen.mean(dim=1).clamp_min(0)),
+                angle, *true,
                 *(read[NAMES.index(name)].item() for name in sizes),
+                *true,
             )
         )  # fmt: skip
     table = torch.tensor(rows)
-    for i, name in enumerate(("angle_rad", *amounts, *sizes)):
+    rendered = (f"{name}, rendered" for name in amounts)
+    for i, name in enumerate(("angle_rad", *amounts, *sizes, *rendered)):
         ours, theirs = table[:, i], table[:, i + table.shape[1] // 2]
         related = torch.corrcoef(torch.stack([ours, theirs]))[0, 1]
         print(

@@ -89,6 +89,7 @@ def recover_rain(side: int = 72, streaks: int = 24) -> Answer:
             x_px=x, y_px=y, angle_rad=alike(values["angle_rad"]),
             length_px=alike(values["log_length"].exp()), width_px=alike(1.5 * one),
             brightness=alike(values["log_brightness"].exp()), taper=alike(0.4 * one),
+            ripple=alike(0 * one), ripple_px=alike(one), phase_rad=alike(0 * one),
             present=torch.ones(1, streaks, dtype=torch.bool),
             ceiling=2 * one, transmission=one, airlight=one,
         )  # fmt: skip

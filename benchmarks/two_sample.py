@@ -76,7 +76,8 @@ def accuracy(
     torch.manual_seed(seed)
     generator = rng.derive(seed, "two-sample", 0)
     network = classifier()
-    optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     label = torch.arange(2).repeat_interleave(BATCH)[:, None].float()
     for _ in range(steps):
         batch = torch.cat([patches(layers, BATCH, generator) for layers in learned])
@@ -84,6 +85,7 @@ def accuracy(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        rate.step()
     network.eval()
     with torch.inference_mode():
         given, other = (network(10 * patches(layers, 1000, generator)) for layers in tested)
@@ -96,7 +98,7 @@ def main() -> None:
     parser.add_argument("clean", type=Path)
     parser.add_argument("calibration", type=Path)
     parser.add_argument("--layers", type=Path)
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     clean = tensors(options.clean)

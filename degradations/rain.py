@@ -6,10 +6,12 @@ Display space: the public synthetic sets add streaks to display values. R is ach
 that overlap hide each other: R approaches the ceiling c, and the plain sum S where c is large.
 Every streak has its own place, angle, length, width and brightness; streaks are drawn in
 populations (distances from the camera) that share a mean. Angles are measured from the vertical,
-positive where the drop falls to the right.
+positive where the drop falls to the right. A drop oscillates while it falls, and its streak is
+brighter and darker in turn along its way: that is its ripple.
 
-References: Garg and Nayar, "Vision and rain", IJCV 2007 (streaks add light); Li, Cheong and Tan,
-"Heavy rain image restoration", CVPR 2019, eq. 1 (streaks and veil).
+References: Garg and Nayar, "Vision and rain", IJCV 2007 (streaks add light), and "Photorealistic
+rendering of rain streaks", SIGGRAPH 2006 (oscillation); Li, Cheong and Tan, "Heavy rain image
+restoration", CVPR 2019, eq. 1 (streaks and veil).
 """
 
 from __future__ import annotations
@@ -31,11 +33,12 @@ _UNITS = {
     "length_spread": "of the logarithm", "width_px": "px", "width_spread": "of the logarithm",
     "brightness": "display units", "brightness_spread": "of the logarithm",
     "coverage": "length x width over the area", "ceiling": "display units", "taper": "share",
-    "depth_share": "share", "companions": "number", "populations": "number", "dry": "share",
+    "depth_share": "share", "ripple": "share", "ripple_px": "px",
+    "populations": "number", "dry": "share",
     "veil": "share", "transmission": "share", "airlight": "display units", "varied": "share",
     "optical_depth": "-ln(transmission)",
 }  # fmt: skip
-_ABOVE = {"length_px", "width_px", "ceiling"}
+_ABOVE = {"length_px", "width_px", "ceiling", "ripple_px"}
 
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo one, never come close to repeating
 
@@ -51,6 +54,9 @@ class RainParams:
     width_px: Tensor  # (B, N) full width at half brightness
     brightness: Tensor  # (B, N) light added at the core, display units
     taper: Tensor  # (B, N) in (0, 1]: share of each half over which the end fades
+    ripple: Tensor  # (B, N) from 0 to 1: amplitude of the brightness along it, over its mean
+    ripple_px: Tensor  # (B, N) from crest to crest
+    phase_rad: Tensor  # (B, N) of the ripple at the centre
     present: Tensor  # (B, N) bool
     ceiling: Tensor  # (B,) light of a place that many streaks cross, display units
     transmission: Tensor  # (B,) of the veil; 1 is no veil
@@ -60,20 +66,21 @@ class RainParams:
 def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     """R (B, 1, H, W), not clamped.
 
-    A streak is brightness * (1 - (d/h)^2)^2 * fade(s), d across and s along its axis, h its
-    half-width. Each pixel takes the mean of the cross-section over its own width, so that a row
-    (a column, for flat streaks) receives the same light wherever the streak falls between the
-    pixels, and a streak narrower than a pixel is a dim one. Work is proportional to the pixels
+    A streak is brightness * (1 - (d/h)^2)^2 * fade(s) * (1 + ripple cos(2 pi s / ripple_px +
+    phase)), d across its axis and h its half-width, s along it from the centre to where the drop
+    falls. Each pixel takes the mean of the cross-section over its own width, so that a row (a
+    column, for flat streaks) receives the same light wherever the streak falls between the pixels,
+    and a streak narrower than a pixel is a dim one. Work is proportional to the pixels
     that streaks touch.
     """
     batch = params.x_px.shape[0]
     drawn = params.present.flatten().nonzero()[:, 0]
     image = drawn // max(1, params.present.shape[1])
-    x, y, angle, length, wide, brightness, taper = (
+    x, y, angle, length, wide, brightness, taper, ripple, ripple_px, phase = (
         field.flatten().index_select(0, drawn)
         for field in (
-            params.x_px, params.y_px, params.angle_rad, params.length_px,
-            params.width_px, params.brightness, params.taper,
+            params.x_px, params.y_px, params.angle_rad, params.length_px, params.width_px,
+            params.brightness, params.taper, params.ripple, params.ripple_px, params.phase_rad,
         )
     )  # fmt: skip
     half_width, half_length = wide / _FWHM_OF_PROFILE, length / 2
@@ -83,7 +90,8 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     steep = down.abs() >= right.abs()
     major, minor = torch.where(steep, y, x), torch.where(steep, x, y)
     d_major, d_minor = torch.where(steep, down, right), torch.where(steep, right, down)
-    d_major, d_minor = d_major.abs(), d_minor * d_major.sign()  # both ends of a streak are alike
+    forward = d_major.sign()
+    d_major, d_minor = d_major.abs(), d_minor * forward  # the ends of a streak are alike
     extent = half_length * d_major + (half_width + 1) * d_minor.abs()
     reach = half_width / d_major + 0.5
     streak, line, start, kind = _spans(
@@ -99,11 +107,13 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     edge = (to_pixel - 0.5) * step - to_line * of(d_minor / support)
     along = to_pixel * shift + to_line * of(d_major / fade_px)
     ends, gain = of(half_length / fade_px), of(brightness * half_width / d_major)
+    waves = 2 * math.pi * forward * fade_px / ripple_px  # radians for each fade
+    crests = of(ripple), along * of(waves) + of(phase), shift * of(waves)
 
     layer = torch.zeros(batch * height * width, dtype=x.dtype, device=x.device)
     layer.scatter_add_(0, image[:0], gain[:0])  # a gradient, zero, where there is no streak either
     kinds, runs = kind.unique_consecutive(return_counts=True)
-    fields = (of(image), line, start, edge, step, along, shift, ends, gain)
+    fields = (of(image), line, start, edge, step, along, shift, ends, gain, *crests)
     pieces = zip(*(field.split(runs.tolist()) for field in fields), strict=True)
     for code, (owner, number, first, *run) in zip(kinds.tolist(), pieces, strict=True):
         size, upright = divmod(code, 2)
@@ -117,18 +127,21 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
 
 
 def _light(
-    size: int, edge: Tensor, step: Tensor, along: Tensor, shift: Tensor, ends: Tensor, gain: Tensor
-) -> Tensor:
+    size: int, edge: Tensor, step: Tensor, along: Tensor, shift: Tensor, ends: Tensor, gain: Tensor,
+    ripple: Tensor, phase: Tensor, turn: Tensor,
+) -> Tensor:  # fmt: skip
     """Light (size, L) of so many neighbouring pixels of each of L lines.
 
     The integral F(u) = u - 2/3 u^3 + 1/5 u^5 of the cross-section at the `size` + 1 edges between
-    the pixels, u from `edge` on in steps of `step`, times the smooth fade of what `ends` has left.
+    the pixels, u from `edge` on in steps of `step`, times the smooth fade of what `ends` has left,
+    times the ripple, whose phase turns by `turn` from pixel to pixel.
     """
     number = torch.arange(size + 1, dtype=edge.dtype, device=edge.device)[:, None]
     u = torch.addcmul(edge, number, step).clamp(-1, 1)
     integral = u * (u.square() - 5 / 3).square_().add_(20 / 9)  # 5 F
     fade = (ends - torch.addcmul(along, number[:-1], shift).abs()).clamp(0, 1)
-    return (integral[1:] - integral[:-1]) * (gain * 0.4) * (fade.square() * (1.5 - fade))
+    crests = torch.addcmul(gain, gain * ripple, torch.addcmul(phase, number[:-1], turn).cos())
+    return (integral[1:] - integral[:-1]) * (crests * 0.4) * (fade.square() * (1.5 - fade))
 
 
 @torch.no_grad()  # which pixels a streak touches: constants for the gradient
@@ -170,10 +183,11 @@ def _spans(
 
 
 def check_quantities(owner: object, names: Iterable[str] = tuple(_UNITS)) -> None:
-    """ValueError for a number of rain below 0, or for one of 0 that must be above."""
+    """ValueError for a number of rain below 0, for one of 0 that must be above, a ripple over 1."""
     for name in names:
         if hasattr(owner, name):
-            check_values(name, getattr(owner, name), _UNITS[name], above=name in _ABOVE)
+            most = 1.0 if name == "ripple" else math.inf
+            check_values(name, getattr(owner, name), _UNITS[name], high=most, above=name in _ABOVE)
 
 
 def add_rain(image: Tensor, params: RainParams) -> Tensor:
@@ -195,7 +209,8 @@ def at_frame(
 
     A streak is the way of its drop during the exposure, which is `shutter` of the time from frame
     to frame (0.5: a shutter of 180 degrees); so a drop moves on by length / shutter. One that has
-    left below comes in above as another, at another place; frame 0 is as drawn.
+    left below comes in above as another, at another place; its oscillation goes on. Frame 0 is as
+    drawn.
     """
     if not 0 < shutter <= 1:
         raise ValueError(f"shutter must be above 0 and at most 1, got {shutter}")
@@ -213,7 +228,10 @@ def at_frame(
     turns = ((y + way * down) / tall).floor().detach()
     moved_y = y + way * down - turns * tall
     moved_x = (x + way * right + _GOLDEN * turns * wide).remainder(wide)
-    return replace(params, y_px=moved_y + params.y_px - y, x_px=moved_x + params.x_px - x)
+    return replace(
+        params, y_px=moved_y + params.y_px - y, x_px=moved_x + params.x_px - x,
+        phase_rad=params.phase_rad + 2 * math.pi * way / params.ripple_px,
+    )  # fmt: skip
 
 
 def in_rows(image: Tensor, batch: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
@@ -242,8 +260,7 @@ class Populations:
     Lengths, widths and brightnesses of streaks are log-normal about their means; a `_spread` is
     the standard deviation of the logarithm, `angle_spread_rad` that of the angle. A share
     `depth_share` of the variance of length and of width is common to both: a drop closer to the
-    camera is longer and wider. An oscillating drop leaves several bright lines: a streak has
-    `companions` others on average, less than a length and about a width away from it.
+    camera is longer and wider.
     """
 
     angle_rad: Tensor  # (B, P)
@@ -257,7 +274,8 @@ class Populations:
     coverage: Tensor  # (B, P) sum of length x width over the area; 0: no such population
     taper: Tensor  # (B, P)
     depth_share: Tensor  # (B, P) from 0 to 1
-    companions: Tensor  # (B, P)
+    ripple: Tensor  # (B, P) from 0 to 1
+    ripple_px: Tensor  # (B, P)
     ceiling: Tensor  # (B,)
     transmission: Tensor  # (B,)
     airlight: Tensor  # (B,)
@@ -274,12 +292,10 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
     down = reach * (p.angle_rad.cos().abs() + 2 * p.angle_spread_rad).clamp(max=1)
     right, down = right + 2 * p.width_px, down + 2 * p.width_px
     area = (height + 2 * down) * (width + 2 * right)
-    bundles = p.coverage * area / (p.length_px * p.width_px * (1 + p.companions))
-    count = torch.poisson(bundles, generator=generator).long()
-    first = torch.repeat_interleave(count.flatten())  # population of each bundle, flat
-    size = 1 + torch.poisson(p.companions.flatten()[first], generator=generator).long()
-    bundle = torch.repeat_interleave(size)
-    owner = first[bundle]  # population of each streak, flat
+    together = p.depth_share * p.length_spread * p.width_spread  # covariance of the logarithms
+    streak_area = p.length_px * p.width_px * together.exp()
+    count = torch.poisson(p.coverage * area / streak_area, generator=generator)
+    owner = torch.repeat_interleave(count.long().flatten())  # population of each streak, flat
 
     def of(population: Tensor) -> Tensor:
         return population.flatten()[owner]
@@ -291,26 +307,25 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
         return of(mean) * (of(spread) * unit - of(spread).square() / 2).exp()
 
     def spread_over(side: int, margin: Tensor) -> Tensor:
-        share = torch.rand(len(first), generator=generator)[bundle]
-        return share * of(side + 2 * margin) - of(margin)
+        return torch.rand(len(owner), generator=generator) * of(side + 2 * margin) - of(margin)
 
-    depth = torch.randn(len(first), generator=generator)[bundle] * of(p.depth_share).sqrt()
+    depth = of(p.depth_share).sqrt() * normal()
     own = (1 - of(p.depth_share)).sqrt()
     length = scattered(p.length_px, p.length_spread, depth + own * normal()).clamp_min(1)
     wide = scattered(p.width_px, p.width_spread, depth + own * normal())
     angle = of(p.angle_rad) + of(p.angle_spread_rad) * normal()
-    followed = torch.arange(len(bundle)) != (size.cumsum(0) - size)[bundle]  # not the first
-    along = followed * length * (torch.rand(len(owner), generator=generator) - 0.5)
-    aside = followed * wide * normal()
     rows, present = in_rows(owner // most, batch)
     return RainParams(
-        x_px=rows(spread_over(width, right) + along * angle.sin() + aside * angle.cos()),
-        y_px=rows(spread_over(height, down) + along * angle.cos() - aside * angle.sin()),
+        x_px=rows(spread_over(width, right)),
+        y_px=rows(spread_over(height, down)),
         angle_rad=rows(angle),
         length_px=rows(length),
         width_px=rows(wide),
         brightness=rows(scattered(p.brightness, p.brightness_spread, normal())),
         taper=rows(of(p.taper)),
+        ripple=rows(of(p.ripple)),
+        ripple_px=rows(of(p.ripple_px)),
+        phase_rad=rows(2 * math.pi * torch.rand(len(owner), generator=generator)),
         present=present,
         ceiling=p.ceiling,
         transmission=p.transmission,
@@ -341,7 +356,8 @@ class Rain:
     ceiling: Range = (0.3, 10.0)
     taper: Range = (0.1, 1.0)
     depth_share: Range = (0.0, 1.0)
-    companions: Range = (0.0, 3.0)
+    ripple: Range = (0.0, 0.9)
+    ripple_px: Range = (6.0, 60.0)
     populations: tuple[int, int] = (1, 3)
     dry: float = 0.06  # share of images without rain
     veil: float = 0.0  # share of images with a veil
@@ -380,7 +396,8 @@ class Rain:
             coverage=coverage * (torch.arange(most) < kept) * wet,
             taper=taper,
             depth_share=draw(self.depth_share),
-            companions=draw(self.companions),
+            ripple=draw(self.ripple),
+            ripple_px=draw(self.ripple_px, log=True),
             ceiling=uniform(self.ceiling, (batch,), generator, log=True),
             transmission=torch.where(veiled, transmission, torch.ones(batch)),
             airlight=uniform(self.airlight, (batch,), generator),

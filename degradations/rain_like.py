@@ -32,7 +32,8 @@ class MeasuredRain:
     coverage: float = 0.2
     taper: float = 0.5
     depth_share: float = 0.7
-    companions: float = 1.0
+    ripple: float = 0.45
+    ripple_px: float = 18.0
     ceiling: float = 2.0
     optical_depth: float = 0.0  # of the veil, -ln(transmission)
     airlight: float = 0.8
@@ -43,13 +44,17 @@ class MeasuredRain:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Standard deviations of the errors of a measurement: of logarithms, and of the angle."""
+    """Standard deviations of the errors of a measurement: of logarithms, and of the angle.
+
+    Brightness and coverage are taken for one another, while their product, the light of the rain,
+    is told well: what an error of one adds, the other takes away.
+    """
 
     angle_rad: float = 0.02
     length: float = 0.2
     width: float = 0.15
     brightness: float = 0.2
-    coverage: float = 0.25
+    light: float = 0.1
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -109,16 +114,19 @@ class RainLike:
             angle = torch.where(torch.rand(batch, generator=generator) < 0.5, -angle, angle)
         wet = torch.rand(batch, generator=generator) >= self.dry
         # From geometric means weighted by area to the plain means of log-normal populations.
-        length = of("length_px", doubt.length) * (-length_spread.square() / 2).exp()
-        width = of("width_px", doubt.width) * (-width_spread.square() / 2).exp()
-        bright = of("brightness", doubt.brightness) * (brightness_spread.square() / 2).exp()
+        together = of("depth_share") * length_spread * width_spread
+        length = of("length_px", doubt.length) * (-length_spread.square() / 2 - together).exp()
+        width = of("width_px", doubt.width) * (-width_spread.square() / 2 - together).exp()
+        brighter = (doubt.brightness * torch.randn(batch, generator=generator)).exp()
+        bright = of("brightness") * brighter * (brightness_spread.square() / 2).exp()
         one_population = {
             "angle_rad": angle, "angle_spread_rad": of("angle_spread_rad"),
             "length_px": length, "length_spread": length_spread,
             "width_px": width, "width_spread": width_spread,
             "brightness": bright, "brightness_spread": brightness_spread,
-            "coverage": of("coverage", doubt.coverage) * wet, "taper": of("taper"),
-            "depth_share": of("depth_share"), "companions": of("companions"),
+            "coverage": of("coverage", doubt.light) / brighter * wet, "taper": of("taper"),
+            "depth_share": of("depth_share"),
+            "ripple": of("ripple"), "ripple_px": of("ripple_px"),
         }  # fmt: skip
         return Populations(
             **{name: values[:, None] for name, values in one_population.items()},

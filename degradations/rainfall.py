@@ -267,7 +267,9 @@ class Rainfall:
         x, y, angle, length, wide, brightness, taper = (rows(field[kept]) for field in fields)
         haze = extinction_per_m(rate) * draw(self.scene_m)
         rain = RainParams(
-            x, y, angle, length, wide, brightness, taper, present,
+            x, y, angle, length, wide, brightness, taper,
+            ripple=torch.zeros_like(x), ripple_px=torch.ones_like(x), phase_rad=torch.zeros_like(x),
+            present=present,
             ceiling=torch.ones(batch), transmission=(-haze).exp(),
             airlight=draw(self.airlight, log=False),
         )  # fmt: skip

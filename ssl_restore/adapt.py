@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,9 +29,10 @@ from . import calibrate, data, images, rain_estimator, rng, training, weights
 from .calibration import PictureRain
 from .errors import UserError
 from .fit import fit
-from .folders import Job, out_of_memory, write
+from .folders import Job, one_by_one
 from .networks.unet import RainUNet
 from .objectives.rain_transfer import RainTransfer
+from .picture import Picture
 from .restore import restore, tile_sides
 from .streak_energy import streak_energy, texture_energy
 from .types import Batch, Player, Recipe
@@ -171,30 +172,15 @@ def adapt_all(
             f"--adapt: these weights are of a {type(restorer).__name__}, which is no derainer; "
             "leave --adapt out"
         )
-    skipped: list[str] = []
     denied: list[str] = []
-    for job in jobs:
-        so_far = 0.0
 
-        def seen(share: float) -> None:
-            nonlocal so_far
-            done(share - so_far)
-            so_far = share
+    def restored(job: Job, picture: Picture, seen: Callable[[float], None]) -> np.ndarray:
+        found = adapt(
+            restorer, picture.pixels, name=str(job.source), seconds=seconds, seed=seed, tile=tile,
+            precision=precision, seen=seen,
+        )  # fmt: skip
+        if not found.kept:
+            denied.append(f"{job.source}: restored without --adapt ({found.reason})")
+        return found.pixels
 
-        try:
-            picture = images.read(job.source, max_pixels=max_pixels)
-            found = adapt(
-                restorer, picture.pixels, name=str(job.source), seconds=seconds, seed=seed,
-                tile=tile, precision=precision, seen=seen,
-            )  # fmt: skip
-            write(job.target, replace(picture, pixels=found.pixels))
-            if not found.kept:
-                denied.append(f"{job.source}: restored without --adapt ({found.reason})")
-        except UserError as error:
-            skipped.append(str(error))
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            skipped.append(f"{job.source}: out of memory; try a smaller --tile")
-        seen(1.0)
-    return skipped, denied
+    return one_by_one(jobs, restored, max_pixels=max_pixels, done=done), denied

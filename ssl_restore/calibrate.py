@@ -28,7 +28,7 @@ LIMITS = {  # what the renderer and the prior can bear
     "length_px": (2.0, 400.0), "width_px": (0.3, 12.0), "length_spread": (0.02, 1.2),
     "width_spread": (0.02, 1.0), "brightness": (0.01, 1.5), "brightness_spread": (0.02, 1.5),
     "coverage": (0.001, 2.0), "angle_spread_rad": (0.002, 0.6), "taper": (0.05, 1.0),
-    "depth_share": (0.0, 1.0), "companions": (0.0, 6.0),
+    "depth_share": (0.0, 1.0), "ripple": (0.0, 1.0), "ripple_px": (4.0, 100.0),
     "ceiling": (0.2, 10.0), "optical_depth": (0.0, 2.0),
 }  # fmt: skip
 
@@ -123,5 +123,5 @@ def doubt(estimator: RainEstimator) -> Doubt:
     error = dict(zip(NAMES, estimator.error.tolist(), strict=True))  # type: ignore[operator]
     return Doubt(
         length=error["length_px"], width=error["width_px"], brightness=error["brightness"],
-        coverage=error["coverage"],
+        light=error["mean"],
     )  # fmt: skip

@@ -14,7 +14,7 @@ from . import __version__
 from .errors import UserError
 from .files import replacing
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -234,6 +235,41 @@ def _in_turn(
             written()
             writing = writer.submit(write, job.target, picture)
         written()
+    return skipped
+
+
+def one_by_one(
+    jobs: Sequence[Job],
+    restored: Callable[[Job, Picture, Callable[[float], None]], np.ndarray],
+    *,
+    max_pixels: int,
+    done: Callable[[float], None],
+) -> list[str]:
+    """For what learns from each picture: read it, `restored(job, picture, seen) -> pixels`, write.
+
+    Returns one line for each picture that could not be restored. `seen(share)` takes the share of
+    the job that is done, `done(share)` is called with every further one.
+    """
+    skipped: list[str] = []
+    for job in jobs:
+        so_far = 0.0
+
+        def seen(share: float) -> None:
+            nonlocal so_far
+            done(share - so_far)
+            so_far = share
+
+        try:
+            picture = images.read(job.source, max_pixels=max_pixels)
+            write(job.target, replace(picture, pixels=restored(job, picture, seen)))
+        except UserError as error:
+            named = any(str(error).startswith(str(path)) for path in (job.source, job.target))
+            skipped.append(str(error) if named else f"{job.source}: {error}")
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            skipped.append(f"{job.source}: out of memory; try a smaller --tile")
+        seen(1.0)
     return skipped
 
 

@@ -35,16 +35,18 @@ LIGHT_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95)
 DARK_SIDE_PX = 15
 TAIL = 0.99  # quantile of the layer
 VISIBLE = 0.02  # display units
+RIPPLED = 0.15  # from which the distance of crests is told
 NAMES = (
     "length_px", "length_spread", "width_px", "width_spread", "brightness", "brightness_spread",
-    "coverage", "angle_spread_rad", "taper", "depth_share", "companions", "ceiling",
+    "coverage", "angle_spread_rad", "taper", "depth_share", "ripple", "ripple_px",
+    "ceiling",
     "populations", "optical_depth",
     "mean", "tail", "visible_share", "dry",
 )  # fmt: skip
 LOGARITHMIC = {
     "length_px": 0.0, "length_spread": 0.02, "width_px": 0.0, "width_spread": 0.02,
     "brightness": 0.0, "brightness_spread": 0.02, "coverage": 1e-4, "angle_spread_rad": 0.005,
-    "companions": 0.2, "ceiling": 0.0, "optical_depth": 0.02, "mean": 1e-4, "tail": 1e-3,
+    "ripple_px": 0.0, "ceiling": 0.0, "optical_depth": 0.02, "mean": 1e-4, "tail": 1e-3,
     "visible_share": 1e-3,
 }  # fmt: skip  # what is added before the logarithm: below it, differences do not matter
 
@@ -115,8 +117,8 @@ def numbers(drawn: Populations, params: RainParams, layer: Tensor) -> Tensor:
 
     Lengths, widths and brightnesses are geometric means over streaks, weighted by their area, and
     standard deviations of the logarithm about them; NaN for images without streaks, but for
-    `mean`, `tail`, `visible_share` and `coverage`. `populations` are those with at least 15 % of
-    the light of the strongest.
+    `mean`, `tail`, `visible_share` and `coverage`, and `ripple_px` where they hardly ripple.
+    `populations` are those with at least 15 % of the light of the strongest.
     """
     height, width = layer.shape[-2:]
     inside = (params.x_px > 0) & (params.x_px < width) & (params.y_px > 0) & (params.y_px < height)
@@ -131,6 +133,8 @@ def numbers(drawn: Populations, params: RainParams, layer: Tensor) -> Tensor:
         moments(v.clamp_min(1e-6).log())
         for v in (params.length_px, params.width_px, params.brightness)
     )
+    ripple, _ = moments(params.ripple)
+    crests, _ = moments(params.ripple_px.log())
     layer = layer.flatten(1)
     light = drawn.coverage * drawn.brightness
     share = drawn.coverage / drawn.coverage.sum(1, keepdim=True)
@@ -143,7 +147,8 @@ def numbers(drawn: Populations, params: RainParams, layer: Tensor) -> Tensor:
         "taper": moments(params.taper)[0],
         "ceiling": params.ceiling,
         "depth_share": (share * drawn.depth_share).sum(1),
-        "companions": (share * drawn.companions).sum(1),
+        "ripple": ripple,
+        "ripple_px": torch.where(ripple > RIPPLED, crests.exp(), math.nan),
         "populations": (light > 0.15 * light.amax(1, keepdim=True)).float().sum(1),
         "optical_depth": -params.transmission.log(),
         "mean": layer.mean(1), "tail": layer.quantile(TAIL, dim=1),

@@ -25,7 +25,7 @@ from ssl_restore_cli.main import main
 CPU = torch.device("cpu")
 RAIN = MeasuredRain(
     angle_rad=0.3, angle_spread_rad=0.02, length_px=35, length_spread=0.2, width_px=1.6,
-    width_spread=0.2, brightness=0.25, brightness_spread=0.3, coverage=0.2, companions=0,
+    width_spread=0.2, brightness=0.25, brightness_spread=0.3, coverage=0.2, ripple=0,
     ceiling=5,
 )  # fmt: skip
 MEASURED = PictureRain("a.png", 0.9, RAIN, populations=1.0, mean=0.04, tail=0.3, visible_share=0.2)
@@ -99,8 +99,8 @@ def test_a_calibration_comes_back_from_its_file(tmp_path):
         (lambda text: "{", "no calibration"),
         (lambda text: "[]", "no calibration"),
         (
-            lambda text: text.replace('"format": 1', '"format": 2'),
-            "of format 2, this version reads 1",
+            lambda text: text.replace('"format": 2', '"format": 1'),
+            "of format 1, this version reads 2",
         ),
         (lambda text: text.replace('"length_px"', '"size"'), "damaged"),
         (lambda text: text.replace('"dry"', '"wet"'), "damaged"),

@@ -108,6 +108,7 @@ class OneStreak:
 
         return RainParams(
             one(20), one(25), one(0.3), one(8), one(1.5), one(0.2), one(0.5),
+            one(0), one(1), one(0),
             torch.ones(1, 1, dtype=torch.bool), torch.ones(1), torch.ones(1), torch.ones(1),
         )  # fmt: skip
 

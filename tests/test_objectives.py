@@ -15,13 +15,13 @@ from degradations.rain import Rain
 from degradations.sensor import Sensor
 from ssl_restore import rng
 from ssl_restore.objectives import positives
-from ssl_restore.objectives.contrast import info_nce
+from ssl_restore.objectives.contrast import info_nce, info_nce_against
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
 from ssl_restore.objectives.patterns import patterned
 from ssl_restore.objectives.positives import positive
 from ssl_restore.objectives.rain_transfer import RainTransfer, rain_layer
-from ssl_restore.objectives.rrcl import LiteralReconstruction, RepairedReconstruction
+from ssl_restore.objectives.rrcl import LiteralReconstruction, RepairedReconstruction, tiles
 from ssl_restore.objectives.synthetic_rain import Shares, SyntheticRain
 from ssl_restore.types import Batch
 
@@ -37,15 +37,15 @@ def normal(*shape, seed=0):
 # InfoNCE
 
 
+def similarity(a, b):
+    dot = norm_a = norm_b = torch.zeros((), dtype=torch.float64)
+    for x, y in zip(a, b, strict=True):
+        dot, norm_a, norm_b = dot + x * y, norm_a + x * x, norm_b + y * y
+    return dot / (norm_a.sqrt() * norm_b.sqrt())
+
+
 def slow_info_nce(anchor, positive, temperature):
     """Its definition with three loops: over images, over negatives, over coordinates."""
-
-    def similarity(a, b):
-        dot = norm_a = norm_b = torch.zeros((), dtype=torch.float64)
-        for x, y in zip(a, b, strict=True):
-            dot, norm_a, norm_b = dot + x * y, norm_a + x * x, norm_b + y * y
-        return dot / (norm_a.sqrt() * norm_b.sqrt())
-
     total = torch.zeros((), dtype=torch.float64)
     for i in range(len(anchor)):
         attraction = (similarity(anchor[i], positive[i]) / temperature).exp()
@@ -83,6 +83,24 @@ def test_info_nce_of_orthogonal_aligned_vectors_is_its_closed_form():
         expected = math.log1p(4 * math.exp(-1 / temperature))
         assert info_nce(anchor, 3 * anchor, temperature).item() == pytest.approx(expected)
     assert info_nce(anchor, -anchor, 0.05).item() > 20
+
+
+def test_info_nce_against_others_equals_its_loops():
+    anchor, positive, negatives = (normal(2, 3, 4, seed=s) for s in (1, 2, 3))
+    total = torch.zeros((), dtype=torch.float64)
+    for i in range(2):
+        for k in range(3):
+            attraction = (similarity(anchor[i, k], positive[i, k]) / 0.2).exp()
+            repulsion = sum((similarity(anchor[i, k], n) / 0.2).exp() for n in negatives[i])
+            total = total - (attraction / (attraction + repulsion)).log() / 6
+    torch.testing.assert_close(info_nce_against(anchor, positive, negatives, 0.2), total)
+
+
+def test_tiles_lie_side_by_side():
+    image = torch.arange(2 * 3 * 32 * 48.0).view(2, 3, 32, 48)
+    found = tiles(image)
+    assert found.shape == (2, 6, 3, 16, 16)
+    assert torch.equal(found[1, 4], image[1, :, 16:, 16:32])
 
 
 def test_info_nce_of_one_image_is_zero():

@@ -52,6 +52,9 @@ def made(name):
         "Contrast": lambda kind: kind(
             restorer.encoder, ProjectionHead(unet.deepest_channels(restorer), 8), 0.1
         ),
+        "LayerContrast": lambda kind: kind(
+            restorer, ProjectionHead(unet.deepest_channels(restorer), 8), 0.1
+        ),
         "Joined": lambda kind: kind(
             KINDS["LiteralReconstruction"](restorer, RAIN),
             KINDS["SyntheticRain"](restorer, RAIN, Sensor()),

@@ -12,7 +12,7 @@ ONE = {
     "angle_spread_rad": (1e-6, 1e-6), "length_px": (40, 40), "length_spread": (0.4, 0.4),
     "width_px": (2, 2), "width_spread": (0.4, 0.4), "brightness": (0.1, 0.1),
     "brightness_spread": (0, 0), "coverage": (0.2, 0.2), "ceiling": (100, 100),
-    "companions": (0, 0), "depth_share": (0, 0),
+    "ripple": (0, 0), "depth_share": (0, 0),
 }  # fmt: skip
 SIZE = 300
 
@@ -32,32 +32,12 @@ def test_depth_is_the_common_share_of_length_and_width(share):
     assert correlation(drawn(depth_share=(share, share))) == pytest.approx(share, abs=0.06)
 
 
-def test_companions_do_not_change_the_light_of_the_rain():
-    alone, many = (streak_layer(drawn(companions=(n, n)), SIZE, SIZE).mean().item() for n in (0, 4))
-    assert many == pytest.approx(alone, rel=0.08)
+def test_ripple_does_not_change_the_light_of_the_rain():
+    even, rippled = (streak_layer(drawn(ripple=(a, a)), SIZE, SIZE).mean().item() for a in (0, 1))
+    assert rippled == pytest.approx(even, rel=0.02)
 
 
-def test_companions_lie_within_a_length_and_a_few_widths_of_one_another():
-    def nearest(params):
-        """Median distance of a streak to the nearest other, across the direction of fall."""
-        found = []
-        for row in range(len(params.x_px)):
-            kept = params.present[row]
-            x, y = params.x_px[row][kept], params.y_px[row][kept]
-            angle = torch.tensor(0.2)
-            across = x * angle.cos() - y * angle.sin()
-            along = x * angle.sin() + y * angle.cos()
-            gaps = (across[:, None] - across).abs() + 1e6 * torch.eye(len(x))
-            gaps = gaps + 1e6 * ((along[:, None] - along).abs() > 60)
-            found.append(gaps.min(dim=1).values)
-        return torch.cat(found).median().item()
-
-    thin = {"coverage": (0.03, 0.03)}
-    assert nearest(drawn(companions=(4, 4), **thin)) < 2.5
-    assert nearest(drawn(**thin)) > 5
-
-
-def test_companions_are_as_many_as_said():
-    few, many = (drawn(companions=(n, n), angle_spread_rad=(0, 0)) for n in (0, 3))
-    count = [float(p.present.sum()) for p in (few, many)]
-    assert count[1] == pytest.approx(count[0], rel=0.1)  # the coverage decides on the number
+def test_ripples_begin_anywhere():
+    phases = drawn().phase_rad[drawn().present]
+    assert phases.cos().mean().abs() < 0.1
+    assert phases.sin().mean().abs() < 0.1

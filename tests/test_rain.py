@@ -20,6 +20,7 @@ def streaks(**columns):
     default = {
         "x_px": 10.0, "y_px": 10.0, "angle_rad": 0.0, "length_px": 12.0, "width_px": 1.5,
         "brightness": 0.5, "taper": 0.5,
+        "ripple": 0.0, "ripple_px": 7.0, "phase_rad": 0.0,
     }  # fmt: skip
     image = {"ceiling": NO_CEILING, "transmission": 1.0, "airlight": 0.8}
     count = max([len(v) for v in columns.values() if isinstance(v, list)], default=1)
@@ -34,10 +35,14 @@ def streaks(**columns):
 
 def many(count=40, size=24, seed=0):
     """Streaks of every direction, size and place, in and out of the frame."""
-    draw = torch.rand((7, count), generator=stream(seed), dtype=torch.float64)
-    low = torch.tensor([-8, -8, -math.pi, 1.0, 0.05, 0.05, 0.05], dtype=torch.float64)[:, None]
-    high = torch.tensor([size + 8, size + 8, math.pi, 30, 5, 1, 1], dtype=torch.float64)[:, None]
-    names = ("x_px", "y_px", "angle_rad", "length_px", "width_px", "brightness", "taper")
+    draw = torch.rand((10, count), generator=stream(seed), dtype=torch.float64)
+    low = [-8, -8, -math.pi, 1.0, 0.05, 0.05, 0.05, 0, 3, 0]
+    high = [size + 8, size + 8, math.pi, 30, 5, 1, 1, 1, 30, 2 * math.pi]
+    low, high = (torch.tensor(edge, dtype=torch.float64)[:, None] for edge in (low, high))
+    names = (
+        "x_px", "y_px", "angle_rad", "length_px", "width_px", "brightness", "taper", "ripple",
+        "ripple_px", "phase_rad",
+    )  # fmt: skip
     return streaks(**dict(zip(names, (low + draw * (high - low)).tolist(), strict=True)))
 
 
@@ -71,6 +76,10 @@ def oracle(params, height, width):
                     continue
                 end = min(1.0, (half - along) / fade)
                 light = float(params.brightness[0, n]) * end**2 * (3 - 2 * end)
+                turn = 2 * math.pi * (dx * right + dy * down) / float(params.ripple_px[0, n])
+                light *= 1 + float(params.ripple[0, n]) * math.cos(
+                    turn + float(params.phase_rad[0, n])
+                )
                 total += light * mean_section(across, max(abs(right), abs(down)), support)
             ceiling = float(params.ceiling[0])
             layer[row, column] = ceiling * (1 - math.exp(-total / ceiling))
@@ -127,7 +136,7 @@ def test_overlapping_streaks_approach_the_ceiling_and_never_pass_it():
     assert crowd.max() <= 0.6
 
 
-def ripple(angle, width):
+def unevenness(angle, width):
     """Largest light of a streak over its smallest, less one, as it moves between the pixels."""
     lights = [
         light_of(
@@ -142,7 +151,7 @@ def ripple(angle, width):
 @pytest.mark.parametrize("width", [0.3, 0.6, 1.0, 2.5])
 @pytest.mark.parametrize("angle", [-0.9, 0.2, 0.4, 1.2])
 def test_light_of_a_slanted_streak_does_not_depend_on_its_place_between_pixels(angle, width):
-    assert ripple(angle, width) < 0.02
+    assert unevenness(angle, width) < 0.02
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.03, math.pi / 4, math.pi / 2])
@@ -151,7 +160,7 @@ def test_light_of_a_slanted_streak_does_not_depend_on_its_place_between_pixels(a
     [0.3, 0.6, 1.0, 2.5],
 )
 def test_light_of_a_streak_along_the_grid_does_not_depend_on_its_place(angle, width):
-    assert ripple(angle, width) < 0.02
+    assert unevenness(angle, width) < 0.02
 
 
 def test_light_of_a_streak_is_its_area_whatever_its_direction():
@@ -197,9 +206,11 @@ def test_swapping_rows_and_columns_transposes_the_layer():
     torch.testing.assert_close(streak_layer(swapped, 17, 24), expected, rtol=0, atol=1e-9)
 
 
-def test_a_streak_turned_by_half_a_turn_is_itself():
+def test_a_streak_turned_by_half_a_turn_is_itself_but_for_the_way_it_ripples():
     params = many(seed=4)
-    turned = dataclasses.replace(params, angle_rad=params.angle_rad + math.pi)
+    turned = dataclasses.replace(
+        params, angle_rad=params.angle_rad + math.pi, phase_rad=-params.phase_rad
+    )
     torch.testing.assert_close(
         streak_layer(turned, 24, 24), streak_layer(params, 24, 24), rtol=0, atol=1e-9
     )
@@ -259,7 +270,10 @@ def test_gradients_of_wide_and_of_thin_streaks_over_the_border_are_right():
         x_px=[0.6, 8.3, 30.0], y_px=[4.4, 6.7, 3.0], angle_rad=[1.3, -0.2, 0.1],
         length_px=[9.3, 12.1, 5.0], width_px=[6.3, 0.37, 1.0], ceiling=0.8,
     )  # fmt: skip
-    names = ("x_px", "y_px", "angle_rad", "length_px", "width_px", "brightness", "taper")
+    names = (
+        "x_px", "y_px", "angle_rad", "length_px", "width_px", "brightness", "taper", "ripple",
+        "ripple_px", "phase_rad",
+    )  # fmt: skip
 
     def layer(*values):
         return streak_layer(
@@ -415,6 +429,23 @@ def test_drops_move_on_by_their_length_over_the_shutter_along_their_streak(shutt
     assert stays.float().mean() > 0.1
     torch.testing.assert_close(step_y[stays], (way * angle.cos())[stays], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(step_x[stays], (way * angle.sin())[stays], atol=1e-3, rtol=1e-3)
+
+
+def test_the_ripple_stays_where_it_was_while_the_drop_goes_on():
+    # The light of a place on the way depends on when the drop was there, not on the frame.
+    still = streaks(
+        x_px=20.0, y_px=20.0, length_px=30.0, taper=0.1, ripple=0.8, ripple_px=9.0, phase_rad=1.0
+    )
+    moved = at_frame(still, 1, (400, 41), shutter=1.0)
+    assert moved.y_px.item() == pytest.approx(50.0)
+    apart = dataclasses.replace(still, y_px=moved.y_px)
+    long = dataclasses.replace(
+        still, y_px=still.y_px + 15, length_px=still.length_px * 2,
+        phase_rad=still.phase_rad + 2 * math.pi * 15 / 9,
+    )  # fmt: skip
+    way = streak_layer(long, 90, 41)[0, 0, 40:60]  # the middle of the second half
+    torch.testing.assert_close(streak_layer(moved, 90, 41)[0, 0, 40:60], way)
+    assert (streak_layer(apart, 90, 41)[0, 0, 40:60] - way).abs().max() > 0.1
 
 
 def test_as_much_rain_is_seen_in_every_frame():

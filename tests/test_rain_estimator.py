@@ -28,7 +28,9 @@ def test_windows_lie_in_the_picture_and_reach_its_edges(height, width):
 
 def test_numbers_are_those_of_a_loop_over_streaks():
     size = 200
-    prior = Rain(dry=0, populations=(1, 1), companions=(1, 1), coverage=(0.1, 0.1))
+    prior = Rain(
+        dry=0, populations=(1, 1), ripple=(0.6, 0.6), ripple_px=(9, 9), coverage=(0.1, 0.1)
+    )
     generator = torch.Generator().manual_seed(0)
     populations = prior.populate(1, generator)
     params = draw_streaks(populations, (1, 3, size, size), generator)
@@ -44,7 +46,8 @@ def test_numbers_are_those_of_a_loop_over_streaks():
     assert found["length_px"] == pytest.approx(math.exp(total / area), rel=1e-3)
     assert found["coverage"] == pytest.approx(area / size**2, rel=1e-3)
     assert found["mean"] == pytest.approx(layer.mean().item(), rel=1e-4)
-    assert found["companions"] == pytest.approx(1)
+    assert found["ripple"] == pytest.approx(0.6)
+    assert found["ripple_px"] == pytest.approx(9)
     assert found["dry"] == 0
 
 

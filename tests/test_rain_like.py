@@ -14,7 +14,7 @@ SURE = Doubt(0, 0, 0, 0, 0)
 ROW = MeasuredRain(
     angle_rad=0.3, angle_spread_rad=0.04, length_px=40, length_spread=0.5, width_px=2,
     width_spread=0.4, brightness=0.2, brightness_spread=0.6, coverage=0.3, depth_share=0.0,
-    companions=2.0,
+    ripple=0.5,
 )  # fmt: skip
 
 
@@ -22,8 +22,9 @@ def drawn(prior, batch=16, size=400, seed=0):
     return prior.sample((batch, 3, size, size), torch.Generator().manual_seed(seed))
 
 
-def test_streaks_have_the_geometric_means_that_were_measured():
-    params = drawn(RainLike((ROW,), SURE, dry=0))
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_streaks_have_the_geometric_means_that_were_measured(share):
+    params = drawn(RainLike((replace(ROW, depth_share=share),), SURE, dry=0))
     weight = params.length_px * params.width_px * params.present
     weight = weight / weight.sum()
     for name in ("length", "width", "brightness"):
@@ -36,12 +37,13 @@ def test_streaks_have_the_geometric_means_that_were_measured():
     assert (weight * params.angle_rad).sum().item() == pytest.approx(ROW.angle_rad, abs=0.01)
 
 
-def test_the_coverage_is_that_measured():
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_the_coverage_is_that_measured(share):
     size = 400
-    params = drawn(RainLike((ROW,), SURE, dry=0), size=size)
+    params = drawn(RainLike((replace(ROW, depth_share=share),), SURE, dry=0), size=size)
     inside = (params.x_px > 0) & (params.x_px < size) & (params.y_px > 0) & (params.y_px < size)
     area = (params.length_px * params.width_px * (params.present & inside)).sum(1) / size**2
-    assert area.mean().item() == pytest.approx(ROW.coverage, rel=0.1)
+    assert area.mean().item() == pytest.approx(ROW.coverage, rel=0.06)
 
 
 def test_half_of_the_images_fall_to_the_other_side_where_mirrored():
@@ -71,6 +73,14 @@ def test_doubt_moves_a_number_by_so_much():
     rows = prior.populate(4000, torch.Generator().manual_seed(0))
     assert rows.length_px.log().std().item() == pytest.approx(0.2, rel=0.1)
     assert rows.width_px.std().item() == pytest.approx(0, abs=1e-6)
+
+
+def test_doubt_of_the_brightness_leaves_the_light_as_it_is():
+    prior = RainLike((ROW,), replace(SURE, brightness=0.3), dry=0)
+    rows = prior.populate(400, torch.Generator().manual_seed(0))
+    assert rows.brightness.log().std().item() == pytest.approx(0.3, rel=0.1)
+    light = rows.brightness * rows.coverage
+    torch.testing.assert_close(light, light.mean().expand_as(light))
 
 
 def test_dry_images_have_no_streaks():

@@ -28,13 +28,15 @@ from degradations.rain import Rain
 from degradations.sensor import quantise
 from degradations.types import uniform
 from ssl_restore.networks.projection import ProjectionHead
-from ssl_restore.objectives.contrast import info_nce
+from ssl_restore.objectives.contrast import info_nce, info_nce_against
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
 from ssl_restore.objectives.positives import positive
 from ssl_restore.objectives.rain_transfer import rain_layer
 from ssl_restore.objectives.synthetic_rain import degrade
 from ssl_restore.types import Batch
+
+TILE_PX = 16  # of the patches that `LayerContrast` compares
 
 
 class Contrast(nn.Module):
@@ -52,6 +54,45 @@ class Contrast(nn.Module):
         pair = torch.cat([degraded, positive(degraded, generator)])
         anchor, other = self.head(self.encoder(pair)[-1]).chunk(2)
         return {"contrast": info_nce(anchor, other, self.temperature)}
+
+
+class LayerContrast(nn.Module):
+    """Terms: `contrast`.  Patches of the restored picture against patches of its rain layer.
+
+    The positive of a patch is the restored one of the same picture that looks most like it, the
+    negatives are those of I - D(E(I)). Reference: Ye et al., "Unsupervised deraining: where
+    contrastive learning meets self-similarity", CVPR 2022.
+    """
+
+    def __init__(self, restorer: nn.Module, head: ProjectionHead, temperature: float) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.head = head
+        self.temperature = temperature
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        degraded = batch.degraded
+        assert degraded is not None
+        restored = self.restorer(degraded)
+        moved = torch.randint(TILE_PX, (2,), generator=generator).tolist()  # where tiles begin
+        background, layer = (
+            tiles(image.roll(moved, (2, 3))) for image in (restored, degraded - restored)
+        )
+        count, each = background.shape[:2]
+        flat = background.detach().flatten(2).float()
+        apart = torch.cdist(flat, flat) + torch.diag_embed(flat.new_full((count, each), torch.inf))
+        nearest = apart.argmin(dim=2)
+        encoder: nn.Module = self.restorer.encoder  # type: ignore[assignment]
+        seen = encoder(torch.cat([background, layer]).flatten(0, 1))[-1]
+        anchor, negative = self.head(seen).unflatten(0, (-1, each)).chunk(2)
+        positive = anchor.gather(1, nearest[:, :, None].expand_as(anchor))
+        return {"contrast": info_nce_against(anchor, positive, negative, self.temperature)}
+
+
+def tiles(image: Tensor) -> Tensor:
+    """(B, C, H, W), sides multiples of 16 px -> (B, K, C, 16, 16), side by side."""
+    cut = image.unfold(2, TILE_PX, TILE_PX).unfold(3, TILE_PX, TILE_PX)
+    return cut.flatten(2, 3).transpose(1, 2)
 
 
 class LiteralReconstruction(nn.Module):

@@ -16,8 +16,10 @@ from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
 from ssl_restore.networks.projection import ProjectionHead
 from ssl_restore.objectives.rrcl import (
+    TILE_PX,
     Contrast,
     Joined,
+    LayerContrast,
     LiteralReconstruction,
     RepairedReconstruction,
 )
@@ -35,14 +37,16 @@ def build(
     reconstruction: str = "repaired",
     label: float = 0.5,
     lambda_c: float = 0.1,
+    contrast: str = "pictures",
     lambda_r: float = 1.0,
     temperature: float = 0.1,
     embedding: int = 64,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `reconstruction` (repaired or literal), weight of the opening's `label`, weights
-    `lambda_c` of InfoNCE (0: none) and `lambda_r` of the reconstruction, `temperature`, size of
-    the `embedding`."""
+    `lambda_c` of InfoNCE (0: none) and `lambda_r` of the reconstruction, what `contrast` compares
+    (pictures with one another, or layers: patches of what was restored with patches of the rain),
+    `temperature`, size of the `embedding`."""
     restorer = unet.build(width=width)
     average = copy.deepcopy(restorer)
     if reconstruction == "repaired":
@@ -51,10 +55,18 @@ def build(
         term = LiteralReconstruction(restorer, Rain(dry=0.0))
     else:
         raise UserError(f"--set reconstruction={reconstruction}: must be repaired or literal")
+    if contrast not in {"pictures", "layers"}:
+        raise UserError(f"--set contrast={contrast}: must be pictures or layers")
+    if contrast == "layers" and patch % TILE_PX:
+        raise UserError(f"--set patch={patch}: must be a multiple of {TILE_PX} for contrast=layers")
     objectives, weights, parameters = [term], {"reconstruction": lambda_r}, [*restorer.parameters()]
     if lambda_c > 0:
         head = ProjectionHead(unet.deepest_channels(restorer), embedding)
-        objectives.append(Contrast(restorer.encoder, head, temperature))  # type: ignore[arg-type]
+        objectives.append(
+            Contrast(restorer.encoder, head, temperature)  # type: ignore[arg-type]
+            if contrast == "pictures"
+            else LayerContrast(restorer, head, temperature)
+        )
         weights["contrast"] = lambda_c
         parameters += head.parameters()
     optimizer = torch.optim.AdamW(

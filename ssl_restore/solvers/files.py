@@ -7,16 +7,14 @@ four bytes, three times; what a network computes is in tiles or parts of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ssl_restore import images, rng
-from ssl_restore.errors import UserError
-from ssl_restore.folders import Job, out_of_memory, write
-from ssl_restore.picture import Pixels
+from ssl_restore.folders import Job, one_by_one
+from ssl_restore.picture import Picture, Pixels
 
 
 def solved(
@@ -52,37 +50,15 @@ def solve_all(
     `done(share)` is called with every further share of a job, `said(line)` with what a solver says
     of a picture. A result does not depend on the other pictures.
     """
-    skipped: list[str] = []
-    for job in jobs:
-        so_far = 0.0
 
-        def seen(share: float) -> None:
-            nonlocal so_far
-            done(share - so_far)
-            so_far = share
+    def restored(job: Job, picture: Picture, seen: Callable[[float], None]) -> Pixels:
+        return solved(
+            picture.pixels,
+            solve,
+            generator=rng.derive(seed, "solve"),
+            seen=seen,
+            say=lambda line: said(f"{job.source}: {line}"),
+            **settings,
+        )
 
-        def say(line: str, job: Job = job) -> None:
-            said(f"{job.source}: {line}")
-
-        try:
-            picture = images.read(job.source, max_pixels=max_pixels)
-            generator = rng.derive(seed, "solve")
-            pixels = solved(
-                picture.pixels, solve, generator=generator, seen=seen, say=say, **settings
-            )
-            write(job.target, replace(picture, pixels=pixels))
-        except UserError as error:
-            skipped.append(_named(job, error))
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            skipped.append(f"{job.source}: out of memory; try a smaller --tile")
-        seen(1.0)
-    return skipped
-
-
-def _named(job: Job, error: UserError) -> str:
-    """The error with the picture or the result that it is about."""
-    text = str(error)
-    named = any(text.startswith(str(path)) for path in (job.source, job.target))
-    return text if named else f"{job.source}: {text}"
+    return one_by_one(jobs, restored, max_pixels=max_pixels, done=done)
