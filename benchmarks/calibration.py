@@ -163,6 +163,8 @@ def measure(estimator: RainEstimator, known: Seen) -> Tensor:
     spreads = torch.zeros(len(NAMES))
     for i, name in enumerate(NAMES[:-1]):
         kept = wet & wanted[:, i].isfinite()
+        if not kept.any():  # the crests of rain that does not ripple
+            continue
         pair = torch.stack([told[kept, i], wanted[kept, i]])
         low, high = (pair[0] - pair[1]).quantile(torch.tensor([0.16, 0.84]))
         spreads[i] = (high - low) / 2

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from degradations.color import to_display, to_linear
 from degradations.haze import HazeParams
-from degradations.rain import RainParams, add_rain, at_frame, streak_layer
+from degradations.rain import Rain, RainParams, add_rain, at_frame, streak_layer
 from degradations.rainfall import Rainfall, RainfallParams, add_rainfall
 from degradations.sensor import quantise
 from degradations.types import Degradation, Range, Shape, map_tensors, tensors, uniform
@@ -28,6 +28,7 @@ from .shots import Frame
 
 BAND_PIXELS = 1 << 18  # rendered at a time: memory grows with the streaks in a band
 SHUTTER = 0.5  # of rain in pixels: the exposure's share of the time from frame to frame
+SIDE_PX = 480  # longer side of the pictures for which `sized` lengths are meant
 LISTED = 64  # values of a tensor; of a larger one (a depth map) mean and range are logged
 _NOISE = "degradations.noise"
 
@@ -62,6 +63,7 @@ class Degrader:
     seed: int = 0
     light: Range | None = None  # share of the light that is left; None: all
     fps: float | None = None  # frames a second of a shot
+    sized: tuple[str, ...] = ()  # ranges of the rain in pixels that grow with the picture
 
     def check(self) -> None:
         """UserError for settings that nothing can be drawn from, or that a grey picture refuses."""
@@ -110,6 +112,8 @@ class Degrader:
     def _params(
         self, name: str, prior: Degradation, shape: Shape, frame: Frame
     ) -> tuple[Any, float | None, dict[str, float]]:
+        if isinstance(prior, Rain):
+            prior = grown(prior, self.sized, max(shape[2:]) / SIDE_PX)
         params, scalars = _draw(prior, shape, self._stream(name, frame))
         if frame.number is not None and type(prior).__module__ == _NOISE:
             grain = prior.sample(shape, self._stream(name, frame, frame.number))
@@ -118,6 +122,14 @@ class Degrader:
 
     def _shutter(self, exposure_s: float | None) -> float:
         return SHUTTER if exposure_s is None or self.fps is None else exposure_s * self.fps
+
+
+def grown(rain: Rain, names: Sequence[str], scale: float) -> Rain:
+    """The same rain in a larger picture, these ranges times `scale`; as it is in a smaller one."""
+    ranges: dict[str, Any] = {
+        name: tuple(max(1.0, scale) * v for v in getattr(rain, name)) for name in names
+    }
+    return replace(rain, **ranges)
 
 
 def _shape(image: Tensor) -> Shape:

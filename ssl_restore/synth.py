@@ -41,7 +41,8 @@ class SlantingRain(Rain):
         return replace(params, angle_rad=torch.where(turned, -1, 1) * params.angle_rad)
 
 
-# Lengths and widths are in pixels, chosen by eye on pictures of 480 x 320.
+# Lengths and widths are in pixels of a picture of 480 x 320, on which they were chosen by eye.
+SIZED = ("length_px", "width_px", "ripple_px")
 PRESETS: Mapping[str, Rain] = {
     "mixed": Rain(dry=0),
     "drizzle": Rain(
@@ -111,7 +112,8 @@ def rain(
     noise: bool = False,
     fps: float | None = None,
 ) -> Degrader:
-    """Rain by a preset (`mixed` without one) or like that of a calibration file.
+    """Rain by a preset (`mixed` without one), whose streaks grow with the picture, or like that of
+    a calibration file, in its pixels.
 
     `changes` are fields of the prior as `name=value`; `fps` is that of a shot, None for pictures.
     """
@@ -143,6 +145,7 @@ def rain(
         seed=seed,
         light=NIGHT_LIGHT if night else None,
         fps=fps,
+        sized=tuple(name for name in SIZED if name not in changed) if preset else (),
     )
 
 

@@ -27,7 +27,7 @@ from ssl_restore.types import Batch
 TINY = {"width": 4, "batch": 2, "patch": 16, "critic_width": 4}
 SPARSE = Rain(
     dry=0.0, coverage=(0.1, 0.2), brightness=(0.3, 0.5), width_px=(1.0, 2.0),
-    angle_rad=(-0.2, 0.2), population_spread_rad=(0.01, 0.02),
+    angle_rad=(-0.2, 0.2), population_spread_rad=(0.01, 0.02), ripple=(0.0, 0.0),
 )  # fmt: skip
 
 

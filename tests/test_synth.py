@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from tiny import write_photo
 
 from degradations.color import to_linear
 from degradations.rain_like import MeasuredRain
-from ssl_restore import calibration, dataset, degrade, images, rng, synth
+from ssl_restore import calibration, dataset, degrade, images, rng, shots, synth
 from ssl_restore_cli.main import main
 
 
@@ -303,3 +305,19 @@ def test_harder_presets_cover_more():
 
     covers = [cover(preset) for preset in ("drizzle", "moderate", "heavy", "storm")]
     assert covers == sorted(covers)
+
+
+@pytest.mark.parametrize(("changes", "longer"), [((), 4.0), (("length_px=10,12",), 1.0)])
+def test_streaks_of_a_preset_grow_with_the_picture_unless_set(changes, longer):
+    made = synth.rain(preset="moderate", changes=changes)
+
+    def drawn(scale):
+        photo = torch.full((1, 3, 320 * scale, 480 * scale), 0.3)
+        return [
+            made.layers(photo, shots.Frame(Path("a.png"), "a", "a", v))[1]["rain"] for v in range(6)
+        ]
+
+    small, large = drawn(1), drawn(4)
+    for name, scale in (("length_px", longer), ("width_px", 4.0), ("coverage", 1.0)):
+        means = [np.exp(np.mean(np.log([row[name] for row in rows]))) for rows in (small, large)]
+        assert means[1] / means[0] == pytest.approx(scale, rel=0.3), name
