@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from ssl_restore import data, device, evaluate, images, metrics, rng, solvers, weights
 from ssl_restore.errors import UnknownName, UserError
-from ssl_restore.folders import open_restorer
+from ssl_restore.folders import of_quality, open_restorer
 from ssl_restore.objectives.recorrupted import diagonal_sigma
 from ssl_restore.picture import Picture, Pixels
 from ssl_restore.solvers.tiles import restored
@@ -179,9 +179,9 @@ OPTIONAL: dict[str, tuple[tuple[str, ...], Method]] = {
 }
 
 
-def by_restorer(path: Path | None, on: torch.device) -> Method:
+def by_restorer(path: Path | None, on: torch.device, quality: str = "fast") -> Method:
     """The denoiser of a checkpoint, or the built-in one, on the values as they are."""
-    restorer = open_restorer(path, on, task="denoise")
+    restorer = of_quality(open_restorer(path, on, task="denoise"), quality)
 
     def run(case: Case) -> Values:
         return _values(restored(restorer, case.tensor().to(on)))
@@ -221,6 +221,7 @@ def chosen(options: argparse.Namespace) -> dict[str, Method | None]:
                                       for p in options.weights}  # fmt: skip
     if weights.built_in("denoise").is_file() or options.weights:
         found |= {name: by_restorer(path, on) for name, path in restorers.items()}
+        found["built-in, best"] = by_restorer(None, on, "best")
     for name in solvers.names():
         changes = {"seconds": options.seconds} if options.seconds else {}
         found[name] = by_solver(name, on, options.seed, changes)

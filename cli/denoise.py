@@ -35,6 +35,7 @@ Examples:
 @click.option(
     "--seconds", type=click.FloatRange(1), help="Most time for --zero-shot to learn from a picture."
 )
+@options.quality
 @options.seed
 def command(
     *,
@@ -43,6 +44,7 @@ def command(
     method: str | None,
     seconds: float | None,
     seed: int,
+    quality: str,
     **given: Any,
 ) -> None:
     """Remove the noise from the picture or the folder INPUT; write to OUTPUT.
@@ -57,8 +59,10 @@ def command(
     """
     files = restoring.Files(**given)
     if zero_shot:
+        if quality != "fast":
+            raise click.UsageError("--zero-shot takes all positions anyway: leave --quality out")
         restoring.solve_files(files, method=method, seconds=seconds, seed=seed, strength=strength)
     elif method is not None or seconds is not None:
         raise click.UsageError("--method and --seconds belong to --zero-shot: give that, too")
     else:
-        restoring.restore_files("denoise", files, strength=strength)
+        restoring.restore_files("denoise", files, quality=quality, strength=strength)

@@ -24,8 +24,11 @@ Examples:
 @click.option(
     "--seconds", type=click.FloatRange(1), default=45.0, show_default=True, help="For --adapt."
 )
+@options.quality
 @options.seed
-def command(*, veil: bool, adapt: bool, seconds: float, seed: int, **given: Any) -> None:
+def command(
+    *, veil: bool, adapt: bool, seconds: float, quality: str, seed: int, **given: Any
+) -> None:
     """Remove the rain from the picture or the folder INPUT; write to OUTPUT.
 
     A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
@@ -35,6 +38,6 @@ def command(*, veil: bool, adapt: bool, seconds: float, seed: int, **given: Any)
         raise click.UsageError("give --adapt or --veil, not both")
     files = restoring.Files(**given)
     if adapt:
-        restoring.adapt_files(files, seconds=seconds, seed=seed)
+        restoring.adapt_files(files, quality=quality, seconds=seconds, seed=seed)
     else:
-        restoring.restore_files("derain", files, veil=veil)
+        restoring.restore_files("derain", files, quality=quality, veil=veil)

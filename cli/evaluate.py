@@ -29,6 +29,7 @@ Examples:
 @click.option("--weights", type=options.PATH, help="Checkpoint of `fit`.  [default: built-in]")
 @click.option("--csv", "csv_file", type=options.PATH, help="Write a row a picture and method.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pictures.")
+@options.quality
 @options.tile
 @options.max_pixels
 @options.device
@@ -40,6 +41,7 @@ def command(
     weights: Path | None,
     csv_file: Path | None,
     limit: int | None,
+    quality: str,
     tile: int | None,
     max_pixels: int,
     device: str,
@@ -61,7 +63,7 @@ def command(
     pairs, skipped = evaluate.pairs(degraded, clean, restored, limit=limit)
     methods: dict[str, Method] = {"input": lambda pixels: pixels, evaluate.FLOOR: evaluate.opening}
     if restored is None:
-        methods["restorer"] = _restorer(weights, tile, device, precision)
+        methods["restorer"] = _restorer(weights, quality, tile, device, precision)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
         for pair in pairs:
@@ -82,11 +84,14 @@ def command(
         raise Failed(f"{len(skipped)} pictures were not scored")
 
 
-def _restorer(weights: Path | None, tile: int | None, device: str, precision: str) -> Method:
+def _restorer(
+    weights: Path | None, quality: str, tile: int | None, device: str, precision: str
+) -> Method:
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore import folders  # noqa: PLC0415
     from ssl_restore.restore import restore, tile_sides  # noqa: PLC0415
 
     network = folders.open_restorer(weights, devices.choose(device))
+    network = folders.of_quality(network, quality)
     tile_sides(1, 1, tile, 0, int(network.stride))  # type: ignore[arg-type]  # refuses a bad tile
     return lambda pixels: restore(network, pixels, tile=tile, precision=precision)

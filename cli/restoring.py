@@ -70,17 +70,20 @@ class Files:
         return folders.open_restorer(self.weights, on, task=task, learns=learns)
 
 
-def restore_files(task: str, files: Files, *, strength: float = 1.0, veil: bool = False) -> None:
+def restore_files(
+    task: str, files: Files, *, quality: str, strength: float = 1.0, veil: bool = False
+) -> None:
     """Restore INPUT into OUTPUT; say how fast, and print where the results are."""
     from ssl_restore import folders  # noqa: PLC0415
     from ssl_restore.restore import Strength  # noqa: PLC0415
 
     jobs = files.plan()
     restorer = files.open(task)
-    if strength != 1:
-        restorer = Strength(restorer, strength)
     if veil:
         restorer = folders.without_veil(restorer)
+    restorer = folders.of_quality(restorer, quality)
+    if strength != 1:
+        restorer = Strength(restorer, strength)
     start, pixels = time.perf_counter(), 0
     with bar(0, "pixel", task, unit_scale=True) as shown:
 
@@ -99,7 +102,7 @@ def restore_files(task: str, files: Files, *, strength: float = 1.0, veil: bool 
     _conclude(files, jobs, skipped, speed)
 
 
-def adapt_files(files: Files, *, seconds: float, seed: int) -> None:
+def adapt_files(files: Files, *, quality: str, seconds: float, seed: int) -> None:
     """Derain INPUT into OUTPUT by weights that learn from each picture for so many seconds; say
     where that did not help."""
     from ssl_restore.adapt import adapt_all  # noqa: PLC0415
@@ -108,7 +111,7 @@ def adapt_files(files: Files, *, seconds: float, seed: int) -> None:
     restorer = files.open("derain", learns=True)
     with bar(100 * len(jobs), "%", "adapt") as shown:
         skipped, denied = adapt_all(
-            jobs, restorer, seconds=seconds, seed=seed, tile=files.tile,
+            jobs, restorer, quality=quality, seconds=seconds, seed=seed, tile=files.tile,
             precision=files.precision, max_pixels=files.max_pixels,
             done=lambda share: shown.update(100 * share),
         )  # fmt: skip

@@ -29,7 +29,7 @@ from . import calibrate, data, images, rain_estimator, rng, training, weights
 from .calibration import PictureRain
 from .errors import UserError
 from .fit import fit
-from .folders import Job, one_by_one
+from .folders import Job, of_quality, one_by_one
 from .networks.unet import RainUNet
 from .objectives.rain_transfer import RainTransfer
 from .picture import Picture
@@ -64,6 +64,7 @@ def adapt(
     seed: int = 0,
     precision: str = "auto",
     tile: int | None = None,
+    quality: str = "fast",
     seen: Callable[[float], None] = lambda share: None,
 ) -> Adapted:
     """Pixels (H, W, 1 or 3), uint8 or uint16, restored by a copy of the restorer that learned on
@@ -73,7 +74,7 @@ def adapt(
     UserError for a picture below 160 x 160, with its `name`.
     """
     device = next(restorer.parameters()).device
-    before = restore(restorer, pixels, tile=tile, precision=precision)
+    before = restore(of_quality(restorer, quality), pixels, tile=tile, precision=precision)
     picture = images.to_tensor(pixels)[0].to(device)
     estimator = rain_estimator.load(weights.rain_estimator()).to(device)
     found = calibrate.measure(name, picture, restorer, estimator)
@@ -103,7 +104,8 @@ def adapt(
     rows = fit(recipe, draw, seed=seed, seconds=seconds, steps=steps, precision=precision)
     for row in rows:
         seen(row.progress)
-    after = restore(recipe.average, pixels, tile=tile, precision=precision)
+    learned = of_quality(recipe.average, quality)
+    after = restore(learned, pixels, tile=tile, precision=precision)
     return guarded(pixels, before, after, found)
 
 
@@ -157,6 +159,7 @@ def adapt_all(
     seconds: float,
     seed: int = 0,
     tile: int | None = None,
+    quality: str = "fast",
     precision: str = "auto",
     max_pixels: int = 200_000_000,
     done: Callable[[float], None] = lambda share: None,
@@ -177,7 +180,7 @@ def adapt_all(
     def restored(job: Job, picture: Picture, seen: Callable[[float], None]) -> np.ndarray:
         found = adapt(
             restorer, picture.pixels, name=str(job.source), seconds=seconds, seed=seed, tile=tile,
-            precision=precision, seen=seen,
+            quality=quality, precision=precision, seen=seen,
         )  # fmt: skip
         if not found.kept:
             denied.append(f"{job.source}: restored without --adapt ({found.reason})")

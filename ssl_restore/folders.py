@@ -23,7 +23,7 @@ from .device import crew
 from .errors import UserError
 from .networks.unet import RainUNet, WithoutVeil
 from .picture import Picture
-from .restore import restore, tile_sides
+from .restore import MIRRORED, Ensemble, restore, tile_sides
 
 SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/EXPERIMENTS.md)
 
@@ -65,6 +65,15 @@ def without_veil(restorer: nn.Module) -> nn.Module:
             "leave --veil out"
         )
     return WithoutVeil(restorer)
+
+
+def of_quality(restorer: nn.Module, quality: str) -> nn.Module:
+    """The restorer itself for `fast`; for `best` its mean over positions of the picture: it and its
+    mirror image for a derainer, as rain falls down, all eight for others."""
+    if quality == "fast":
+        return restorer
+    falls = isinstance(restorer, (RainUNet, WithoutVeil))
+    return Ensemble(restorer, (0, MIRRORED) if falls else range(8))
 
 
 def plan(

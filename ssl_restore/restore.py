@@ -7,7 +7,7 @@ pixel is computed from exactly the pixels that it would see in the whole picture
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from .device import autocast, crew
 from .errors import UserError
 
 TILE_PIXELS = 1_600_000  # largest tile, margins included, that `tile=None` takes
+MIRRORED = 4  # the position that is mirrored left to right, and not turned
 TILES_AT_ONCE = 2  # on a CPU; more would take more memory
 
 
@@ -37,6 +38,40 @@ class Strength(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.lerp(image, self.restorer(image).to(image), self.strength)
+
+
+class Ensemble(nn.Module):
+    """Mean of what a restorer gives for the picture in several positions, turned back.
+
+    image (B, 3, H, W), sides multiples of `stride`, -> the same shape. Reference: Timofte, Rothe
+    and Van Gool, "Seven ways to improve example-based single image super resolution", CVPR 2016.
+    """
+
+    def __init__(self, restorer: nn.Module, positions: Sequence[int] = range(8)) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.positions = positions
+        self.stride = restorer.stride
+        self.reach = restorer.reach
+
+    def forward(self, image: Tensor) -> Tensor:
+        total = torch.zeros_like(image)
+        for position in self.positions:
+            total += back(self.restorer(turned(image, position)).to(image), position)
+        return total / len(self.positions)
+
+
+def turned(image: Tensor, position: int) -> Tensor:
+    """One of the eight symmetries of the square: mirrored from the fifth on, then turned."""
+    mirrored = image.flip(-1) if position >= MIRRORED else image
+    quarter = torch.rot90(mirrored, position % 4, (-2, -1))
+    return quarter.contiguous(memory_format=torch.channels_last)
+
+
+def back(image: Tensor, position: int) -> Tensor:
+    """The inverse of `turned`."""
+    upright = torch.rot90(image, -(position % 4), (-2, -1))
+    return upright.flip(-1) if position >= MIRRORED else upright
 
 
 def restore(

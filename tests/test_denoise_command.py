@@ -107,3 +107,15 @@ def test_installation_without_the_built_in_denoiser_says_so_in_one_line(tmp_path
 def test_unknown_task_has_no_built_in_restorer():
     with pytest.raises(ValueError, match="derain, denoise"):
         weights.built_in("dehaze")
+
+
+def test_best_quality_is_not_the_fast_one_and_not_for_zero_shot(tiny, tmp_path):
+    write_photo(tmp_path / "in.png", 40, 52)
+    for quality in ("fast", "best"):
+        call = (tmp_path / "in.png", tmp_path / f"{quality}.png", "--weights", tiny)
+        assert denoise(*call, "--quality", quality).exit_code == 0
+    fast, best = (images.read(tmp_path / f"{q}.png").pixels for q in ("fast", "best"))
+    assert not np.array_equal(fast, best)
+    result = denoise(tmp_path / "in.png", tmp_path / "z.png", "--zero-shot", "--quality", "best")
+    assert result.exit_code == 2
+    assert "leave --quality out" in result.stderr

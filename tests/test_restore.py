@@ -9,7 +9,8 @@ from tiny import pixels, random_restorer
 
 from ssl_restore import images
 from ssl_restore.errors import UserError
-from ssl_restore.restore import restore, spans, tile_sides
+from ssl_restore.folders import of_quality
+from ssl_restore.restore import Ensemble, back, restore, spans, tile_sides, turned
 
 RESTORER = random_restorer()
 
@@ -146,3 +147,29 @@ def test_folded_norms_change_no_pixel():
 
 def blocks_of(restorer):
     return [block for block in restorer.modules() if hasattr(block, "norm2")]
+
+
+def test_an_ensemble_of_all_positions_turns_with_the_picture():
+    ensemble = Ensemble(RESTORER)
+    picture = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        plain, whole = RESTORER(picture), ensemble(picture)
+        for position in range(8):
+            again = back(ensemble(turned(picture, position)), position)
+            torch.testing.assert_close(again, whole, atol=1e-5, rtol=0)
+    assert (whole - plain).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("size", [(70, 88), (33, 64)])  # other widths are continued, to the right
+def test_the_best_quality_of_a_derainer_is_the_mean_of_it_and_its_mirror_image(size):
+    picture = pixels(*size, dtype=np.uint16)
+    ensemble = of_quality(RESTORER, "best")
+    mirrored = restored(picture[:, ::-1].copy(), 0)[:, ::-1].astype(int)
+    expected = (restored(picture, 0).astype(int) + mirrored) / 2
+    found = restored(picture, 0, ensemble)
+    assert np.abs(found - expected).max() <= 1
+    assert_equal_but_for_rounding(restored(picture, 36, ensemble), found)
+
+
+def test_fast_quality_is_the_restorer_itself():
+    assert of_quality(RESTORER, "fast") is RESTORER

@@ -30,10 +30,11 @@ from torch import Tensor, nn
 from ssl_restore import checkpoint, data, weights
 from ssl_restore.device import autocast
 from ssl_restore.fit import LARGEST_GRADIENT, schedule, update_average
+from ssl_restore.restore import Ensemble
 
 from .estimated_noise import CUT_OFF, EstimatedNoise, cut_off, estimate
 from .pace import pace
-from .tiles import Ensemble, restored, to_multiple
+from .tiles import restored, to_multiple
 
 SQUARE_PX = 16
 ASIDE = 0.1  # share of the squares that are no target

@@ -1,4 +1,4 @@
-"""A restorer on a whole picture that is a tensor: in tiles, and averaged over the symmetries."""
+"""A restorer on a whole picture that is a tensor, in tiles."""
 
 from __future__ import annotations
 
@@ -10,39 +10,6 @@ from torch.nn import functional as F
 
 from ssl_restore.device import autocast
 from ssl_restore.restore import spans, tile_sides
-
-
-class Ensemble(nn.Module):
-    """Mean of what a restorer gives for the picture in all eight positions, turned back.
-
-    image (B, 3, H, W), sides multiples of `stride`, -> the same shape. Reference: Timofte, Rothe
-    and Van Gool, "Seven ways to improve example-based single image super resolution", CVPR 2016.
-    """
-
-    def __init__(self, restorer: nn.Module) -> None:
-        super().__init__()
-        self.restorer = restorer
-        self.stride = restorer.stride
-        self.reach = restorer.reach
-
-    def forward(self, image: Tensor) -> Tensor:
-        total = torch.zeros_like(image)
-        for position in range(8):
-            total += back(self.restorer(turned(image, position)).to(image), position)
-        return total / 8
-
-
-def turned(image: Tensor, position: int) -> Tensor:
-    """One of the eight symmetries of the square: mirrored from the fifth on, then turned."""
-    mirrored = image.flip(-1) if position >= 4 else image
-    quarter = torch.rot90(mirrored, position % 4, (-2, -1))
-    return quarter.contiguous(memory_format=torch.channels_last)
-
-
-def back(image: Tensor, position: int) -> Tensor:
-    """The inverse of `turned`."""
-    upright = torch.rot90(image, -(position % 4), (-2, -1))
-    return upright.flip(-1) if position >= 4 else upright
 
 
 @torch.no_grad()
