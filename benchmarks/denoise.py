@@ -184,7 +184,7 @@ def by_restorer(path: Path | None, on: torch.device, quality: str = "fast") -> M
     restorer = of_quality(open_restorer(path, on, task="denoise"), quality)
 
     def run(case: Case) -> Values:
-        return _values(restored(restorer, case.tensor().to(on)))
+        return values_of(restored(restorer, case.tensor().to(on)))
 
     return run
 
@@ -200,12 +200,12 @@ def by_solver(name: str, on: torch.device, seed: int, settings: dict[str, Any]) 
             say=lambda line: say(f"{case.name}: {name}: {line}"),
             **settings,
         )
-        return _values(found["clean"])
+        return values_of(found["clean"])
 
     return run
 
 
-def _values(image: torch.Tensor) -> Values:
+def values_of(image: torch.Tensor) -> Values:
     values: Values = image[0].float().cpu().permute(1, 2, 0).numpy()
     return values
 

@@ -62,6 +62,7 @@ def drawer(
     name: str, recipe: Recipe, cases: Sequence[denoise.Case], seed: int
 ) -> Callable[[int, float], Batch]:
     """What a step of the row sees."""
+    again = [denoise.with_noise(case.clean, case.sigma, seed + 1, case.number) for case in cases]
 
     def draw(step: int, progress: float) -> Batch:
         def taken(pictures: Sequence[np.ndarray]) -> Tensor:
@@ -80,7 +81,6 @@ def drawer(
             return Batch(None, seen, progress)
         return Batch(None, None, progress, observations=torch.stack([seen, target], dim=1))
 
-    again = [denoise.with_noise(case.clean, case.sigma, seed + 1, case.number) for case in cases]
     return draw
 
 
@@ -89,7 +89,7 @@ def scores(net: nn.Module, cases: Sequence[denoise.Case]) -> dict[str, float]:
     net.eval()
     found = []
     for case in cases:
-        values = denoise._values(restored(net, case.tensor()))
+        values = denoise.values_of(restored(net, case.tensor()))
         found.append(metrics.scores(denoise.in_8_bits(values), case.clean))
     return {key: float(np.mean([row[key] for row in found])) for key in found[0]}
 

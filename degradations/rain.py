@@ -70,8 +70,8 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     phase)), d across its axis and h its half-width, s along it from the centre to where the drop
     falls. Each pixel takes the mean of the cross-section over its own width, so that a row (a
     column, for flat streaks) receives the same light wherever the streak falls between the pixels,
-    and a streak narrower than a pixel is a dim one. Work is proportional to the pixels
-    that streaks touch.
+    and a streak narrower than a pixel is a dim one. Work is proportional to the pixels that streaks
+    touch.
     """
     batch = params.x_px.shape[0]
     drawn = params.present.flatten().nonzero()[:, 0]
@@ -91,7 +91,7 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     major, minor = torch.where(steep, y, x), torch.where(steep, x, y)
     d_major, d_minor = torch.where(steep, down, right), torch.where(steep, right, down)
     forward = d_major.sign()
-    d_major, d_minor = d_major.abs(), d_minor * forward  # the ends of a streak are alike
+    d_major, d_minor = d_major.abs(), d_minor * forward  # the same axis, its lines in order
     extent = half_length * d_major + (half_width + 1) * d_minor.abs()
     reach = half_width / d_major + 0.5
     streak, line, start, kind = _spans(
