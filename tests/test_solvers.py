@@ -11,11 +11,12 @@ from torch.nn import functional as F
 
 from degradations.noise import CorrelatedNoise, ImpulseNoise
 from ssl_restore import rng
+from ssl_restore.restore import turned
 from ssl_restore.solvers import deep_image_prior, recorrupted_fine_tuning, zero_shot_noise2noise
 from ssl_restore.solvers.estimated_noise import EstimatedNoise, correlation, estimate, is_grey
 from ssl_restore.solvers.pace import pace
 from ssl_restore.solvers.recorrupted_fine_tuning import Lesson, useful_share
-from ssl_restore.solvers.tiles import Ensemble, back, restored, to_multiple, turned
+from ssl_restore.solvers.tiles import restored, to_multiple
 
 
 class Smoother(nn.Module):
@@ -267,27 +268,6 @@ def test_prior_in_pieces_fills_the_picture_and_each_piece_sees_its_margin(monkey
     assert torch.equal(found["clean"], image)
     assert sizes == [(48, 40), (48, 24), (54, 40), (54, 24), (22, 40), (22, 24)]
     assert shares[-1] == 1
-
-
-@pytest.mark.parametrize("position", range(8))
-def test_turning_back_undoes_turning(position):
-    image = noise(torch.empty(1, 3, 4, 6))
-    assert torch.equal(back(turned(image, position), position), image)
-
-
-def test_eight_positions_are_all_different():
-    image = noise(torch.empty(1, 3, 5, 5))
-    seen = [turned(image, position) for position in range(8)]
-    assert all(not torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
-
-
-def test_ensemble_is_the_mean_over_the_positions_and_does_not_care_how_a_picture_lies():
-    restorer, image = random_restorer(), torch.rand(1, 3, 16, 24)
-    ensemble = Ensemble(restorer).eval()
-    with torch.no_grad():
-        expected = sum(back(restorer(turned(image, p)), p) for p in range(8)) / 8
-        torch.testing.assert_close(ensemble(image), expected)
-        torch.testing.assert_close(ensemble(turned(image, 5)), turned(ensemble(image), 5))
 
 
 def test_tiles_are_those_of_the_whole_picture_and_no_larger_than_asked():
