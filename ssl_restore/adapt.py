@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from . import calibrate, data, images, rain_estimator, rng, training, weights
 from .calibration import PictureRain
 from .errors import UserError
 from .fit import fit
-from .folders import Job, of_quality, one_by_one
+from .folders import Job, of_quality, one_by_one, write
 from .networks.unet import RainUNet
 from .objectives.rain_transfer import RainTransfer
 from .picture import Picture
@@ -177,13 +177,13 @@ def adapt_all(
         )
     denied: list[str] = []
 
-    def restored(job: Job, picture: Picture, seen: Callable[[float], None]) -> np.ndarray:
+    def finish(job: Job, picture: Picture, seen: Callable[[float], None]) -> None:
         found = adapt(
             restorer, picture.pixels, name=str(job.source), seconds=seconds, seed=seed, tile=tile,
             quality=quality, precision=precision, seen=seen,
         )  # fmt: skip
+        write(job.target, replace(picture, pixels=found.pixels))
         if not found.kept:
             denied.append(f"{job.source}: restored without --adapt ({found.reason})")
-        return found.pixels
 
-    return one_by_one(jobs, restored, max_pixels=max_pixels, done=done), denied
+    return one_by_one(jobs, finish, max_pixels=max_pixels, done=done), denied

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -249,12 +248,12 @@ def _in_turn(
 
 def one_by_one(
     jobs: Sequence[Job],
-    restored: Callable[[Job, Picture, Callable[[float], None]], np.ndarray],
+    finish: Callable[[Job, Picture, Callable[[float], None]], None],
     *,
     max_pixels: int,
     done: Callable[[float], None],
 ) -> list[str]:
-    """For what learns from each picture: read it, `restored(job, picture, seen) -> pixels`, write.
+    """For what learns from each picture: read it, and `finish(job, picture, seen)` writes.
 
     Returns one line for each picture that could not be restored. `seen(share)` takes the share of
     the job that is done, `done(share)` is called with every further one.
@@ -270,7 +269,7 @@ def one_by_one(
 
         try:
             picture = images.read(job.source, max_pixels=max_pixels)
-            write(job.target, replace(picture, pixels=restored(job, picture, seen)))
+            finish(job, picture, seen)
         except UserError as error:
             named = any(str(error).startswith(str(path)) for path in (job.source, job.target))
             skipped.append(str(error) if named else f"{job.source}: {error}")

@@ -114,6 +114,16 @@ def test_where_the_guard_denies_the_picture_is_restored_as_without(tmp_path, mon
     assert np.array_equal(images.read(job.target).pixels, expected)
 
 
+def test_a_picture_that_could_not_be_written_is_not_said_to_be_restored(tmp_path, monkeypatch):
+    monkeypatch.setattr(adapt.calibrate, "WET", 1.1)  # nothing is rain enough
+    images.write(tmp_path / "in.png", Picture(texture()))
+    (tmp_path / "file").touch()
+    job = folders.Job(tmp_path / "in.png", tmp_path / "file" / "out.png")
+    skipped, denied = adapt.adapt_all([job], random_restorer().eval(), seconds=0.1)
+    assert len(skipped) == 1
+    assert not denied
+
+
 def test_a_dry_picture_is_restored_without_learning(monkeypatch):
     monkeypatch.setattr(adapt.calibrate, "WET", 1.1)  # nothing is rain enough
     restorer = random_restorer(strength=0.05).eval()

@@ -7,13 +7,14 @@ four bytes, three times; what a network computes is in tiles or parts of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ssl_restore import images, rng
-from ssl_restore.folders import Job, one_by_one
+from ssl_restore.folders import Job, one_by_one, write
 from ssl_restore.picture import Picture, Pixels
 
 
@@ -51,8 +52,8 @@ def solve_all(
     of a picture. A result does not depend on the other pictures.
     """
 
-    def restored(job: Job, picture: Picture, seen: Callable[[float], None]) -> Pixels:
-        return solved(
+    def finish(job: Job, picture: Picture, seen: Callable[[float], None]) -> None:
+        pixels = solved(
             picture.pixels,
             solve,
             generator=rng.derive(seed, "solve"),
@@ -60,5 +61,6 @@ def solve_all(
             say=lambda line: said(f"{job.source}: {line}"),
             **settings,
         )
+        write(job.target, replace(picture, pixels=pixels))
 
-    return one_by_one(jobs, restored, max_pixels=max_pixels, done=done)
+    return one_by_one(jobs, finish, max_pixels=max_pixels, done=done)
