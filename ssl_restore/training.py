@@ -27,6 +27,7 @@ from . import (
 from .calibration import Calibration
 from .errors import UserError
 from .fit import Diverged, Row, fit, rank, together, world
+from .networks.shuffled import Shuffled
 from .noise_calibration import NoiseCalibration
 from .report import write_sample
 from .run import Plan, Run
@@ -197,17 +198,19 @@ def _load(
 
 
 def start_from(recipe: Recipe, path: Path) -> Recipe:
-    """The recipe with the weights of a checkpoint in its restorer (a warm start).
+    """The recipe with the weights of a checkpoint in its restorer (a warm start), and its anchor.
 
     The statistics of its norms rest from then on. They were taken from more kinds of pictures than
     a folder has; learned anew, they made it up to 2 dB worse, on other rain far more.
     """
     trained, header = checkpoint.load(path)
-    for network, keywords, nets in _fitting(recipe):
-        if (header.network, header.keywords) == (network, keywords):
-            for net in nets:
+    for form in _forms(recipe):
+        if (header.network, header.keywords) == (form.network, form.keywords):
+            for net in (form.restorer, form.average):
                 net.load_state_dict(copy.deepcopy(trained.state_dict()))
-            return replace(recipe, fixed_norms=True)
+            if form.anchor is not None:
+                form.anchor.load_state_dict(_on_whole_pictures(trained).state_dict())
+            return replace(form, fixed_norms=True)
     raise UserError(
         f"{path}: holds network {header.network} {header.keywords}, the recipe wants "
         f"{recipe.network} {recipe.keywords}; change --set, or add --from-scratch"
@@ -216,7 +219,7 @@ def start_from(recipe: Recipe, path: Path) -> Recipe:
 
 def default_start(recipe: Recipe) -> str | None:
     """The first built-in restorer of the recipe's network, if there is one."""
-    wanted = [(network, keywords) for network, keywords, _ in _fitting(recipe)]
+    wanted = [(form.network, form.keywords) for form in _forms(recipe)]
     for path in map(weights.built_in, weights.RESTORERS):
         if path.is_file():
             header = checkpoint.read_header(path)
@@ -225,15 +228,20 @@ def default_start(recipe: Recipe) -> str | None:
     return None
 
 
-def _fitting(recipe: Recipe) -> list[tuple[str, dict[str, object], list[nn.Module]]]:
-    """(network, keywords, where its weights go) of each kind of checkpoint that a recipe can start
-    from: its own and, for a denoiser on every so many-th pixel, a plain one."""
-    nets = [recipe.restorer, recipe.average]
-    found = [(recipe.network, recipe.keywords, nets)]
+def _forms(recipe: Recipe) -> list[Recipe]:
+    """The recipe, and for a denoiser on every so many-th pixel that of whole pictures, too: what
+    starts from one that knows these goes on restoring them, wherever it learns."""
+    forms = [recipe]
     if recipe.network == "shuffled":
         plain = {key: value for key, value in recipe.keywords.items() if key != "shuffle"}
-        found.append(("denoiser", plain, [net.inner for net in nets]))  # type: ignore[misc]
-    return found
+        inner, average = map(_on_whole_pictures, (recipe.restorer, recipe.average))
+        whole = replace(recipe, network="denoiser", keywords=plain, restorer=inner, average=average)
+        forms.append(whole)
+    return forms
+
+
+def _on_whole_pictures(restorer: nn.Module) -> nn.Module:
+    return restorer.inner if isinstance(restorer, Shuffled) else restorer
 
 
 def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generator[Row, None, None]:

@@ -12,6 +12,7 @@ from torch import nn
 from ssl_restore.errors import UserError
 from ssl_restore.networks import denoiser, shuffled
 from ssl_restore.noise_calibration import WHITE_BELOW, read
+from ssl_restore.objectives.anchored import Anchored
 from ssl_restore.types import Player, Recipe
 
 MOST_SHUFFLE = 3  # beyond it too little of the texture is left
@@ -27,13 +28,15 @@ def denoising(
     batch: int,
     patch: int,
     decay: float,
+    anchor: float = 0.0,
     shuffle: int = 1,
     needs: frozenset[str] = frozenset({"degraded"}),
     notes: tuple[str, ...] = (),
 ) -> Recipe:
     """A denoiser, on every `shuffle`-th pixel, that learns by `objective(restorer, average)`.
 
-    The objective gets the plain denoisers. Noise looks alike however it is turned and is weaker
+    The objective gets the plain denoisers. With a weight for the `anchor`, the restorer is held to
+    the one that the run starts from. Noise looks alike however it is turned and is weaker
     where a picture is shrunk, so that patches take all symmetries and the one size.
     """
     restorer = inner = denoiser.build(width=width)
@@ -45,12 +48,17 @@ def denoising(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )
     plain = average.inner if isinstance(average, shuffled.Shuffled) else average
+    learned, start = objective(inner, plain), None
+    if anchor:
+        start = copy.deepcopy(inner)
+        learned, weights = Anchored(learned, inner, start), {**weights, "anchor": anchor}
     return Recipe(
         network="denoiser" if shuffle == 1 else "shuffled",
         keywords=keywords,
         restorer=restorer,
         average=average,
-        players=(Player(objective(inner, plain), weights, optimizer),),
+        players=(Player(learned, weights, optimizer),),
+        anchor=start,
         needs=needs,
         batch=batch,
         patch=patch,

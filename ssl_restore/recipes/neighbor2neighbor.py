@@ -22,17 +22,18 @@ def build(
     decay: float = 0.999,
     gamma: float = 2.0,
     share: float = 1.0,
+    anchor: float = 3.0,
     shuffle: int = 0,
     noise_calibration: str = "",
 ) -> Recipe:
-    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, weight `gamma` of the regulariser at the end of the run and `share` of the patches that
-    it looks at, distance `shuffle` of pixels with independent noise (0: by the calibration), file
-    of a `noise_calibration`."""
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
+    weight `gamma` of the regulariser at the end of the run and `share` of the patches that it looks
+    at, weight of the `anchor` where it starts from a trained restorer, distance `shuffle` of pixels
+    with independent noise (0: by the calibration), file of a `noise_calibration`."""
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 16)
     return denoising(
         lambda restorer, average: Neighbor2Neighbor(restorer, average, share, shuffle),
         {"observed": 1.0, "consistent": gamma},
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
-        shuffle=shuffle, notes=notes,
+        anchor=anchor, shuffle=shuffle, notes=notes,
     )  # fmt: skip

@@ -19,16 +19,17 @@ def build(
     batch: int = 16,
     patch: int = 48,
     decay: float = 0.999,
+    anchor: float = 3.0,
     shuffle: int = 0,
     noise_calibration: str = "",
 ) -> Recipe:
-    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, distance `shuffle` of pixels with independent noise (0: by the calibration), file of a
-    `noise_calibration`."""
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
+    weight of the `anchor` where it starts from a trained restorer, distance `shuffle` of pixels
+    with independent noise (0: by the calibration), file of a `noise_calibration`."""
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)
     return denoising(
         lambda restorer, average: Noise2Void(restorer, shuffle),
         {"hidden": 1.0},
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
-        shuffle=shuffle, notes=notes,
+        anchor=anchor, shuffle=shuffle, notes=notes,
     )  # fmt: skip

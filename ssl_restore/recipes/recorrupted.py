@@ -24,13 +24,15 @@ def build(
     gain: float = 0.0,
     sigma: float = 0.0,
     alpha: float = 0.5,
+    anchor: float = 3.0,
     shuffle: int = 0,
     noise_calibration: str = "",
 ) -> Recipe:
-    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, variance `gain` J + `sigma`^2 of the noise (both 0: by the calibration, or else from
-    each patch), share `alpha` of noise added to the input, distance `shuffle` of pixels with
-    independent noise (0: by the calibration), file of a `noise_calibration`."""
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
+    weight of the `anchor` where it starts from a trained restorer, variance `gain` J + `sigma`^2 of
+    the noise (both 0: by the calibration, or else from each patch), share `alpha` of noise added to
+    the input, distance `shuffle` of pixels with independent noise (0: by the calibration), file of
+    a `noise_calibration`."""
     if alpha <= 0:
         raise UserError(f"--set alpha={alpha}: must be above 0")
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)
@@ -39,5 +41,5 @@ def build(
         lambda restorer, average: Recorrupted(restorer, gain, sigma, alpha, shuffle),
         {"recorrupted": 1.0},
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
-        shuffle=shuffle, notes=notes + measured,
+        anchor=anchor, shuffle=shuffle, notes=notes + measured,
     )  # fmt: skip

@@ -22,18 +22,19 @@ def build(
     decay: float = 0.999,
     gain: float = 0.0,
     sigma: float = 0.0,
+    anchor: float = 3.0,
     shuffle: int = 0,
     noise_calibration: str = "",
 ) -> Recipe:
-    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, variance `gain` J + `sigma`^2 of the noise (both 0: by the calibration, or else from
-    each patch), distance `shuffle` of pixels with independent noise (0: by the calibration), file
-    of a `noise_calibration`."""
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
+    weight of the `anchor` where it starts from a trained restorer, variance `gain` J + `sigma`^2 of
+    the noise (both 0: by the calibration, or else from each patch), distance `shuffle` of pixels
+    with independent noise (0: by the calibration), file of a `noise_calibration`."""
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)
     gain, sigma, measured = chosen_strength(gain, sigma, noise_calibration)
     return denoising(
         lambda restorer, average: Sure(restorer, gain, sigma, shuffle),
         {"sure": 1.0},
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
-        shuffle=shuffle, notes=notes + measured,
+        anchor=anchor, shuffle=shuffle, notes=notes + measured,
     )  # fmt: skip

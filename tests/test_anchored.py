@@ -1,0 +1,111 @@
+"""A restorer that learns from noisy pictures is held to the one that it started from."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from ssl_restore import checkpoint, discover, training
+from ssl_restore.objectives.anchored import SHARE, Anchored
+from ssl_restore.types import Batch
+
+
+class Gain(nn.Module):
+    def __init__(self, gain):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+
+    def forward(self, image):
+        return self.gain * image
+
+
+class Towards(nn.Module):
+    """A loss that is least where the restorer's gain is 2."""
+
+    def __init__(self, restorer):
+        super().__init__()
+        self.restorer = restorer
+
+    def forward(self, batch, generator):
+        return {"towards": (self.restorer(batch.degraded) - 2 * batch.degraded).square().mean()}
+
+
+@pytest.fixture
+def noisy():
+    return torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def anchored(gain=1.0, start=1.0):
+    restorer = Gain(gain)
+    return restorer, Anchored(Towards(restorer), restorer, Gain(start))
+
+
+def test_anchor_is_the_squared_distance_from_the_start_on_a_share_of_the_patches(noisy):
+    _, objective = anchored(gain=1.3)
+    terms = objective(Batch(None, noisy, warm=True), torch.Generator())
+    looked_at = noisy[: int(SHARE * 4)]
+    expected = sum((0.3 * value) ** 2 for value in looked_at.flatten().tolist())
+    assert terms["anchor"].item() == pytest.approx(expected / looked_at.numel(), rel=1e-5)
+    assert terms["towards"].item() > 0
+
+
+def test_minimum_lies_between_the_start_and_what_is_learned(noisy):
+    restorer, objective = anchored()
+    optimizer = torch.optim.SGD(restorer.parameters(), lr=0.1)
+    noisy[:] = noisy[0]  # so that both terms weigh the same
+    for _ in range(200):
+        terms = objective(Batch(None, noisy, warm=True), torch.Generator())
+        optimizer.zero_grad()
+        (terms["towards"] + 3 * terms["anchor"]).backward()
+        optimizer.step()
+    assert restorer.gain.item() == pytest.approx(1.25, abs=1e-3)  # (2 + 3 * 1) / 4
+    assert objective.start.gain.item() == 1.0
+    assert not any(value.requires_grad for value in objective.start.parameters())
+
+
+def test_from_scratch_there_is_nothing_to_be_held_to(noisy):
+    _, objective = anchored(gain=1.3)
+    assert objective(Batch(None, noisy, warm=False), torch.Generator())["anchor"] == 0
+
+
+def test_start_stays_as_it_is_when_the_restorer_trains():
+    _, objective = anchored()
+    objective.train()
+    assert objective.restorer.training
+    assert not objective.start.training
+
+
+@pytest.mark.parametrize("name", ["neighbor2neighbor", "noise2void", "recorrupted", "sure"])
+@pytest.mark.parametrize("shuffle", [1, 2])
+def test_recipes_from_noisy_pictures_are_held_to_their_start(tmp_path, name, shuffle):
+    build = discover.builder("recipes", name)
+    patch = 32 * shuffle
+    torch.manual_seed(0)
+    other = build(width=4, patch=patch)
+    header = checkpoint.Header(other.network, other.keywords)
+    checkpoint.save(tmp_path / "start.safetensors", other.restorer, header)
+    torch.manual_seed(1)
+    recipe = training.start_from(
+        build(width=4, patch=patch, shuffle=shuffle), tmp_path / "start.safetensors"
+    )
+    assert recipe.network == "denoiser"  # of whole pictures, wherever it learns
+    noisy = torch.rand(2, 3, patch, patch, generator=torch.Generator().manual_seed(0))
+    objective = recipe.players[0].objective
+    recipe.restorer.eval()
+    batch = Batch(None, noisy, warm=True)
+    assert objective(batch, torch.Generator().manual_seed(0))["anchor"] == 0
+    before = copy.deepcopy(recipe.anchor.state_dict())
+    with torch.no_grad():
+        for value in recipe.restorer.parameters():
+            value.add_(0.1)
+    assert objective(batch, torch.Generator().manual_seed(0))["anchor"] > 0
+    assert all(torch.equal(value, before[key]) for key, value in recipe.anchor.state_dict().items())
+
+
+def test_without_a_weight_there_is_no_anchor():
+    recipe = discover.builder("recipes", "neighbor2neighbor")(width=4, anchor=0.0)
+    assert recipe.anchor is None
+    assert "anchor" not in recipe.players[0].weights
