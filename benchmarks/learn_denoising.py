@@ -59,7 +59,7 @@ def built(name: str, options: argparse.Namespace) -> Recipe:
 
 
 def drawer(
-    name: str, recipe: Recipe, cases: Sequence[denoise.Case], seed: int
+    name: str, recipe: Recipe, cases: Sequence[denoise.Case], seed: int, *, warm: bool
 ) -> Callable[[int, float], Batch]:
     """What a step of the row sees."""
     again = [denoise.with_noise(case.clean, case.sigma, seed + 1, case.number) for case in cases]
@@ -78,8 +78,9 @@ def drawer(
         elif "observations" in recipe.needs:
             target = taken(again)
         else:
-            return Batch(None, seen, progress)
-        return Batch(None, None, progress, observations=torch.stack([seen, target], dim=1))
+            return Batch(None, seen, progress, warm)
+        pairs = torch.stack([seen, target], dim=1)
+        return Batch(None, None, progress, warm, observations=pairs)
 
     return draw
 
@@ -120,10 +121,8 @@ def main() -> None:
         print(line("start", scores(built(BOUND, options).average, cases), ""), flush=True)
     for name in options.recipes:
         recipe = built(name, options)
-        rows = fit(
-            recipe, drawer(name, recipe, cases, options.seed), seed=options.seed,
-            seconds=options.seconds,
-        )  # fmt: skip
+        draw = drawer(name, recipe, cases, options.seed, warm=not options.from_scratch)
+        rows = fit(recipe, draw, seed=options.seed, seconds=options.seconds)
         steps = 0
         for row in rows:
             steps = row.step

@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--layers", type=Path)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--floor", type=float, default=0.0)
     options = parser.parse_args()
     clean = tensors(options.clean)
     given = [difference(r, c) for r, c in zip(tensors(options.rainy), clean, strict=True)]
@@ -110,7 +111,11 @@ def main() -> None:
     }
     if options.layers is not None:
         sources["--layers"] = [t.mean(dim=1, keepdim=True) for t in tensors(options.layers)]
-    for name, other in sources.items():
+    given, *others = (
+        [(layer - options.floor / 255).clamp_min(0) for layer in layers]
+        for layers in (given, *sources.values())
+    )
+    for name, other in zip(sources, others, strict=True):
         half, rest = len(given) // 2, len(other) // 2
         shares = [
             accuracy(

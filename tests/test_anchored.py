@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ssl_restore import checkpoint, discover, training
-from ssl_restore.objectives.anchored import SHARE, Anchored
+from ssl_restore.objectives.anchored import FLOOR, SHARE, Anchored
 from ssl_restore.types import Batch
 
 
@@ -38,31 +38,47 @@ def noisy():
     return torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def anchored(gain=1.0, start=1.0):
+def anchored(gain=0.5, start=0.5):
     restorer = Gain(gain)
     return restorer, Anchored(Towards(restorer), restorer, Gain(start))
 
 
-def test_anchor_is_the_squared_distance_from_the_start_on_a_share_of_the_patches(noisy):
-    _, objective = anchored(gain=1.3)
+def test_anchor_is_the_share_of_what_the_start_takes_away_that_the_restorer_does_not(noisy):
+    _, objective = anchored(gain=0.8)
     terms = objective(Batch(None, noisy, warm=True), torch.Generator())
-    looked_at = noisy[: int(SHARE * 4)]
-    expected = sum((0.3 * value) ** 2 for value in looked_at.flatten().tolist())
-    assert terms["anchor"].item() == pytest.approx(expected / looked_at.numel(), rel=1e-5)
+    looked_at = noisy[: int(SHARE * 4)].flatten().tolist()
+    apart = sum((0.8 * value - 0.5 * value) ** 2 for value in looked_at) / len(looked_at)
+    away = sum((value - 0.5 * value) ** 2 for value in looked_at) / len(looked_at)
+    assert terms["anchor"].item() == pytest.approx(apart / (away + FLOOR), rel=1e-5)
     assert terms["towards"].item() > 0
+
+
+@pytest.mark.parametrize("light", [1.0, 0.01])
+def test_leaving_the_noise_where_it_is_costs_one_however_weak_it_is(noisy, light):
+    _, objective = anchored(gain=1.0)
+    terms = objective(Batch(None, light * noisy, warm=True), torch.Generator())
+    assert terms["anchor"].item() == pytest.approx(1, abs=0.1)
+
+
+def test_start_that_takes_nothing_away_is_kept_to_as_well(noisy):
+    _, objective = anchored(gain=1.0, start=1.0)
+    terms = objective(Batch(None, noisy, warm=True), torch.Generator())
+    assert terms["anchor"] == 0
 
 
 def test_minimum_lies_between_the_start_and_what_is_learned(noisy):
     restorer, objective = anchored()
     optimizer = torch.optim.SGD(restorer.parameters(), lr=0.1)
-    noisy[:] = noisy[0]  # so that both terms weigh the same
+    noisy[:] = noisy[0]  # so that both terms look at the same
+    energy = noisy.square().mean().item()
     for _ in range(200):
         terms = objective(Batch(None, noisy, warm=True), torch.Generator())
         optimizer.zero_grad()
-        (terms["towards"] + 3 * terms["anchor"]).backward()
+        (terms["towards"] + terms["anchor"]).backward()
         optimizer.step()
-    assert restorer.gain.item() == pytest.approx(1.25, abs=1e-3)  # (2 + 3 * 1) / 4
-    assert objective.start.gain.item() == 1.0
+    pull = 1 / (0.25 * energy + FLOOR)  # (g - 2)^2 + pull (g - 0.5)^2 is least at
+    assert restorer.gain.item() == pytest.approx((2 + 0.5 * pull) / (1 + pull), abs=1e-3)
+    assert objective.start.gain.item() == 0.5
     assert not any(value.requires_grad for value in objective.start.parameters())
 
 

@@ -1,10 +1,11 @@
 """An objective beside which the restorer is held to the one that the run started from.
 
-    anchor    |f(y) - f0(y)|^2
+    anchor    |f(y) - f0(y)|^2 / |y - f0(y)|^2
 
-f0 is the start, which rests. Losses on single noisy pictures take noise that neighbouring pixels
-share for texture, and every so many-th pixel of a picture is not like a picture: on their own they
-unlearn what a trained restorer knew of whole ones.
+f0 is the start, which rests; 1 is to leave the noise where it is. Losses on single noisy pictures
+take noise that neighbouring pixels share for texture, and every so many-th pixel of a picture is
+not like a picture: on their own they unlearn what a trained restorer knew of whole ones. Where the
+noise is weak, so is its share in them; that of the anchor is not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from ssl_restore.types import Batch
 
 SHARE = 0.5  # of the patches: restoring them whole costs more than a step on parts of them
+FLOOR = 1e-7  # a twelfth of a level of 255, squared: for a start that takes nothing away
 
 
 class Anchored(nn.Module):
@@ -36,7 +38,8 @@ class Anchored(nn.Module):
         terms: dict[str, Tensor] = self.learned(batch, generator)
         if not batch.warm:
             return {**terms, "anchor": batch.degraded.new_zeros(())}
-        whole = batch.degraded[: max(1, round(SHARE * len(batch.degraded)))]
+        seen = batch.degraded[: max(1, round(SHARE * len(batch.degraded)))]
         with torch.no_grad():
-            held = self.start(whole)
-        return {**terms, "anchor": (self.restorer(whole) - held).square().mean()}
+            held = self.start(seen)
+            taken_away = (seen - held).square().mean() + FLOOR
+        return {**terms, "anchor": (self.restorer(seen) - held).square().mean() / taken_away}

@@ -19,7 +19,7 @@ def build(
     batch: int = 16,
     patch: int = 48,
     decay: float = 0.999,
-    anchor: float = 3.0,
+    anchor: float = 0.03,
     shuffle: int = 0,
     noise_calibration: str = "",
 ) -> Recipe:

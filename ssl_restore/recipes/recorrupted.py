@@ -24,7 +24,7 @@ def build(
     gain: float = 0.0,
     sigma: float = 0.0,
     alpha: float = 0.5,
-    anchor: float = 3.0,
+    anchor: float = 0.03,
     shuffle: int = 0,
     noise_calibration: str = "",
 ) -> Recipe:

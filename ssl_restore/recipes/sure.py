@@ -22,7 +22,7 @@ def build(
     decay: float = 0.999,
     gain: float = 0.0,
     sigma: float = 0.0,
-    anchor: float = 3.0,
+    anchor: float = 0.03,
     shuffle: int = 0,
     noise_calibration: str = "",
 ) -> Recipe:
