@@ -210,6 +210,9 @@ def start_from(recipe: Recipe, path: Path) -> Recipe:
                 net.load_state_dict(copy.deepcopy(trained.state_dict()))
             if form.anchor is not None:
                 form.anchor.load_state_dict(_on_whole_pictures(trained).state_dict())
+            for player in form.players:
+                for group in player.optimizer.param_groups:
+                    group["lr"] *= form.warm_rate
             return replace(form, fixed_norms=True)
     raise UserError(
         f"{path}: holds network {header.network} {header.keywords}, the recipe wants "

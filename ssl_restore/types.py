@@ -59,6 +59,7 @@ class Recipe:
     patch: int = 64
     decay: float = 0.999  # of the average
     anchor: nn.Module | None = None  # what the run started from, at rest: for an objective
+    warm_rate: float = 1.0  # factor on the learning rates after a warm start
     fixed_norms: bool = False  # statistics of the restorer's norms rest: after a warm start
     lr_floor: float = 0.02  # the cosine schedule ends at this share of the learning rate
     upright: bool = True  # degraded pictures are mirrored left to right only: rain falls down

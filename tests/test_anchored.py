@@ -108,6 +108,8 @@ def test_recipes_from_noisy_pictures_are_held_to_their_start(tmp_path, name, shu
         build(width=4, patch=patch, shuffle=shuffle), tmp_path / "start.safetensors"
     )
     assert recipe.network == "denoiser"  # of whole pictures, wherever it learns
+    (group,) = recipe.players[0].optimizer.param_groups
+    assert group["lr"] == pytest.approx(1e-4)  # a tenth
     noisy = torch.rand(2, 3, patch, patch, generator=torch.Generator().manual_seed(0))
     objective = recipe.players[0].objective
     recipe.restorer.eval()
@@ -125,3 +127,4 @@ def test_without_a_weight_there_is_no_anchor():
     recipe = discover.builder("recipes", "neighbor2neighbor")(width=4, anchor=0.0)
     assert recipe.anchor is None
     assert "anchor" not in recipe.players[0].weights
+    assert recipe.warm_rate == 1

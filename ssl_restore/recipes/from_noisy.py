@@ -16,6 +16,7 @@ from ssl_restore.objectives.anchored import Anchored
 from ssl_restore.types import Player, Recipe
 
 MOST_SHUFFLE = 3  # beyond it too little of the texture is left
+WARM_RATE = 0.1  # of a restorer that is held to its start: at more it stopped taking noise away
 
 
 def denoising(
@@ -36,7 +37,7 @@ def denoising(
     """A denoiser, on every `shuffle`-th pixel, that learns by `objective(restorer, average)`.
 
     The objective gets the plain denoisers. With a weight for the `anchor`, the restorer is held to
-    the one that the run starts from. Noise looks alike however it is turned and is weaker
+    the one that the run starts from, and learns at a tenth of the rate then. Noise looks alike however it is turned and is weaker
     where a picture is shrunk, so that patches take all symmetries and the one size.
     """
     restorer = inner = denoiser.build(width=width)
@@ -59,6 +60,7 @@ def denoising(
         average=average,
         players=(Player(learned, weights, optimizer),),
         anchor=start,
+        warm_rate=WARM_RATE if anchor else 1.0,
         needs=needs,
         batch=batch,
         patch=patch,

@@ -28,8 +28,9 @@ def build(
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
     weight `gamma` of the regulariser at the end of the run and `share` of the patches that it looks
-    at, weight of the `anchor` where it starts from a trained restorer, distance `shuffle` of pixels
-    with independent noise (0: by the calibration), file of a `noise_calibration`."""
+    at, weight of the `anchor` where it starts from a trained restorer (it takes a tenth of `lr`
+    then), distance `shuffle` of pixels with independent noise (0: by the calibration), file of a
+    `noise_calibration`."""
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 16)
     return denoising(
         lambda restorer, average: Neighbor2Neighbor(restorer, average, share, shuffle),

@@ -24,8 +24,9 @@ def build(
     noise_calibration: str = "",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
-    weight of the `anchor` where it starts from a trained restorer, distance `shuffle` of pixels
-    with independent noise (0: by the calibration), file of a `noise_calibration`."""
+    weight of the `anchor` where it starts from a trained restorer (it takes a tenth of `lr` then),
+    distance `shuffle` of pixels with independent noise (0: by the calibration), file of a
+    `noise_calibration`."""
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)
     return denoising(
         lambda restorer, average: Noise2Void(restorer, shuffle),

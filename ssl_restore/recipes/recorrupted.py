@@ -29,10 +29,10 @@ def build(
     noise_calibration: str = "",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
-    weight of the `anchor` where it starts from a trained restorer, variance `gain` J + `sigma`^2 of
-    the noise (both 0: by the calibration, or else from each patch), share `alpha` of noise added to
-    the input, distance `shuffle` of pixels with independent noise (0: by the calibration), file of
-    a `noise_calibration`."""
+    weight of the `anchor` where it starts from a trained restorer (it takes a tenth of `lr` then),
+    variance `gain` J + `sigma`^2 of the noise (both 0: by the calibration, or else from each
+    patch), share `alpha` of noise added to the input, distance `shuffle` of pixels with independent
+    noise (0: by the calibration), file of a `noise_calibration`."""
     if alpha <= 0:
         raise UserError(f"--set alpha={alpha}: must be above 0")
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)

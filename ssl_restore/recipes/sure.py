@@ -27,9 +27,10 @@ def build(
     noise_calibration: str = "",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
-    weight of the `anchor` where it starts from a trained restorer, variance `gain` J + `sigma`^2 of
-    the noise (both 0: by the calibration, or else from each patch), distance `shuffle` of pixels
-    with independent noise (0: by the calibration), file of a `noise_calibration`."""
+    weight of the `anchor` where it starts from a trained restorer (it takes a tenth of `lr` then),
+    variance `gain` J + `sigma`^2 of the noise (both 0: by the calibration, or else from each
+    patch), distance `shuffle` of pixels with independent noise (0: by the calibration), file of a
+    `noise_calibration`."""
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)
     gain, sigma, measured = chosen_strength(gain, sigma, noise_calibration)
     return denoising(
