@@ -37,8 +37,9 @@ def denoising(
     """A denoiser, on every `shuffle`-th pixel, that learns by `objective(restorer, average)`.
 
     The objective gets the plain denoisers. With a weight for the `anchor`, the restorer is held to
-    the one that the run starts from, and learns at a tenth of the rate then. Noise looks alike however it is turned and is weaker
-    where a picture is shrunk, so that patches take all symmetries and the one size.
+    the one that the run starts from, and learns at a tenth of the rate then. Noise looks alike
+    however it is turned and is weaker where a picture is shrunk, so that patches take all
+    symmetries and the one size.
     """
     restorer = inner = denoiser.build(width=width)
     keywords: dict[str, object] = {"width": width}
