@@ -12,6 +12,7 @@ EXAMPLES = """\b
 Examples:
   ssl-restore denoise noisy.jpg restored.png
   ssl-restore denoise noisy.jpg restored.png --strength 0.7
+  ssl-restore denoise enlarged.jpg restored.png --grain 2
   ssl-restore denoise noisy.png restored.png --zero-shot
   ssl-restore denoise ./noisy/ ./restored/ --weights runs/mine/restorer.safetensors
 """
@@ -25,6 +26,13 @@ Examples:
     default=1.0,
     show_default=True,
     help="So much of the noise that is found is removed; 0: none.",
+)
+@click.option(
+    "--grain",
+    type=click.IntRange(1, 4),
+    default=1,
+    show_default=True,
+    help="Size of the noise in pixels: 2 or more for one that stays, as in enlarged pictures.",
 )
 @click.option("--zero-shot", is_flag=True, help="First learn from each picture, alone.")
 @click.option(
@@ -40,6 +48,7 @@ Examples:
 def command(
     *,
     strength: float,
+    grain: int,
     zero_shot: bool,
     method: str | None,
     seconds: float | None,
@@ -51,7 +60,9 @@ def command(
 
     A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
     folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.  Grain
-    that is lost with the noise comes back with a --strength below 1.
+    that is lost with the noise comes back with a --strength below 1.  Noise coarser than one or
+    two pixels passes for texture and stays; with --grain 2 every second pixel is restored by
+    itself, which takes it away and the finest texture, too.
 
     --zero-shot learns from each picture before it restores it, for about a minute.  Where its
     noise can be measured, more texture is kept.  With --seconds the result also depends on how fast
@@ -61,8 +72,10 @@ def command(
     if zero_shot:
         if quality != "fast":
             raise click.UsageError("--zero-shot takes all positions anyway: leave --quality out")
+        if grain != 1:
+            raise click.UsageError("--zero-shot restores all pixels at once: leave --grain out")
         restoring.solve_files(files, method=method, seconds=seconds, seed=seed, strength=strength)
     elif method is not None or seconds is not None:
         raise click.UsageError("--method and --seconds belong to --zero-shot: give that, too")
     else:
-        restoring.restore_files("denoise", files, quality=quality, strength=strength)
+        restoring.restore_files("denoise", files, quality=quality, grain=grain, strength=strength)

@@ -71,8 +71,9 @@ class Files:
 
 
 def restore_files(
-    task: str, files: Files, *, quality: str, strength: float = 1.0, veil: bool = False
-) -> None:
+    task: str, files: Files, *, quality: str, grain: int = 1, strength: float = 1.0,
+    veil: bool = False,
+) -> None:  # fmt: skip
     """Restore INPUT into OUTPUT; say how fast, and print where the results are."""
     from ssl_restore import folders  # noqa: PLC0415
     from ssl_restore.restore import Strength  # noqa: PLC0415
@@ -81,7 +82,7 @@ def restore_files(
     restorer = files.open(task)
     if veil:
         restorer = folders.without_veil(restorer)
-    restorer = folders.of_quality(restorer, quality)
+    restorer = folders.of_quality(folders.of_grain(restorer, grain), quality)
     if strength != 1:
         restorer = Strength(restorer, strength)
     start, pixels = time.perf_counter(), 0

@@ -20,6 +20,7 @@ from torch import nn
 from . import checkpoint, images, weights
 from .device import crew
 from .errors import UserError
+from .networks.shuffled import Shuffled
 from .networks.unet import RainUNet, WithoutVeil
 from .picture import Picture
 from .restore import MIRRORED, Ensemble, restore, tile_sides
@@ -64,6 +65,11 @@ def without_veil(restorer: nn.Module) -> nn.Module:
             "leave --veil out"
         )
     return WithoutVeil(restorer)
+
+
+def of_grain(restorer: nn.Module, grain: int) -> nn.Module:
+    """The restorer itself for 1; for noise coarser than it knows, on every `grain`-th pixel."""
+    return restorer if grain == 1 else Shuffled(restorer, grain)
 
 
 def of_quality(restorer: nn.Module, quality: str) -> nn.Module:

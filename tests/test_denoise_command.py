@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from tiny import random_restorer, save_restorer, write_photo
 
+from degradations.noise import CorrelatedNoise
 from ssl_restore import folders, images, weights
+from ssl_restore.metrics import psnr
+from ssl_restore.picture import Picture
 from ssl_restore.restore import Strength, restore
 from ssl_restore_cli.main import main
+
+COW = Path(__file__).parents[1] / "data_samples" / "photos" / "cow.jpg"
 
 
 def denoise(*arguments):
@@ -119,3 +127,22 @@ def test_best_quality_is_not_the_fast_one_and_not_for_zero_shot(tiny, tmp_path):
     result = denoise(tmp_path / "in.png", tmp_path / "z.png", "--zero-shot", "--quality", "best")
     assert result.exit_code == 2
     assert "leave --quality out" in result.stderr
+
+
+def test_coarse_noise_mostly_goes_with_grain_and_mostly_stays_without(tmp_path):
+    photo = images.read(COW).pixels[:150, :203]  # no multiple of anything
+    clean = images.to_tensor(photo)
+    prior = CorrelatedNoise(sigma=(0.06, 0.06), width_px=(2.5, 2.5))
+    noise = prior.sample(tuple(clean.shape), torch.Generator().manual_seed(0))
+    noisy = images.to_pixels(prior.apply(clean, noise), photo)
+    images.write(tmp_path / "in.png", Picture(noisy))
+    level = {"input": psnr(noisy, photo)}
+    for grain in ("1", "2"):
+        result = denoise(tmp_path / "in.png", tmp_path / f"{grain}.png", "--grain", grain)
+        assert result.exit_code == 0, result.stderr
+        level[grain] = psnr(images.read(tmp_path / f"{grain}.png").pixels, photo)
+    assert level["2"] > level["1"] + 1
+    assert level["2"] > level["input"] + 2
+    result = denoise(tmp_path / "in.png", tmp_path / "z.png", "--zero-shot", "--grain", "2")
+    assert result.exit_code == 2
+    assert "leave --grain out" in result.stderr
