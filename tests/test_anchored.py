@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ssl_restore import checkpoint, discover, training
+from ssl_restore.errors import UserError
 from ssl_restore.objectives.anchored import FLOOR, SHARE, Anchored
 from ssl_restore.types import Batch
 
@@ -128,3 +129,8 @@ def test_without_a_weight_there_is_no_anchor():
     assert recipe.anchor is None
     assert "anchor" not in recipe.players[0].weights
     assert recipe.warm_rate == 1
+
+
+def test_negative_weight_is_refused():
+    with pytest.raises(UserError, match="anchor=-1"):
+        discover.builder("recipes", "sure")(width=4, anchor=-1.0)

@@ -41,6 +41,8 @@ def denoising(
     however it is turned and is weaker where a picture is shrunk, so that patches take all
     symmetries and the one size.
     """
+    if anchor < 0:
+        raise UserError(f"--set anchor={anchor}: must be at least 0")
     restorer = inner = denoiser.build(width=width)
     keywords: dict[str, object] = {"width": width}
     if shuffle > 1:

@@ -1,8 +1,9 @@
 """Denoising from single noisy pictures: neighbouring pixels are two observations of one scene.
 
 For noise without a mean. Where neighbouring pixels share their noise, as those of developed camera
-pictures do, it would be learned as if it were texture: `fit` measures that first, and learns and
-restores on every so many-th pixel then.
+pictures do, it would be learned as if it were texture: `fit` measures that first, and learns on
+every so many-th pixel then. It restores likewise, unless it starts from a restorer of whole
+pictures; to such a one it is held.
 """
 
 from __future__ import annotations
