@@ -88,13 +88,6 @@ def test_from_scratch_there_is_nothing_to_be_held_to(noisy):
     assert objective(Batch(None, noisy, warm=False), torch.Generator())["anchor"] == 0
 
 
-def test_start_stays_as_it_is_when_the_restorer_trains():
-    _, objective = anchored()
-    objective.train()
-    assert objective.restorer.training
-    assert not objective.start.training
-
-
 @pytest.mark.parametrize("name", ["neighbor2neighbor", "noise2void", "recorrupted", "sure"])
 @pytest.mark.parametrize("shuffle", [1, 2])
 def test_recipes_from_noisy_pictures_are_held_to_their_start(tmp_path, name, shuffle):

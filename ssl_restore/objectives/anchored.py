@@ -28,11 +28,6 @@ class Anchored(nn.Module):
         self.restorer = restorer
         self.start = start.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> Anchored:
-        super().train(mode)
-        self.start.eval()
-        return self
-
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         assert batch.degraded is not None
         terms: dict[str, Tensor] = self.learned(batch, generator)
