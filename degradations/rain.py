@@ -34,11 +34,16 @@ _UNITS = {
     "brightness": "display units", "brightness_spread": "of the logarithm",
     "coverage": "length x width over the area", "ceiling": "display units", "taper": "share",
     "depth_share": "share", "ripple": "share", "ripple_px": "px",
-    "populations": "number", "dry": "share",
+    "populations": "number", "near": "share", "dry": "share",
     "veil": "share", "transmission": "share", "airlight": "display units", "varied": "share",
     "optical_depth": "-ln(transmission)",
 }  # fmt: skip
 _ABOVE = {"length_px", "width_px", "ceiling", "ripple_px"}
+
+NEAR_WIDTH_PX: Range = (2.0, 10.0)
+NEAR_LENGTH: Range = (1.5, 6.0)  # of the width
+NEAR_COVERAGE: Range = (0.004, 0.15)
+NEAR_BRIGHTNESS: Range = (0.06, 0.8)
 
 _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo one, never come close to repeating
 
@@ -340,7 +345,8 @@ class Rain:
     Each image draws a wind angle and `populations` populations; each population draws its means
     log-uniformly from the ranges, and each streak scatters about them (log-normal, with the
     `_spread`s as standard deviations). `coverage` is the sum of length x width of all streaks of
-    a population over the area: 1 means that streaks overlap about once everywhere.
+    a population over the area: 1 means that streaks overlap about once everywhere. A share `near`
+    of the populations is of few drops close to the camera, wide and short (NEAR_...).
     """
 
     angle_rad: Range = (-0.7, 0.7)
@@ -359,6 +365,7 @@ class Rain:
     ripple: Range = (0.0, 0.9)
     ripple_px: Range = (6.0, 60.0)
     populations: tuple[int, int] = (1, 3)
+    near: float = 0.0
     dry: float = 0.06  # share of images without rain
     veil: float = 0.0  # share of images with a veil
     transmission: Range = (0.6, 1.0)
@@ -385,6 +392,13 @@ class Rain:
         angle = wind + scatter * torch.randn(size, generator=generator)
         length, wide = draw(self.length_px, log=True), draw(self.width_px, log=True)
         brightness, coverage = draw(self.brightness, log=True), draw(self.coverage, log=True)
+        if self.near:
+            near = torch.rand(size, generator=generator) < self.near
+            near_wide = draw(NEAR_WIDTH_PX, log=True)
+            wide = torch.where(near, near_wide, wide)
+            length = torch.where(near, near_wide * draw(NEAR_LENGTH, log=True), length)
+            coverage = torch.where(near, draw(NEAR_COVERAGE, log=True), coverage)
+            brightness = torch.where(near, draw(NEAR_BRIGHTNESS, log=True), brightness)
         taper, angle_spread = draw(self.taper), draw(self.angle_spread_rad, log=True)
         spreads = [draw(s) for s in (self.length_spread, self.width_spread, self.brightness_spread)]
         kept = torch.randint(least, most + 1, (batch, 1), generator=generator)

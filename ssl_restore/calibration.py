@@ -76,14 +76,15 @@ class Calibration:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def rain_prior(path: str, *, dry: float, varied: float) -> Rain | RainLike:
+def rain_prior(path: str, *, dry: float, varied: float, near: float = 0.0) -> Rain | RainLike:
     """For training: rain like that of a calibration file, of all kinds where there is none ("").
 
-    A share of `dry` images has no rain, one of `varied` ones rain of all kinds in either case.
+    A share of `dry` images has no rain, one of `varied` ones rain of all kinds in either case. Of
+    rain of all kinds without a file, a share `near` of the populations is close to the camera.
     Mirrored, because the pictures that a restorer learns from are.
     """
     if not path:
-        return Rain(dry=dry)
+        return Rain(dry=dry, near=near)
     return replace(read(Path(path)).prior(), dry=dry, varied=varied, mirrored=True)
 
 

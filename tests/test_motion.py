@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from moving import frames, scene, with_noise
@@ -35,6 +36,23 @@ def test_flow_is_found_in_a_dark_video_of_16_bits():
     dark = [(frame.astype(np.uint16) // 2) for frame in frames(2)]
     there, _ = motion.flows(*greys(dark))
     assert np.abs(np.median(there[INNER], axis=(0, 1)) - (-2, 0)).max() < 0.2
+
+
+def blotched(frame, seed):
+    """With noise of 20 of 255 that neighbouring pixels share: it looks like a scene."""
+    white = np.random.default_rng(seed).normal(size=frame.shape)
+    noise = cv2.GaussianBlur(white, (0, 0), 1.0)
+    return (frame + 20 * noise / noise.std()).clip(0, 255).round().astype(np.uint8)
+
+
+def test_flow_follows_the_scene_and_not_noise_that_neighbours_share():
+    errors = []
+    for seed in range(6):
+        clean = frames(2, step=3, seed=seed)
+        a, b = greys(blotched(frame, 10 * seed + k) for k, frame in enumerate(clean))
+        there, _ = motion.flows(a, b)
+        errors.append(np.linalg.norm(there[INNER] - (-3, 0), axis=2).mean())
+    assert np.mean(errors) < 0.7
 
 
 def test_warping_by_a_whole_number_of_pixels_is_a_shift():

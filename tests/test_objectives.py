@@ -18,7 +18,6 @@ from ssl_restore.objectives import positives
 from ssl_restore.objectives.contrast import info_nce, info_nce_against
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
-from ssl_restore.objectives.patterns import patterned
 from ssl_restore.objectives.positives import positive
 from ssl_restore.objectives.rain_transfer import RainTransfer, rain_layer
 from ssl_restore.objectives.rrcl import LiteralReconstruction, RepairedReconstruction, tiles
@@ -201,25 +200,6 @@ def test_rain_that_whitens_a_whole_picture_can_be_behind_a_veil():
     assert rainy.mean() > 0.95
     assert veiled.mean() < 0.9
     assert (t == 1).all()
-
-
-# Patterns
-
-
-def test_patterns_stay_in_range_and_are_seen():
-    flat = torch.full((64, 3, 64, 64), 0.4)
-    drawn = patterned(flat, 1.0, stream())
-    assert drawn.min() >= 0
-    assert drawn.max() <= 1
-    assert drawn.flatten(1).std(1).median() > 0.05
-
-
-def test_patterns_come_in_their_share_and_leave_the_rest_alone():
-    photographs = torch.rand(200, 3, 16, 16, generator=stream())
-    drawn = patterned(photographs, 0.3, stream(1))
-    changed = (drawn != photographs).flatten(1).any(1)
-    assert 0.2 < changed.float().mean() < 0.4
-    assert torch.equal(patterned(photographs, 0.0, stream(1)), photographs)
 
 
 # Opening

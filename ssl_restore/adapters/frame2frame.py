@@ -35,7 +35,7 @@ TRIES = 8  # for a place that can be trusted, of each patch
 EPS = 1e-3  # display units: below it the distance is a square
 
 
-def build(*, lr: float = 5e-4, rain_lr: float = 1e-4, batch: int = 8, patch: int = 64) -> Adapter:
+def build(*, lr: float = 1e-3, rain_lr: float = 1e-4, batch: int = 8, patch: int = 64) -> Adapter:
     """Settings: `lr`, of a derainer `rain_lr`, `batch`, `patch` px."""
 
     def adapt(

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from ssl_restore.picture import Pixels
 
-SMOOTH_PX = 1.5  # of the frames that flow is found in
+SMOOTH_PX = 0.7  # of the frames that flow is found in
+PATCH_PX, STRIDE_PX = 12, 4  # of the search; smaller ones follow the noise
 LEAST_SIDE_PX = 16  # what dense inverse search needs
 LEAST_TRUSTED = 0.3  # share of a frame, below which two are no neighbours; after cuts 0 to 0.2
-AGREE = 0.05  # display units: smoothed frames differ by less where they show the same
+AGREE = 0.08  # display units: smoothed frames differ by less where they show the same
 AGREE_PX = 2.5  # smoothed so far once more, lest agreement picks places of like noise
 
 Values = NDArray[np.float32]
@@ -47,6 +48,8 @@ def flows(a: Values, b: Values) -> tuple[Values, Values]:
         np.clip((frame - low) * stretch, 0, 255).round().astype(np.uint8) for frame in (a, b)
     )
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setPatchSize(PATCH_PX)
+    search.setPatchStride(STRIDE_PX)
     still = np.zeros((*a.shape, 2), np.float32)
     there, back = search.calc(one, other, still.copy()), search.calc(other, one, still.copy())
     return np.asarray(there, np.float32), np.asarray(back, np.float32)

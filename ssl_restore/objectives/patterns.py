@@ -1,12 +1,17 @@
-"""Regular bright patterns drawn on clean photographs: what a derainer mistakes for rain.
+"""Bright patterns drawn on clean photographs: what a derainer mistakes for rain.
 
 Lattices, blinds, grilles, striped cloth and corrugated iron are dense, straight and bright, as
-heavy rain is, but regular. Photographs hold too few of them to learn the difference from.
+heavy rain is, but regular; the sky between leaves and twigs is bright and in small pieces, but has
+no direction. Photographs hold too few of them to learn the difference from.
 
-    J' = s J + w (colour - s J),   w = opacity * mask * wave,   wave = logistic(k (cos(phase) - c))
+    J' = s J + w (colour - s J)
+    regular    w = opacity * mask * wave,   wave = logistic(k (cos(phase) - c))
+    foliage    w = logistic(k (n - c)) between leaves,   logistic(k (|n| - c)) between twigs
 
 The phase grows along a random direction, faster or slower with the distance (perspective), and
-bends (cloth); a lattice is the brighter of two waves. The shade s darkens what lies between.
+bends (cloth); a lattice is the brighter of two waves. n is normal noise of two sizes, and c, which
+grows over the picture, lets more or less of the sky through. The shade s darkens what is not
+bright.
 """
 
 from __future__ import annotations
@@ -23,10 +28,45 @@ PERIOD_PX: Range = (3.0, 32.0)
 OPACITY: Range = (0.3, 1.0)
 LATTICES = 0.4  # share with two waves
 EVERYWHERE = 0.5  # share without a mask
+LEAF_PX: Range = (0.8, 6.0)  # standard deviation of the Gaussian that makes n from white noise
+TWIGS = 0.4  # share of foliage without leaves
+
+
+def foliage(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """(B, 3, H, W) display values in [0, 1] -> the same, a random `share` before a bright sky."""
+    chosen = (torch.rand(len(clean), generator=generator) < share).nonzero()[:, 0]
+    if not len(chosen):
+        return clean
+    batch, (height, width) = len(chosen), clean.shape[-2:]
+    size = (batch, 1, 1, 1)
+
+    def draw(low: float, high: float, *, log: bool = False) -> Tensor:
+        return uniform((low, high), size, generator, log=log)
+
+    squared = torch.fft.fftfreq(height)[:, None].square() + torch.fft.rfftfreq(width).square()
+
+    def normal(sigma_px: Tensor) -> Tensor:
+        """White noise smoothed by a Gaussian, then of mean 0 and variance 1: (B, 1, H, W)."""
+        white = torch.fft.rfft2(torch.randn(batch, 1, height, width, generator=generator))
+        noise = torch.fft.irfft2(white * (-2 * (math.pi * sigma_px).square() * squared).exp())
+        noise = noise.view(batch, 1, height, width)
+        centred = noise - noise.mean(dim=(2, 3), keepdim=True)
+        return centred / centred.std(dim=(2, 3), keepdim=True).clamp_min(1e-6)
+
+    leaf, mix = draw(*LEAF_PX, log=True), draw(0, 0.7)
+    noise = (1 - mix).sqrt() * normal(leaf) + mix.sqrt() * normal(leaf * draw(2, 5))
+    slope = draw(0, 1.5) * normal(torch.full(size, max(height, width) / 4))
+    leaves, twigs = noise - draw(-0.5, 1.5) - slope, noise.abs() - draw(0.1, 0.8) + 0.3 * slope
+    open_sky = torch.where(draw(0, 1) < TWIGS, twigs, leaves)
+    weight = torch.sigmoid(draw(4, 30, log=True) * open_sky).to(clean.device)
+    sky = draw(0.5, 1) + 0.04 * torch.randn(batch, 3, 1, 1, generator=generator)
+    ground = draw(0.1, 0.8).to(clean.device) * clean[chosen.to(clean.device)]
+    drawn = ground + weight * (sky.clamp(0, 1).to(clean.device) - ground)
+    return clean.index_copy(0, chosen.to(clean.device), drawn)
 
 
 def patterned(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """(B, 3, H, W) display values in [0, 1] -> the same, a random `share` with a pattern on it."""
+    """(B, 3, H, W) display values in [0, 1] -> the same, a random `share` with a regular one."""
     chosen = (torch.rand(len(clean), generator=generator) < share).nonzero()[:, 0]
     if not len(chosen):
         return clean

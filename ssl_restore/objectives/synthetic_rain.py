@@ -24,7 +24,7 @@ from degradations.sensor import Sensor, quantise
 from degradations.types import Degradation, map_tensors
 from degradations.veil import Veil
 from ssl_restore.objectives.distance import charbonnier, relative
-from ssl_restore.objectives.patterns import patterned
+from ssl_restore.objectives.patterns import foliage, patterned
 from ssl_restore.types import Batch
 
 
@@ -33,6 +33,7 @@ class Shares:
     """Shares of the pictures with more than rain in them."""
 
     patterns: float = 0.0  # regular ones, which are not rain
+    foliage: float = 0.0  # leaves and twigs before a bright sky, which is not, either
     veil: float = 0.0  # of those with rain: a photograph without is to keep its own haze
     noise: float = 0.0
     jpeg: float = 0.0
@@ -58,6 +59,7 @@ class SyntheticRain(nn.Module):
         """I and V (B, 3, H, W), t (B, 1, H, W) and (1 - t) A (B, 3, H, W)."""
         shares = self.shares
         clean = patterned(photographs, shares.patterns, generator)
+        clean = foliage(clean, shares.foliage, generator)
         clean = degrade(clean, self.exposure, generator)
         clean = quantise(on_share(shares.noise, clean, Noise(sigma=(0.0, 0.04)), generator))
         pictures = rained(clean, self.rain, generator)

@@ -2,9 +2,10 @@
 
 Varied synthetic rain carries over to rain that was never seen (training on heavy, varied rain
 restores light rain; the reverse fails), so the prior is wide: drizzle to storm, thin lines to
-defocused drops, with a share of dry pictures that must come back as they were, and one of pictures
-with regular bright patterns, which are not rain. Of the rainy ones a share lies behind a veil; some
-pictures have noise or were stored as JPEG, with and without rain alike.
+drops close to the camera, with a share of dry pictures that must come back as they were, and shares
+of pictures with what is bright and no rain: regular patterns, the sky between leaves. Of the rainy
+ones a share lies behind a veil; some pictures have noise or were stored as JPEG, with and without
+rain alike.
 """
 
 from __future__ import annotations
@@ -30,23 +31,26 @@ def build(
     decay: float = 0.999,
     dry: float = 0.1,
     patterns: float = 0.15,
+    foliage: float = 0.15,
     veil: float = 0.3,
     noise: float = 0.1,
     jpeg: float = 0.1,
+    near: float = 0.2,
     calibration: str = "",
     varied: float = 0.0,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
-    share of `dry` pictures, shares of pictures with regular `patterns`, with a `veil`, with `noise`
-    and stored as `jpeg`, file of a `calibration` that the rain shall be like, share of `varied`
-    rain of all kinds besides."""
+    share of `dry` pictures, shares of pictures with regular `patterns`, with `foliage` before the
+    sky, with a `veil`, with `noise` and stored as `jpeg`, share of populations of drops `near` to
+    the camera, file of a `calibration` that the rain shall be like in place of all kinds, share of
+    `varied` rain of all kinds besides."""
     keywords: dict[str, object] = {"width": width}
     restorer = unet.build(width=width)
     objective = SyntheticRain(
         restorer,
-        rain_prior(calibration, dry=dry, varied=varied),
+        rain_prior(calibration, dry=dry, varied=varied, near=near),
         Sensor(gain=(0.5, 1.2)),
-        Shares(patterns=patterns, veil=veil, noise=noise, jpeg=jpeg),
+        Shares(patterns=patterns, foliage=foliage, veil=veil, noise=noise, jpeg=jpeg),
     )
     optimizer = torch.optim.AdamW(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True

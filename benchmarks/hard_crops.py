@@ -1,0 +1,60 @@
+"""Crops of clean photographs that a derainer damages most, to learn from more often.
+
+    python benchmarks/hard_crops.py ./free_photos ./hard
+    cp ./free_photos/* ./hard/
+
+A restorer must give clean photographs back. Of each photograph, whole and at half its size, the
+crop with the largest squared error is found, and the worst of these are written, one a photograph.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from ssl_restore import images
+from ssl_restore.data import eight_bit_rgb
+from ssl_restore.folders import open_restorer
+from ssl_restore.picture import Pixels
+from ssl_restore.restore import restore
+
+SIDE_PX = 160
+
+
+def hardest(photo: Pixels, restorer: torch.nn.Module) -> tuple[float, Pixels]:
+    """The largest mean squared error of a crop, of 255 squared, and the crop."""
+    error = np.square(photo.astype(np.float32) - restore(restorer, photo)).mean(axis=2)
+    half = SIDE_PX // 2
+    means = cv2.boxFilter(error, -1, (SIDE_PX, SIDE_PX))[half : 1 - half, half : 1 - half]
+    top, left = np.unravel_index(int(means.argmax()), means.shape)
+    return float(means.max()), photo[top : top + SIDE_PX, left : left + SIDE_PX]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--weights", type=Path, help="Of the restorer; else the built-in one.")
+    parser.add_argument("--count", type=int, default=25)
+    asked = parser.parse_args()
+    restorer = open_restorer(asked.weights, torch.device("cpu"), task="derain", learns=False)
+    found = []
+    for path in images.find(asked.photographs):
+        whole = eight_bit_rgb(images.read(path).pixels)
+        sizes = [whole, cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)]
+        crops = [hardest(p, restorer) for p in sizes if min(p.shape[:2]) > SIDE_PX]
+        found += [(*max(crops, key=lambda crop: crop[0]), path.stem)] if crops else []
+    found.sort(key=lambda one: -one[0])
+    asked.output.mkdir(parents=True, exist_ok=True)
+    for error, crop, name in found[: asked.count]:
+        Image.fromarray(crop).save(asked.output / f"hard_{name}.png")
+        print(f"{name:40} {error:8.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

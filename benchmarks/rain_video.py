@@ -1,0 +1,141 @@
+"""Real rain against what its neighbours in time show: a truth that nobody had to take.
+
+    python benchmarks/rain_video.py ./frames/ --method frame2frame
+
+A pixel is rarely behind a drop twice within a few frames. The frames of a video (a clip, or a
+folder of frames) around one of them, moved onto it by optical flow, have a median without rain; the
+frame itself is not among them. Mean PSNR (dB) against that median where at least five neighbours
+can be trusted, and the variance along the motion (of 255, squared): what flickers. The median is a
+little softer than a frame, which a restorer that blurs is rewarded for: look at the pictures of
+--sheet, too, which show a frame, the median and what was restored.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ssl_restore import discover, video
+from ssl_restore.adapters import motion
+from ssl_restore.adapters.stream import Course
+from ssl_restore.folders import open_restorer
+from ssl_restore.picture import Pixels
+from ssl_restore.restore import restore
+
+LEAST_NEIGHBOURS = 5
+SMOOTH_PX = 1.5  # of the frames as they came that flow is found in: rain is finer
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A frame, and where its pixels are in its neighbours."""
+
+    at: int
+    flows: dict[int, tuple[Values, motion.Mask]]  # of each neighbour: flow (H, W, 2), trusted
+    median: Values  # (H, W, 3), of 255
+    trusted: motion.Mask  # (H, W)
+
+
+def smoothed(frame: Pixels) -> Values:
+    grey = frame.astype(np.float32).mean(axis=2) / 255
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), SMOOTH_PX), np.float32)
+
+
+def moved(frames: list[Pixels], place_flows: dict[int, tuple[Values, motion.Mask]]) -> Values:
+    """(N, H, W, 3): the neighbours on the frame, not a number where they are not trusted."""
+    stack = []
+    for number, (flow, mask) in place_flows.items():
+        warped = motion.warp(frames[number].astype(np.float32), flow)
+        stack.append(np.where(mask[..., None], warped, np.float32(np.nan)))
+    return np.stack(stack)
+
+
+def place(frames: list[Pixels], at: int, reach: int) -> Place:
+    here, flows = smoothed(frames[at]), {}
+    for number in range(max(0, at - reach), min(len(frames), at + reach + 1)):
+        if number != at:
+            other = smoothed(frames[number])
+            there, back = motion.flows(here, other)
+            flows[number] = there, motion.trusted(here, other, there, back)
+    enough = np.sum([mask for _, mask in flows.values()], axis=0) >= LEAST_NEIGHBOURS
+    stack = np.where(enough[..., None], moved(frames, flows), np.float32(0))
+    return Place(at, flows, np.asarray(np.nanmedian(stack, axis=0), np.float32), enough)
+
+
+def decibels(frames: list[Pixels], places: list[Place]) -> float:
+    errors = [(frames[p.at] - p.median)[p.trusted] for p in places]
+    return float(np.mean([10 * np.log10(255**2 / np.square(e).mean()) for e in errors]))
+
+
+def flicker(frames: list[Pixels], places: list[Place]) -> float:
+    """Mean variance along the motion, of 255 squared."""
+    found = []
+    for p in places:
+        stack = np.concatenate([frames[p.at][None].astype(np.float32), moved(frames, p.flows)])
+        found.append(np.nanvar(stack[:, p.trusted], axis=0).mean())
+    return float(np.mean(found))
+
+
+def sheet(path: Path, frames: list[Pixels], restored: list[Pixels], at: Place) -> None:
+    median = np.where(at.trusted[..., None], at.median, 0).clip(0, 255).astype(np.uint8)
+    shown = np.hstack([frames[at.at], median, restored[at.at]])
+    cv2.imwrite(str(path), cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
+
+
+def clip(path: Path, box: list[int] | None) -> list[Pixels]:
+    """All frames, or the part LEFT, TOP, RIGHT, BOTTOM of each."""
+    left, top, right, bottom = box or (0, 0, None, None)
+    return [np.ascontiguousarray(frame[top:bottom, left:right]) for frame in video.find(path)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--box", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"))
+    parser.add_argument("--weights", type=Path, action="append", default=[])
+    parser.add_argument("--method", action="append", default=[], choices=discover.names("adapters"))
+    parser.add_argument("--every", type=int, default=12, help="Measured frames.")
+    parser.add_argument("--reach", type=int, default=5, help="Neighbours to either side.")
+    parser.add_argument("--sheet", type=Path, help="PNG of the first measured frame.")
+    asked = parser.parse_args()
+    frames = clip(asked.video, asked.box)
+    places = [
+        place(frames, at, asked.reach)
+        for at in range(asked.reach, len(frames) - asked.reach, asked.every)
+    ]
+
+    def tell(name: str, restored: list[Pixels]) -> None:
+        level, variance = decibels(restored, places), flicker(restored, places)
+        print(f"{name:42} {level:6.2f} dB  variance {variance:6.2f}", flush=True)
+
+    share = np.mean([p.trusted.mean() for p in places])
+    print(f"{len(frames)} frames, {len(places)} measured, {share:.0%} of their pixels trusted")
+    tell("input", frames)
+    line = np.ones((1, 5), np.uint8)
+    tell("opening 1x5", [cv2.morphologyEx(f, cv2.MORPH_OPEN, line) for f in frames])
+    for weights in asked.weights or [None]:
+        restorer = open_restorer(weights, torch.device("cpu"), task="derain", learns=True)
+        name = "built-in" if weights is None else weights.parent.name
+        restored = [restore(restorer, frame) for frame in frames]
+        tell(name, restored)
+        if asked.sheet is not None:
+            sheet(asked.sheet, frames, restored, places[0])
+        for method in asked.method:
+            adapt: Callable[..., Iterable[Pixels]] = discover.builder("adapters", method)()
+            for online in (False, True):
+                course = Course(online=online, note=print)
+                mode = "online" if online else "offline"
+                tell(f"{name}, {method} {mode}", list(adapt(restorer, frames, course)))
+
+
+if __name__ == "__main__":
+    main()
