@@ -17,6 +17,7 @@ bright.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -34,10 +35,33 @@ TWIGS = 0.4  # share of foliage without leaves
 
 def foliage(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """(B, 3, H, W) display values in [0, 1] -> the same, a random `share` before a bright sky."""
+    return _on_share(clean, share, generator, _sky_between_leaves)
+
+
+def patterned(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """(B, 3, H, W) display values in [0, 1] -> the same, a random `share` with a regular one."""
+    return _on_share(clean, share, generator, _regular)
+
+
+def _on_share(
+    clean: Tensor,
+    share: float,
+    generator: torch.Generator,
+    layer: Callable[[tuple[int, ...], torch.Generator], tuple[Tensor, ...]],
+) -> Tensor:
+    """s J + w (colour - s J) on the chosen ones, of what `layer` draws: w, colour and s."""
     chosen = (torch.rand(len(clean), generator=generator) < share).nonzero()[:, 0]
     if not len(chosen):
         return clean
-    batch, (height, width) = len(chosen), clean.shape[-2:]
+    drawn = layer((len(chosen), *clean.shape[1:]), generator)
+    weight, colour, shade = (part.to(clean.device) for part in drawn)
+    chosen = chosen.to(clean.device)
+    ground = shade * clean[chosen]
+    return clean.index_copy(0, chosen, ground + weight * (colour.clamp(0, 1) - ground))
+
+
+def _sky_between_leaves(shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+    batch, _, height, width = shape
     size = (batch, 1, 1, 1)
 
     def draw(low: float, high: float, *, log: bool = False) -> Tensor:
@@ -58,19 +82,13 @@ def foliage(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
     slope = draw(0, 1.5) * normal(torch.full(size, max(height, width) / 4))
     leaves, twigs = noise - draw(-0.5, 1.5) - slope, noise.abs() - draw(0.1, 0.8) + 0.3 * slope
     open_sky = torch.where(draw(0, 1) < TWIGS, twigs, leaves)
-    weight = torch.sigmoid(draw(4, 30, log=True) * open_sky).to(clean.device)
+    weight = torch.sigmoid(draw(4, 30, log=True) * open_sky)
     sky = draw(0.5, 1) + 0.04 * torch.randn(batch, 3, 1, 1, generator=generator)
-    ground = draw(0.1, 0.8).to(clean.device) * clean[chosen.to(clean.device)]
-    drawn = ground + weight * (sky.clamp(0, 1).to(clean.device) - ground)
-    return clean.index_copy(0, chosen.to(clean.device), drawn)
+    return weight, sky, draw(0.1, 0.8)
 
 
-def patterned(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """(B, 3, H, W) display values in [0, 1] -> the same, a random `share` with a regular one."""
-    chosen = (torch.rand(len(clean), generator=generator) < share).nonzero()[:, 0]
-    if not len(chosen):
-        return clean
-    batch, (height, width) = len(chosen), clean.shape[-2:]
+def _regular(shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+    batch, _, height, width = shape
     size = (batch, 1, 1, 1)
 
     def draw(low: float, high: float, *, log: bool = False) -> Tensor:
@@ -98,7 +116,4 @@ def patterned(clean: Tensor, share: float, generator: torch.Generator) -> Tensor
     pattern = torch.where(draw(0, 1) < LATTICES, torch.maximum(first, second), first)
     mask = torch.where(draw(0, 1) < EVERYWHERE, torch.ones(()), torch.sigmoid(6 * smooth()))
     colour = draw(0, 1) + 0.05 * torch.randn(batch, 3, 1, 1, generator=generator)
-    weight = (draw(*OPACITY) * mask * pattern).to(clean.device)
-    ground = draw(0.2, 1).to(clean.device) * clean[chosen.to(clean.device)]
-    drawn = ground + weight * (colour.clamp(0, 1).to(clean.device) - ground)
-    return clean.index_copy(0, chosen.to(clean.device), drawn)
+    return draw(*OPACITY) * mask * pattern, colour, draw(0.2, 1)
