@@ -20,11 +20,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ssl_restore import discover, video
 from ssl_restore.adapters import motion
+from ssl_restore.adapters.motion import Mask, Values
 from ssl_restore.adapters.stream import Course
+from ssl_restore.evaluate import opening
 from ssl_restore.folders import open_restorer
 from ssl_restore.picture import Pixels
 from ssl_restore.restore import restore
@@ -32,38 +33,31 @@ from ssl_restore.restore import restore
 LEAST_NEIGHBOURS = 5
 SMOOTH_PX = 1.5  # of the frames as they came that flow is found in: rain is finer
 
-Values = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class Place:
     """A frame, and where its pixels are in its neighbours."""
 
     at: int
-    flows: dict[int, tuple[Values, motion.Mask]]  # of each neighbour: flow (H, W, 2), trusted
+    flows: dict[int, tuple[Values, Mask]]  # of each neighbour: flow (H, W, 2), trusted
     median: Values  # (H, W, 3), of 255
-    trusted: motion.Mask  # (H, W)
+    trusted: Mask  # (H, W)
 
 
-def smoothed(frame: Pixels) -> Values:
-    grey = frame.astype(np.float32).mean(axis=2) / 255
-    return np.asarray(cv2.GaussianBlur(grey, (0, 0), SMOOTH_PX), np.float32)
-
-
-def moved(frames: list[Pixels], place_flows: dict[int, tuple[Values, motion.Mask]]) -> Values:
+def moved(frames: list[Pixels], flows: dict[int, tuple[Values, Mask]]) -> Values:
     """(N, H, W, 3): the neighbours on the frame, not a number where they are not trusted."""
     stack = []
-    for number, (flow, mask) in place_flows.items():
+    for number, (flow, mask) in flows.items():
         warped = motion.warp(frames[number].astype(np.float32), flow)
         stack.append(np.where(mask[..., None], warped, np.float32(np.nan)))
     return np.stack(stack)
 
 
 def place(frames: list[Pixels], at: int, reach: int) -> Place:
-    here, flows = smoothed(frames[at]), {}
+    here, flows = motion.grey(frames[at], SMOOTH_PX), {}
     for number in range(max(0, at - reach), min(len(frames), at + reach + 1)):
         if number != at:
-            other = smoothed(frames[number])
+            other = motion.grey(frames[number], SMOOTH_PX)
             there, back = motion.flows(here, other)
             flows[number] = there, motion.trusted(here, other, there, back)
     enough = np.sum([mask for _, mask in flows.values()], axis=0) >= LEAST_NEIGHBOURS
@@ -120,8 +114,7 @@ def main() -> None:
     share = np.mean([p.trusted.mean() for p in places])
     print(f"{len(frames)} frames, {len(places)} measured, {share:.0%} of their pixels trusted")
     tell("input", frames)
-    line = np.ones((1, 5), np.uint8)
-    tell("opening 1x5", [cv2.morphologyEx(f, cv2.MORPH_OPEN, line) for f in frames])
+    tell("opening 1x5", [opening(frame) for frame in frames])
     for weights in asked.weights or [None]:
         restorer = open_restorer(weights, torch.device("cpu"), task="derain", learns=True)
         name = "built-in" if weights is None else weights.parent.name

@@ -46,20 +46,16 @@ def test_the_median_of_the_neighbours_is_the_frame_without_its_rain(rain_video, 
     place = rain_video.place(rainy, 5, 5)
     assert place.trusted.mean() > 0.5
     found = level(place.median[place.trusted], clean[5][place.trusted])
-    assert found > level(rainy[5][place.trusted], clean[5][place.trusted]) + 6
+    assert found > level(rainy[5][place.trusted], clean[5][place.trusted]) + 10
 
 
 def test_figures_tell_the_clean_video_from_the_rainy_one(rain_video, clean):
     rainy = dashed(clean)
     places = [rain_video.place(rainy, 5, 5)]
-    assert rain_video.decibels(clean, places) > rain_video.decibels(rainy, places) + 6
+    assert rain_video.decibels(clean, places) > rain_video.decibels(rainy, places) + 10
     assert rain_video.flicker(clean, places) < 0.2 * rain_video.flicker(rainy, places)
 
 
-def test_the_frame_itself_is_no_part_of_its_truth(rain_video, clean):
-    changed = list(clean)
-    place = rain_video.place(clean, 5, 5)
-    changed[5] = clean[5] ^ 1  # too little to move the flow much
-    other = rain_video.place(changed, 5, 5)
-    both = place.trusted & other.trusted
-    assert np.abs(other.median - place.median)[both].mean() < 0.1
+def test_the_truth_is_made_of_the_neighbours_within_reach_and_not_of_the_frame(rain_video, clean):
+    assert sorted(rain_video.place(clean, 5, 4).flows) == [1, 2, 3, 4, 6, 7, 8, 9]
+    assert sorted(rain_video.place(clean, 1, 5).flows) == [0, 2, 3, 4, 5, 6]

@@ -31,10 +31,10 @@ Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def grey(frame: Pixels) -> Values:
+def grey(frame: Pixels, smooth_px: float = SMOOTH_PX) -> Values:
     """(H, W, 1 or 3) uint8 or uint16 -> (H, W) float32 in [0, 1], smoothed."""
     values = frame.astype(np.float32).mean(axis=2) / np.float32(np.iinfo(frame.dtype).max)
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), SMOOTH_PX), np.float32)
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), smooth_px), np.float32)
 
 
 def flows(a: Values, b: Values) -> tuple[Values, Values]:

@@ -32,6 +32,8 @@ EVERYWHERE = 0.5  # share without a mask
 LEAF_PX: Range = (0.8, 6.0)  # standard deviation of the Gaussian that makes n from white noise
 TWIGS = 0.4  # share of foliage without leaves
 
+Draw = Callable[..., Tensor]  # (low, high, log=False) -> (B, 1, 1, 1)
+
 
 def foliage(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """(B, 3, H, W) display values in [0, 1] -> the same, a random `share` before a bright sky."""
@@ -47,26 +49,27 @@ def _on_share(
     clean: Tensor,
     share: float,
     generator: torch.Generator,
-    layer: Callable[[tuple[int, ...], torch.Generator], tuple[Tensor, ...]],
+    layer: Callable[[tuple[int, ...], Draw, torch.Generator], tuple[Tensor, ...]],
 ) -> Tensor:
     """s J + w (colour - s J) on the chosen ones, of what `layer` draws: w, colour and s."""
     chosen = (torch.rand(len(clean), generator=generator) < share).nonzero()[:, 0]
     if not len(chosen):
         return clean
-    drawn = layer((len(chosen), *clean.shape[1:]), generator)
+
+    def draw(low: float, high: float, *, log: bool = False) -> Tensor:
+        return uniform((low, high), (len(chosen), 1, 1, 1), generator, log=log)
+
+    drawn = layer((len(chosen), *clean.shape[1:]), draw, generator)
     weight, colour, shade = (part.to(clean.device) for part in drawn)
     chosen = chosen.to(clean.device)
     ground = shade * clean[chosen]
     return clean.index_copy(0, chosen, ground + weight * (colour.clamp(0, 1) - ground))
 
 
-def _sky_between_leaves(shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+def _sky_between_leaves(
+    shape: tuple[int, ...], draw: Draw, generator: torch.Generator
+) -> tuple[Tensor, ...]:
     batch, _, height, width = shape
-    size = (batch, 1, 1, 1)
-
-    def draw(low: float, high: float, *, log: bool = False) -> Tensor:
-        return uniform((low, high), size, generator, log=log)
-
     squared = torch.fft.fftfreq(height)[:, None].square() + torch.fft.rfftfreq(width).square()
 
     def normal(sigma_px: Tensor) -> Tensor:
@@ -79,7 +82,7 @@ def _sky_between_leaves(shape: tuple[int, ...], generator: torch.Generator) -> t
 
     leaf, mix = draw(*LEAF_PX, log=True), draw(0, 0.7)
     noise = (1 - mix).sqrt() * normal(leaf) + mix.sqrt() * normal(leaf * draw(2, 5))
-    slope = draw(0, 1.5) * normal(torch.full(size, max(height, width) / 4))
+    slope = draw(0, 1.5) * normal(torch.full((batch, 1, 1, 1), max(height, width) / 4))
     leaves, twigs = noise - draw(-0.5, 1.5) - slope, noise.abs() - draw(0.1, 0.8) + 0.3 * slope
     open_sky = torch.where(draw(0, 1) < TWIGS, twigs, leaves)
     weight = torch.sigmoid(draw(4, 30, log=True) * open_sky)
@@ -87,12 +90,8 @@ def _sky_between_leaves(shape: tuple[int, ...], generator: torch.Generator) -> t
     return weight, sky, draw(0.1, 0.8)
 
 
-def _regular(shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+def _regular(shape: tuple[int, ...], draw: Draw, generator: torch.Generator) -> tuple[Tensor, ...]:
     batch, _, height, width = shape
-    size = (batch, 1, 1, 1)
-
-    def draw(low: float, high: float, *, log: bool = False) -> Tensor:
-        return uniform((low, high), size, generator, log=log)
 
     def smooth() -> Tensor:
         """Standard normal on a coarse grid, enlarged: (B, 1, H, W)."""
