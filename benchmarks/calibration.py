@@ -24,9 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from degradations.rain import Rain, draw_streaks, streak_layer
+from degradations.populations import Populations, draw_streaks, with_farther
+from degradations.rain import Rain
 from degradations.rain_like import Doubt, RainLike
 from degradations.sensor import quantise
+from degradations.streaks import RainParams, streak_layer
+from degradations.types import uniform
 from ssl_restore import calibrate, data, images, rain_estimator, rng
 from ssl_restore.device import crew
 from ssl_restore.folders import open_restorer
@@ -38,7 +41,7 @@ DRY = NAMES.index("dry")
 PRIOR = Rain(
     dry=0.1, angle_rad=(-0.9, 0.9), populations=(1, 3), coverage=(0.005, 1.0), width_px=(0.5, 6.0),
     length_px=(6, 120), brightness=(0.04, 0.9), ripple=(0, 1), ripple_px=(5, 80), veil=0.3,
-    ceiling=(0.4, 10), transmission=(0.5, 1.0),
+    ceiling=(0.4, 10), transmission=(0.5, 1.0), far=(0, 0.6),
 )  # fmt: skip
 PLAIN = Rain(  # a corner of it that means would be drawn away from: single, alike streaks
     dry=0.05, angle_rad=(-0.9, 0.9), populations=(1, 1), coverage=(0.01, 0.8), width_px=(0.5, 6.0),
@@ -83,6 +86,16 @@ def stored(picture: Tensor, generator: torch.Generator) -> Tensor:
     return picture
 
 
+def rain_of(prior: Rain, generator: torch.Generator) -> tuple[Populations, RainParams, Tensor]:
+    """What is to be told, populations and streaks without the far ones, and the layer of all."""
+    drawn = prior.populate(BATCH, generator)
+    shape = (BATCH, 3, HEIGHT, WIDTH)
+    params = draw_streaks(drawn, shape, generator)
+    share = uniform(prior.far, (BATCH,), generator)
+    streaks = with_farther(params, drawn, share, shape, generator)
+    return drawn, params, streak_layer(streaks, HEIGHT, WIDTH)
+
+
 def simulated(photos: data.Pictures, prior: Rain, count: int, seed: int) -> Seen:
     """`count` pictures of rain; the same whatever the number of processors."""
     restorer = open_restorer(None, torch.device("cpu"))
@@ -92,10 +105,7 @@ def simulated(photos: data.Pictures, prior: Rain, count: int, seed: int) -> Seen
         generator = rng.derive(seed, "calibration", number)
         chosen = torch.randint(len(photos.pixels), (BATCH,), generator=generator).tolist()
         clean = torch.stack([background(photos.pixels[i], generator) for i in chosen]).clamp(max=1)
-        shape = (BATCH, 3, HEIGHT, WIDTH)
-        drawn = prior.populate(BATCH, generator)
-        params = draw_streaks(drawn, shape, generator)
-        layer = streak_layer(params, HEIGHT, WIDTH)
+        drawn, params, layer = rain_of(prior, generator)
         t, airlight = (v.view(-1, 1, 1, 1) for v in (params.transmission, params.airlight))
         rainy = torch.cat(
             [
@@ -184,10 +194,8 @@ def bare(count: int) -> tuple[Tensor, Tensor]:
     @torch.no_grad()
     def some(number: int) -> tuple[Tensor, Tensor]:
         generator = rng.derive(2, "calibration", number)
-        drawn = PRIOR.populate(BATCH, generator)
-        params = draw_streaks(drawn, (BATCH, 3, HEIGHT, WIDTH), generator)
-        layer = quantise(streak_layer(params, HEIGHT, WIDTH))
-        return layer_statistics(layer), rain_estimator.numbers(drawn, params, layer)
+        drawn, params, layer = rain_of(PRIOR, generator)
+        return layer_statistics(quantise(layer)), rain_estimator.numbers(drawn, params, layer)
 
     with crew(torch.get_num_threads(), each=1) as pool:
         found = list(pool.map(some, range(math.ceil(count / BATCH))))

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from degradations.haze import Haze, HazeParams, add_haze
 from degradations.kernels import convolve, gaussian_kernel
-from degradations.rain import RainParams, add_rain
+from degradations.rain import add_rain
 from degradations.sensor import quantise
 from degradations.shake import ShakeParams, shake
+from degradations.streaks import RainParams
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ A pixel is rarely behind a drop twice within a few frames. The frames of a video
 folder of frames) around one of them, moved onto it by optical flow, have a median without rain; the
 frame itself is not among them. Mean PSNR (dB) against that median where at least five neighbours
 can be trusted, and the variance along the motion (of 255, squared): what flickers. The median is a
-little softer than a frame, which a restorer that blurs is rewarded for: look at the pictures of
---sheet, too, which show a frame, the median and what was restored.
+little softer than a frame, and without noise, which a restorer that blurs is rewarded for; so the
+share of the light of drops that is left is told apart from how far all else is changed (root mean
+square, of 255). Drops are where a frame is brighter than its median over an upright line. Look at
+the pictures of --sheet, too, which show a frame, the median and what was restored.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from ssl_restore.picture import Pixels
 from ssl_restore.restore import restore
 
 LEAST_NEIGHBOURS = 5
+DROP_PX, DROP_LIGHT = 4, 12  # height of the line, and how much brighter, of 255
 SMOOTH_PX = 1.5  # of the frames as they came that flow is found in: rain is finer
 
 
@@ -79,6 +82,32 @@ def flicker(frames: list[Pixels], places: list[Place]) -> float:
     return float(np.mean(found))
 
 
+def drops(frame: Pixels, at: Place) -> Mask:
+    light = np.where(at.trusted, (frame - at.median).mean(axis=2), 0)
+    line = cv2.morphologyEx(light, cv2.MORPH_OPEN, np.ones((DROP_PX, 1), np.uint8))
+    return line > DROP_LIGHT
+
+
+def light_left(frames: list[Pixels], restored: list[Pixels], places: list[Place]) -> float:
+    """Share of the light of the drops that is left; not a number where no drop is seen."""
+    seen = [(p, drops(frames[p.at], p)) for p in places]
+    before, after = (
+        sum(float((video[p.at] - p.median)[mask].sum()) for p, mask in seen)
+        for video in (frames, restored)
+    )
+    return after / before if before else float("nan")
+
+
+def changed(frames: list[Pixels], restored: list[Pixels], places: list[Place]) -> float:
+    """Root mean square of what was changed away from drops, of 255."""
+    found = []
+    for p in places:
+        near = cv2.dilate(drops(frames[p.at], p).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        change = restored[p.at].astype(np.float32) - frames[p.at]
+        found.append(np.square(change[p.trusted & ~near]).mean())
+    return float(np.sqrt(np.mean(found)))
+
+
 def sheet(path: Path, frames: list[Pixels], restored: list[Pixels], at: Place) -> None:
     median = np.where(at.trusted[..., None], at.median, 0).clip(0, 255).astype(np.uint8)
     shown = np.hstack([frames[at.at], median, restored[at.at]])
@@ -109,7 +138,12 @@ def main() -> None:
 
     def tell(name: str, restored: list[Pixels]) -> None:
         level, variance = decibels(restored, places), flicker(restored, places)
-        print(f"{name:42} {level:6.2f} dB  variance {variance:6.2f}", flush=True)
+        left, others = light_left(frames, restored, places), changed(frames, restored, places)
+        print(
+            f"{name:42} {level:6.2f} dB  variance {variance:6.2f}  "
+            f"light of drops {left:4.0%}  elsewhere changed by {others:5.2f}",
+            flush=True,
+        )
 
     share = np.mean([p.trusted.mean() for p in places])
     print(f"{len(frames)} frames, {len(places)} measured, {share:.0%} of their pixels trusted")

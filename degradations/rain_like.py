@@ -12,7 +12,9 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from .rain import Populations, Rain, RainParams, add_rain, check_quantities, draw_streaks
+from .populations import Populations, draw_streaks, with_farther
+from .rain import Rain, add_rain
+from .streaks import RainParams, check_quantities
 from .types import Shape, check_values
 
 
@@ -68,6 +70,7 @@ class RainLike:
     dry: float = 0.06  # share of images without rain
     mirrored: bool = False  # half of the images get the angle from the other side
     varied: float = 0.0  # share of images that get `Rain` of all kinds instead
+    far: float = 0.3  # coverage of the drops too far away to be measured, over that of the others
 
     apply = staticmethod(add_rain)
 
@@ -75,7 +78,9 @@ class RainLike:
         check_quantities(self)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
-        return draw_streaks(self.populate(shape[0], generator), shape, generator)
+        near = self.populate(shape[0], generator)
+        streaks = draw_streaks(near, shape, generator)
+        return with_farther(streaks, near, torch.full((shape[0],), self.far), shape, generator)
 
     def populate(self, batch: int, generator: torch.Generator) -> Populations:
         """One population an image, moved by the doubt; ValueError without any row."""

@@ -6,7 +6,7 @@
     I = (1 - a) (t J + (1 - t) A) + a L,   t = exp(-beta d)                        (picture)
 
 A drop covers a pixel for a part of the exposure only: its opacity a. A streak narrower than a pixel
-covers a part of it, which `rain.streak_layer` integrates. The drop shows what a wide lens in its
+covers a part of it, which `streaks.streak_layer` integrates. The drop shows what a wide lens in its
 place would see: L = 0.94 e mean(J) + 0.06 A. Drops too faint to be seen singly are the veil, of
 extinction beta = 0.312 rate^0.67 per km, before a scene at one distance; with a depth map, put a
 `Haze` of that beta before a rain whose `scene_m` is next to nothing. Linear light; `add_rainfall`
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from .color import to_display, to_linear
-from .rain import RainParams, check_quantities, in_rows, streak_layer
+from .streaks import RainParams, check_quantities, in_rows, streak_layer
 from .types import Range, Shape, check_image, check_values, per_image, uniform
 
 _INTERCEPT_PER_M3_MM = 8000.0

@@ -1,8 +1,8 @@
 """Degradations one after the other on a photograph, band by band where it is rain, and in numbers.
 
 Over the frames of a shot everything is drawn once: rain falls on from frame to frame
-(`degradations.rain.at_frame`), haze, drops on the lens and blur stay, and of noise the level stays
-and the grain is drawn anew for each frame.
+(`degradations.streaks.at_frame`), haze, drops on the lens and blur stay, and of noise the level
+stays and the grain is drawn anew for each frame.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from torch import Generator, Tensor
 
 from degradations.color import to_display, to_linear
 from degradations.haze import HazeParams
-from degradations.rain import Rain, RainParams, add_rain, at_frame, streak_layer
+from degradations.rain import Rain, add_rain
 from degradations.rainfall import Rainfall, RainfallParams, add_rainfall
 from degradations.sensor import quantise
+from degradations.streaks import RainParams, at_frame, streak_layer
 from degradations.types import Degradation, Range, Shape, map_tensors, tensors, uniform
 
 from . import rng
@@ -173,7 +174,7 @@ def moved(params: Any, number: int | None, shape: Shape, shutter: float) -> Any:
 def render(image: Tensor, params: RainParams | RainfallParams) -> tuple[Tensor, Tensor]:
     """(rainy, streaks) of a picture (1, 3, H, W): (1, 3, H, W) and (1, 1, H, W), not clamped.
 
-    The streaks are R of `degradations.rain` (light added, display units), and for rainfall the
+    The streaks are R of `degradations.streaks` (light added, display units), and for rainfall the
     opacity a of `degradations.rainfall`. Band by band what `add_rain` or `add_rainfall`, and
     `streak_layer`, make at once: 12 Mpixel of dense rain would fill 10 GB.
     """

@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from degradations.rain import Populations, RainParams
+from degradations.populations import Populations
 from degradations.sensor import quantise
+from degradations.streaks import RainParams
 
 from .device import autocast
 from .errors import UserError

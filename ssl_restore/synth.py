@@ -23,7 +23,8 @@ import torch
 from degradations.drops import Drops
 from degradations.haze import Haze
 from degradations.noise import Noise
-from degradations.rain import Rain, RainParams
+from degradations.rain import Rain
+from degradations.streaks import RainParams
 from degradations.types import Degradation, Range, Shape
 
 from . import discover

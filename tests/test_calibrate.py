@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from conftest import save_pictures
 
 import ssl_restore_samples
-from degradations.rain import add_rain, draw_streaks
+from degradations.populations import draw_streaks
+from degradations.rain import add_rain
 from degradations.rain_like import Doubt, MeasuredRain, RainLike
 from degradations.sensor import quantise
 from ssl_restore import calibrate, calibration, images

@@ -14,9 +14,10 @@ from degradations.chain import Chain
 from degradations.color import to_display, to_linear
 from degradations.haze import Haze
 from degradations.noise import Noise, PoissonNoise
-from degradations.rain import Rain, RainParams, add_rain, streak_layer
+from degradations.rain import Rain, add_rain
 from degradations.rainfall import Rainfall, add_rainfall, extinction_per_m
 from degradations.sensor import quantise
+from degradations.streaks import RainParams, streak_layer
 from ssl_restore import degrade, discover, rng, synth
 from ssl_restore.errors import UserError
 from ssl_restore.shots import Frame

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from degradations.rain import Rain, streak_layer
+from degradations.rain import Rain
+from degradations.streaks import streak_layer
 from ssl_restore import images
 from ssl_restore.picture import Picture
 from ssl_restore.types import Batch

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from degradations.rain import Rain, RainParams, add_rain, at_frame, streak_layer
+from degradations.rain import Rain, add_rain
+from degradations.streaks import RainParams, at_frame, streak_layer
 
 NO_CEILING = 1e9  # so high that streaks add up
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from tiny import Untouched
 
-from degradations.rain import Rain, draw_streaks, streak_layer
+from degradations.populations import draw_streaks
+from degradations.rain import Rain
+from degradations.streaks import streak_layer
 from ssl_restore import rain_estimator as estimator
 from ssl_restore import weights
 from ssl_restore.errors import UserError

@@ -19,6 +19,8 @@ ROW = MeasuredRain(
 
 
 def drawn(prior, batch=16, size=400, seed=0):
+    """Streaks as they were measured, without those too far away to be."""
+    prior = replace(prior, far=0.0)
     return prior.sample((batch, 3, size, size), torch.Generator().manual_seed(seed))
 
 
@@ -101,3 +103,12 @@ def test_a_share_of_varied_rain_comes_besides():
     assert 0.35 < like.float().mean() < 0.65
     assert (rows.coverage[like][:, 1:] == 0).all()
     assert (rows.coverage[~like][:, 1:] > 0).any()
+
+
+def test_drops_too_far_away_to_be_measured_are_drawn_with_those_that_were():
+    prior = RainLike((ROW,), SURE, dry=0)
+    params = prior.sample((4, 3, 400, 400), torch.Generator().manual_seed(0))
+    area = (params.length_px * params.width_px * params.present).sum()
+    without = drawn(prior, batch=4)
+    measured = (without.length_px * without.width_px * without.present).sum()
+    assert (area / measured).item() == pytest.approx(1 + prior.far, abs=0.05)

@@ -5,13 +5,8 @@ import math
 import pytest
 import torch
 
-from degradations.rain import (
-    NEAR_LENGTH,
-    NEAR_WIDTH_PX,
-    Rain,
-    add_rain,
-    streak_layer,
-)
+from degradations.rain import NEAR_LENGTH, NEAR_WIDTH_PX, Rain, add_rain
+from degradations.streaks import streak_layer
 from degradations.types import map_tensors
 
 

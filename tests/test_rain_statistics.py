@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from degradations.rain import Rain, streak_layer
+from degradations.rain import Rain
+from degradations.streaks import streak_layer
 from ssl_restore.rain_statistics import LAGS_PX, statistics
 
 LAYER = Rain(

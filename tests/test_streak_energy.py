@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from degradations.rain import Rain, streak_layer
+from degradations.rain import Rain
+from degradations.streaks import streak_layer
 from ssl_restore import images
 from ssl_restore.streak_energy import streak_energy, texture_energy
 

@@ -1,0 +1,121 @@
+"""Populations of rain streaks: what streaks scatter about, and how they are drawn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .streaks import RainParams, in_rows, joined
+from .types import Shape
+
+# Of drops farther away, against those that the numbers of a population tell.
+FAR_LENGTH, FAR_WIDTH, FAR_BRIGHTNESS = 0.3, 0.7, 0.2
+FAR_SPREADS = {"length_spread": 0.6, "width_spread": 0.3, "brightness_spread": 0.7}
+
+
+@dataclass(frozen=True)
+class Populations:
+    """One row an image, one column a population: what its streaks scatter about.
+
+    Lengths, widths and brightnesses of streaks are log-normal about their means; a `_spread` is
+    the standard deviation of the logarithm, `angle_spread_rad` that of the angle. A share
+    `depth_share` of the variance of length and of width is common to both: a drop closer to the
+    camera is longer and wider.
+    """
+
+    angle_rad: Tensor  # (B, P)
+    angle_spread_rad: Tensor  # (B, P)
+    length_px: Tensor  # (B, P)
+    length_spread: Tensor  # (B, P)
+    width_px: Tensor  # (B, P)
+    width_spread: Tensor  # (B, P)
+    brightness: Tensor  # (B, P) display units
+    brightness_spread: Tensor  # (B, P)
+    coverage: Tensor  # (B, P) sum of length x width over the area; 0: no such population
+    taper: Tensor  # (B, P)
+    depth_share: Tensor  # (B, P) from 0 to 1
+    ripple: Tensor  # (B, P) from 0 to 1
+    ripple_px: Tensor  # (B, P)
+    ceiling: Tensor  # (B,)
+    transmission: Tensor  # (B,)
+    airlight: Tensor  # (B,)
+
+
+def draw_streaks(populations: Populations, shape: Shape, generator: torch.Generator) -> RainParams:
+    """Streaks of these populations, Poisson-many, for images of `shape` (B, C, H, W)."""
+    batch, _, height, width = shape
+    p = populations
+    most = p.coverage.shape[1]
+    # Streaks whose centre lies outside reach in: draw them over a wider frame.
+    reach = p.length_px * (2 * p.length_spread).exp() / 2
+    right = reach * (p.angle_rad.sin().abs() + 2 * p.angle_spread_rad).clamp(max=1)
+    down = reach * (p.angle_rad.cos().abs() + 2 * p.angle_spread_rad).clamp(max=1)
+    right, down = right + 2 * p.width_px, down + 2 * p.width_px
+    area = (height + 2 * down) * (width + 2 * right)
+    together = p.depth_share * p.length_spread * p.width_spread  # covariance of the logarithms
+    streak_area = p.length_px * p.width_px * together.exp()
+    count = torch.poisson(p.coverage * area / streak_area, generator=generator)
+    owner = torch.repeat_interleave(count.long().flatten())  # population of each streak, flat
+
+    def of(population: Tensor) -> Tensor:
+        return population.flatten()[owner]
+
+    def normal() -> Tensor:
+        return torch.randn(len(owner), generator=generator)
+
+    def scattered(mean: Tensor, spread: Tensor, unit: Tensor) -> Tensor:
+        return of(mean) * (of(spread) * unit - of(spread).square() / 2).exp()
+
+    def spread_over(side: int, margin: Tensor) -> Tensor:
+        return torch.rand(len(owner), generator=generator) * of(side + 2 * margin) - of(margin)
+
+    depth = of(p.depth_share).sqrt() * normal()
+    own = (1 - of(p.depth_share)).sqrt()
+    length = scattered(p.length_px, p.length_spread, depth + own * normal()).clamp_min(1)
+    wide = scattered(p.width_px, p.width_spread, depth + own * normal())
+    angle = of(p.angle_rad) + of(p.angle_spread_rad) * normal()
+    rows, present = in_rows(owner // most, batch)
+    return RainParams(
+        x_px=rows(spread_over(width, right)),
+        y_px=rows(spread_over(height, down)),
+        angle_rad=rows(angle),
+        length_px=rows(length),
+        width_px=rows(wide),
+        brightness=rows(scattered(p.brightness, p.brightness_spread, normal())),
+        taper=rows(of(p.taper)),
+        ripple=rows(of(p.ripple)),
+        ripple_px=rows(of(p.ripple_px)),
+        phase_rad=rows(2 * math.pi * torch.rand(len(owner), generator=generator)),
+        present=present,
+        ceiling=p.ceiling,
+        transmission=p.transmission,
+        airlight=p.airlight,
+    )
+
+
+def farther(populations: Populations, share: Tensor) -> Populations:
+    """The drops behind those of `populations`: short, thin and dim, with `share` (B,) of their
+    coverage. They hardly add light, but most of the streaks that can be counted are theirs."""
+    p = populations
+    return replace(
+        p,
+        length_px=FAR_LENGTH * p.length_px,
+        width_px=FAR_WIDTH * p.width_px,
+        brightness=FAR_BRIGHTNESS * p.brightness,
+        coverage=share[:, None] * p.coverage,
+        **{name: torch.full_like(p.coverage, spread) for name, spread in FAR_SPREADS.items()},
+    )
+
+
+def with_farther(
+    streaks: RainParams,
+    populations: Populations,
+    share: Tensor,
+    shape: Shape,
+    generator: torch.Generator,
+) -> RainParams:
+    """`streaks` of these populations, joined by those of the drops `farther` away."""
+    return joined(streaks, draw_streaks(farther(populations, share), shape, generator))
