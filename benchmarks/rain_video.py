@@ -33,7 +33,7 @@ from ssl_restore.picture import Pixels
 from ssl_restore.restore import restore
 
 LEAST_NEIGHBOURS = 5
-DROP_PX, DROP_LIGHT = 4, 12  # height of the line, and how much brighter, of 255
+DROP_PX, DROP_LIGHT = 5, 12  # height of the line, odd, and how much brighter, of 255
 SMOOTH_PX = 1.5  # of the frames as they came that flow is found in: rain is finer
 
 
