@@ -39,8 +39,9 @@ from ssl_restore.rain_statistics import statistics
 HEIGHT, WIDTH, BATCH = 320, 480, 4
 DRY = NAMES.index("dry")
 PRIOR = Rain(
-    dry=0.1, angle_rad=(-0.9, 0.9), populations=(1, 3), coverage=(0.005, 1.0), width_px=(0.5, 6.0),
+    dry=0.1, angle_rad=(-0.9, 0.9), populations=(1, 2), coverage=(0.005, 1.0), width_px=(0.5, 6.0),
     length_px=(6, 120), brightness=(0.04, 0.9), ripple=(0, 1), ripple_px=(5, 80), veil=0.3,
+    width_spread=(0.02, 0.35),
     ceiling=(0.4, 10), transmission=(0.5, 1.0), far=(0, 0.6),
 )  # fmt: skip
 PLAIN = Rain(  # a corner of it that means would be drawn away from: single, alike streaks

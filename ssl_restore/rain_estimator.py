@@ -117,8 +117,9 @@ def numbers(drawn: Populations, params: RainParams, layer: Tensor) -> Tensor:
     """(B, NAMES) of rain that is known with its `layer` (B, 1, H, W): what is to be told.
 
     Lengths, widths and brightnesses are geometric means over streaks, weighted by their area, and
-    standard deviations of the logarithm about them; NaN for images without streaks, but for
-    `mean`, `tail`, `visible_share` and `coverage`, and `ripple_px` where they hardly ripple.
+    standard deviations of the logarithm about them, of widths within a population. NaN for images
+    without streaks, but for `mean`, `tail`, `visible_share` and `coverage`, and `ripple_px` where
+    they hardly ripple.
     `populations` are those with at least 15 % of the light of the strongest.
     """
     height, width = layer.shape[-2:]
@@ -126,30 +127,38 @@ def numbers(drawn: Populations, params: RainParams, layer: Tensor) -> Tensor:
     area = params.length_px * params.width_px * (params.present & inside)
     weight = area / area.sum(1, keepdim=True)
 
-    def moments(values: Tensor) -> tuple[Tensor, Tensor]:
-        mean = (weight * values).sum(1)
-        return mean, (weight * (values - mean[:, None]).square()).sum(1).sqrt()
+    def mean(values: Tensor) -> Tensor:
+        return (weight * values).sum(1)
 
-    length, width_, brightness = (
-        moments(v.clamp_min(1e-6).log())
-        for v in (params.length_px, params.width_px, params.brightness)
+    def spread(values: Tensor) -> Tensor:
+        return mean((values - mean(values)[:, None]).square()).sqrt()
+
+    def geometric_mean(logarithm: Tensor) -> Tensor:
+        return mean(logarithm).exp()
+
+    length, width_, brightness, crests = (
+        values.clamp_min(1e-6).log()
+        for values in (params.length_px, params.width_px, params.brightness, params.ripple_px)
     )
-    ripple, _ = moments(params.ripple)
-    crests, _ = moments(params.ripple_px.log())
+    ripple = mean(params.ripple)
     layer = layer.flatten(1)
     light = drawn.coverage * drawn.brightness
     share = drawn.coverage / drawn.coverage.sum(1, keepdim=True)
+
+    def within(population: Tensor) -> Tensor:
+        return (share * population).sum(1)
+
     columns = {
-        "length_px": length[0].exp(), "length_spread": length[1],
-        "width_px": width_[0].exp(), "width_spread": width_[1],
-        "brightness": brightness[0].exp(), "brightness_spread": brightness[1],
+        "length_px": geometric_mean(length), "length_spread": spread(length),
+        "width_px": geometric_mean(width_), "width_spread": within(drawn.width_spread),
+        "brightness": geometric_mean(brightness), "brightness_spread": spread(brightness),
         "coverage": area.sum(1) / (height * width),
-        "angle_spread_rad": moments(params.angle_rad)[1],
-        "taper": moments(params.taper)[0],
+        "angle_spread_rad": spread(params.angle_rad),
+        "taper": mean(params.taper),
         "ceiling": params.ceiling,
-        "depth_share": (share * drawn.depth_share).sum(1),
+        "depth_share": within(drawn.depth_share),
         "ripple": ripple,
-        "ripple_px": torch.where(ripple > RIPPLED, crests.exp(), math.nan),
+        "ripple_px": torch.where(ripple > RIPPLED, geometric_mean(crests), math.nan),
         "populations": (light > 0.15 * light.amax(1, keepdim=True)).float().sum(1),
         "optical_depth": -params.transmission.log(),
         "mean": layer.mean(1), "tail": layer.quantile(TAIL, dim=1),

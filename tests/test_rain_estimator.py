@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -51,6 +52,22 @@ def test_numbers_are_those_of_a_loop_over_streaks():
     assert found["ripple"] == pytest.approx(0.6)
     assert found["ripple_px"] == pytest.approx(9)
     assert found["dry"] == 0
+
+
+def test_the_spread_of_widths_is_within_a_population_that_of_lengths_over_all():
+    one = Rain(
+        dry=0, populations=(2, 2), coverage=(0.3, 0.3), width_spread=(0.1, 0.1),
+        length_spread=(0.1, 0.1), depth_share=(0, 0),
+    ).populate(1, torch.Generator().manual_seed(0))  # fmt: skip
+    populations = replace(
+        one, length_px=torch.tensor([[10.0, 40]]), width_px=torch.tensor([[1.0, 4]])
+    )
+    params = draw_streaks(populations, (1, 3, 400, 400), torch.Generator().manual_seed(1))
+    layer = streak_layer(params, 400, 400)
+    found = dict(zip(NAMES, numbers(populations, params, layer)[0].tolist(), strict=True))
+    assert found["width_spread"] == pytest.approx(0.1)
+    assert found["width_px"] == pytest.approx(2, rel=0.1)
+    assert found["length_spread"] == pytest.approx(math.hypot(math.log(4) / 2, 0.1), rel=0.05)
 
 
 def test_without_streaks_only_amounts_have_numbers():
