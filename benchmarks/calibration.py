@@ -41,8 +41,7 @@ DRY = NAMES.index("dry")
 PRIOR = Rain(
     dry=0.1, angle_rad=(-0.9, 0.9), populations=(1, 2), coverage=(0.005, 1.0), width_px=(0.5, 6.0),
     length_px=(6, 120), brightness=(0.04, 0.9), ripple=(0, 1), ripple_px=(5, 80), veil=0.3,
-    width_spread=(0.02, 0.35),
-    ceiling=(0.4, 10), transmission=(0.5, 1.0), far=(0, 0.6),
+    ceiling=(0.4, 10), transmission=(0.5, 1.0), width_spread=(0.02, 0.35), far=(0, 0.6),
 )  # fmt: skip
 PLAIN = Rain(  # a corner of it that means would be drawn away from: single, alike streaks
     dry=0.05, angle_rad=(-0.9, 0.9), populations=(1, 1), coverage=(0.01, 0.8), width_px=(0.5, 6.0),

@@ -21,7 +21,8 @@ from .types import Shape, check_values
 @dataclass(frozen=True)
 class MeasuredRain:
     """One picture. Lengths, widths and brightnesses are geometric means over the streaks, weighted
-    by their area; a `_spread` is the standard deviation of the logarithm about it."""
+    by their area; a `_spread` is the standard deviation of the logarithm about it, that of widths
+    within a population."""
 
     angle_rad: float = 0.0
     angle_spread_rad: float = 0.05

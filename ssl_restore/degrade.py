@@ -240,23 +240,25 @@ def describe(params: Any, height: int, width: int) -> dict[str, Any]:
 def summary(params: RainParams, height: int, width: int) -> dict[str, float | int | None]:
     """The drawn rain of one picture in numbers; means over streaks centred in the picture.
 
-    coverage = sum of length x width of those streaks over the area; means are None without any.
+    They are weighted by light, length x width x brightness: drops far away are many and do not
+    show. coverage = sum of length x width of those streaks over the area; means are None without
+    any light.
     """
     x, y = params.x_px[0], params.y_px[0]
     seen = params.present[0] & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    count = int(seen.sum())
+    areas = (params.length_px * params.width_px)[0][seen].double()
+    light = areas * params.brightness[0][seen]
 
     def mean(values: Tensor) -> float | None:
-        return _short(values[0][seen].double().mean()) if count else None
+        return _short((light * values[0][seen]).sum() / light.sum()) if light.any() else None
 
-    area = (params.length_px * params.width_px)[0][seen].double().sum() / (height * width)
     return {
-        "streaks": count,
+        "streaks": int(seen.sum()),
         "angle_rad": mean(params.angle_rad),
         "length_px": mean(params.length_px),
         "width_px": mean(params.width_px),
         "brightness": mean(params.brightness),
-        "coverage": _short(area),
+        "coverage": _short(areas.sum() / (height * width)),
         "transmission": _short(params.transmission[0]),
         "airlight": _short(params.airlight[0]),
         "ceiling": _short(params.ceiling[0]),

@@ -192,9 +192,10 @@ def test_without_a_veil_nothing_is_taken_away_with_it():
 
 def test_tiles_without_veil_are_those_of_the_whole_picture():
     net = unet.WithoutVeil(randomised(tiny("unet", {})).eval())
-    pixels = (picture(96, 400, 3) * 255).byte().numpy()
+    pixels = (picture(96, 400, 3).numpy() * 65535).astype(np.uint16)
     whole, tiles = (restore(net, pixels, tile=t, precision="fp32") for t in (0, 48))
-    assert np.array_equal(whole, tiles)
+    # Convolutions of another size may add up in another order: the last of 16 bits may differ.
+    assert np.abs(whole.astype(int) - tiles).max() <= 1
 
 
 def test_veil_does_not_teach_the_streaks():

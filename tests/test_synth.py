@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tiny import write_photo
 
 from degradations.color import to_linear
+from degradations.rain import Rain
 from degradations.rain_like import MeasuredRain
 from ssl_restore import calibration, dataset, degrade, images, rng, shots, synth
 from ssl_restore_cli.main import main
@@ -263,6 +264,20 @@ def calibrated(path, length_px):
     row = calibration.PictureRain("a.png", 1.0, rain, 1.0, 0.1, 0.3, 0.2)
     calibration.Calibration((row,)).write(path)
     return path
+
+
+def test_the_lengths_told_are_means_weighted_by_light():
+    params = Rain(dry=0, coverage=(0.1, 0.1)).sample(
+        (1, 3, 90, 80), torch.Generator().manual_seed(0)
+    )
+    total = light = 0.0
+    for streak in range(params.x_px.shape[1]):
+        x, y = params.x_px[0, streak].item(), params.y_px[0, streak].item()
+        if params.present[0, streak] and 0 <= x < 80 and 0 <= y < 90:
+            length = params.length_px[0, streak].item()
+            own = length * (params.width_px * params.brightness)[0, streak].item()
+            total, light = total + own * length, light + own
+    assert degrade.summary(params, 90, 80)["length_px"] == pytest.approx(total / light, rel=1e-4)
 
 
 def test_rain_like_that_of_a_calibration_and_of_no_other(photos, tmp_path):
