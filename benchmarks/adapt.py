@@ -25,14 +25,15 @@ import torch
 
 from degradations.noise import CorrelatedNoise, Noise, PoissonNoise
 from degradations.types import Degradation
-from ssl_restore import discover, images, rng
+from ssl_restore import discover, rng
 from ssl_restore.adapters.stream import Course
-from ssl_restore.folders import open_restorer
-from ssl_restore.metrics import psnr
+from ssl_restore.evaluation.metrics import psnr
+from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images
+from ssl_restore.io.picture import Pixels
 from ssl_restore.networks import denoiser
 from ssl_restore.objectives.synthetic_noise import SyntheticNoise
-from ssl_restore.picture import Pixels
-from ssl_restore.restore import restore
 from ssl_restore.types import Player, Recipe
 
 FRAMES = 8

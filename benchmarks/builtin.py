@@ -23,11 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ssl_restore import checkpoint, data, discover, images, rng
+from ssl_restore import discover, rng
 from ssl_restore.device import choose
-from ssl_restore.fit import LARGEST_GRADIENT, rest_norms, schedule
+from ssl_restore.io import images
 from ssl_restore.objectives.synthetic_rain import SyntheticRain, of_veil
-from ssl_restore.training import start_from
+from ssl_restore.training import checkpoint, data
+from ssl_restore.training.fit import LARGEST_GRADIENT, rest_norms, schedule
+from ssl_restore.training.session import start_from
 from ssl_restore.types import Player, Recipe
 
 LOG_EVERY = 500  # steps; the weights are saved as often

@@ -30,11 +30,21 @@ from degradations.rain_like import Doubt, RainLike
 from degradations.sensor import quantise
 from degradations.streaks import RainParams, streak_layer
 from degradations.types import uniform
-from ssl_restore import calibrate, data, images, rain_estimator, rng
+from ssl_restore import rng
+from ssl_restore.calibration import rain as rain_calibration
+from ssl_restore.calibration import rain_estimator
+from ssl_restore.calibration.rain_estimator import (
+    LOGARITHMIC,
+    NAMES,
+    RainEstimator,
+    from_scale,
+    to_scale,
+)
+from ssl_restore.calibration.rain_statistics import statistics
 from ssl_restore.device import crew
-from ssl_restore.folders import open_restorer
-from ssl_restore.rain_estimator import LOGARITHMIC, NAMES, RainEstimator, from_scale, to_scale
-from ssl_restore.rain_statistics import statistics
+from ssl_restore.inference.folders import open_restorer
+from ssl_restore.io import images
+from ssl_restore.training import data
 
 HEIGHT, WIDTH, BATCH = 320, 480, 4
 DRY = NAMES.index("dry")
@@ -228,7 +238,7 @@ def compare(rainy: Path, clean: Path, estimator: RainEstimator, reader: RainEsti
     for path in images.find(rainy):
         pair = [images.to_tensor(images.read(p).pixels)[0] for p in (path, clean / path.name)]
         layer = (pair[0] - pair[1]).mean(dim=0, keepdim=True).clamp_min(0)
-        told = calibrate.measure(path.name, pair[0], restorer, estimator)
+        told = rain_calibration.measure(path.name, pair[0], restorer, estimator)
         read = from_scale(reader(layer_statistics(layer[None])))[0]
         angle = rain_estimator.common_angle(rain_estimator.windows(layer), 1).item()
         again = RainLike((told.rain,), Doubt(0, 0, 0, 0, 0), dry=0)

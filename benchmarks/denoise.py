@@ -35,12 +35,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ssl_restore import data, device, evaluate, images, metrics, rng, solvers, weights
+from ssl_restore import device, rng, solvers, weights
 from ssl_restore.errors import UnknownName, UserError
-from ssl_restore.folders import of_quality, open_restorer
+from ssl_restore.evaluation import metrics, scoring
+from ssl_restore.inference.folders import of_quality, open_restorer
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.objectives.recorrupted import diagonal_sigma
-from ssl_restore.picture import Picture, Pixels
 from ssl_restore.solvers.tiles import restored
+from ssl_restore.training import data
 
 SIDE_PX = 256  # of a picture on the sheet
 SHOWN = ("8 bits", "BM3D", "built-in")  # and every solver, and those of --weights
@@ -113,7 +116,7 @@ def synthetic(
 
 def real(folder: Path, side: int | None, limit: int | None) -> list[Case]:
     """Pairs of DIR/noisy and DIR/clean."""
-    found, skipped = evaluate.pairs(folder / "noisy", folder / "clean", limit=limit)
+    found, skipped = scoring.pairs(folder / "noisy", folder / "clean", limit=limit)
     for line in skipped:
         say(line)
     made = []
@@ -260,12 +263,12 @@ def table(rows: Sequence[Row]) -> list[str]:
         if not scored:
             lines.append(f"{method:26}{'not installed':>20}")
             continue
-        means = [statistics.fmean(scores[key] for scores in scored) for key in evaluate.SCORES]
+        means = [statistics.fmean(scores[key] for scores in scored) for key in scoring.SCORES]
         seconds = statistics.median(row.seconds for row in own)
         told = f"{seconds:10.2f}" if seconds else f"{'-':>10}"
         numbers = "".join(
             f"{mean:10.{2 if key.startswith('psnr') else 4}f}"
-            for key, mean in zip(evaluate.SCORES, means, strict=True)
+            for key, mean in zip(scoring.SCORES, means, strict=True)
         )
         lines.append(f"{method:26}{numbers}{told}")
     return lines
@@ -347,11 +350,11 @@ def run(options: argparse.Namespace) -> list[str]:
     if options.csv is not None:
         area = {case.name: case.clean.shape[0] * case.clean.shape[1] for case in cases}
         written = [
-            evaluate.Row(row.picture, row.method, row.scores, row.seconds, area[row.picture])
+            scoring.Row(row.picture, row.method, row.scores, row.seconds, area[row.picture])
             for row in rows
             if row.scores is not None
         ]
-        evaluate.write_csv(options.csv, written)
+        scoring.write_csv(options.csv, written)
     if options.sheet is not None:
         images.write(options.sheet, Picture(sheet(shown)))
     return [f"{len(cases)} pictures", *table(rows)]

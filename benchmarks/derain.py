@@ -31,29 +31,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_restore import (
-    calibrate,
-    checkpoint,
-    data,
-    device,
-    discover,
-    evaluate,
-    images,
-    rain_estimator,
-    rng,
-    training,
-    weights,
-)
+from ssl_restore import device, discover, rng, weights
+from ssl_restore.calibration import rain as rain_calibration
+from ssl_restore.calibration import rain_estimator
 from ssl_restore.errors import UserError
-from ssl_restore.evaluate import Method, Pair, Row
-from ssl_restore.fit import fit
-from ssl_restore.folders import open_restorer
+from ssl_restore.evaluation import scoring
+from ssl_restore.evaluation.scenes import parts, scenes
+from ssl_restore.evaluation.scoring import Method, Pair, Row
+from ssl_restore.evaluation.streak_energy import SIGMA_PX, streak_energy, texture_energy
+from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.objectives.distance import charbonnier, relative
-from ssl_restore.picture import Picture, Pixels
-from ssl_restore.restore import restore
-from ssl_restore.run import Plan
-from ssl_restore.scenes import parts, scenes
-from ssl_restore.streak_energy import SIGMA_PX, streak_energy, texture_energy
+from ssl_restore.training import checkpoint, data, session
+from ssl_restore.training.fit import fit
+from ssl_restore.training.run import Plan
 from ssl_restore.types import Batch, Player, Recipe
 
 SIDE_PX = 320  # of a picture on the sheet
@@ -157,10 +150,10 @@ def bound(
         learned = [name for name, own in zip(pairs, part, strict=True) if own != aside]
         recipe = how.build()
         if start == "builtin":
-            trained = training.default_start(recipe)
+            trained = session.default_start(recipe)
             if trained is None:
                 raise UserError("no built-in restorer is of the recipe's network")
-            recipe = training.start_from(recipe, Path(trained))
+            recipe = session.start_from(recipe, Path(trained))
         told: dict[str, object] = {"steps": how.steps, "seconds": how.seconds, "learned": learned}
         header = checkpoint.Header(
             recipe.network, recipe.keywords, f"supervised {start}", told, seed=how.seed
@@ -183,15 +176,15 @@ def fitted(rainy: Path, clean: Path | None, how: Learning, folder: Path) -> Path
         settings={**discover.settings(discover.builder("recipes", how.recipe)), **how.changes},
         seed=how.seed, steps=how.steps, seconds=how.seconds, images=str(rainy.resolve()),
         clean=None if clean is None else str(clean.resolve()),
-        start=training.default_start(how.build()),
+        start=session.default_start(how.build()),
     )  # fmt: skip
-    if training.wants_calibration(plan):
-        plan, failure = training.with_calibration(plan, folder, how.device)
+    if session.wants_calibration(plan):
+        plan, failure = session.with_calibration(plan, folder, how.device)
         if failure is not None:
             say(failure)
-    job = training.prepare(plan, folder, how.device)
+    job = session.prepare(plan, folder, how.device)
     told = ""
-    for row in training.train(job):
+    for row in session.train(job):
         told = f"{row.step} steps, {row.seconds:.0f} s"
     say(f"fitted: {told}")
     return job.run.weights
@@ -228,25 +221,25 @@ def learners(
 def table(options: argparse.Namespace) -> list[str]:
     """The lines of the table; writes --csv and --sheet."""
     folders = options.pairs / "rainy", options.pairs / "clean"
-    pairs, skipped = evaluate.pairs(*folders, limit=options.limit)
+    pairs, skipped = scoring.pairs(*folders, limit=options.limit)
     photos = {pair.name: read(pair) for pair in pairs}  # all are read before anything is learned
     learned = learners(photos, options)
     filters: dict[str, Method] = {
         "input": lambda pixels: pixels, "median 5x5": median, "guided filter": guided,
-        evaluate.FLOOR: evaluate.opening,
+        scoring.FLOOR: scoring.opening,
     }  # fmt: skip
     rows: list[Row] = []
     for pair in pairs:
         methods = filters | {name: each[pair.name] for name, each in learned.items()}
-        rows += evaluate.measure(pair, methods)
+        rows += scoring.measure(pair, methods)
     for line in skipped:
         say(line)
     if options.csv is not None:
-        evaluate.write_csv(options.csv, rows)
+        scoring.write_csv(options.csv, rows)
     if options.sheet is not None:
         shown = chosen(rows, options.pictures, options.worst)
         images.write(options.sheet, Picture(sheet({n: photos[n] for n in shown}, learned)))
-    return [f"{len(pairs)} pictures", *evaluate.table(rows)]
+    return [f"{len(pairs)} pictures", *scoring.table(rows)]
 
 
 def chosen(rows: Sequence[Row], count: int, worst: bool) -> list[str]:
@@ -260,11 +253,11 @@ def chosen(rows: Sequence[Row], count: int, worst: bool) -> list[str]:
 
 def sheet(photos: Mapping[str, Photos], learned: Mapping[str, Mapping[str, Method]]) -> Pixels:
     """A row a picture: input, opening, every learned restorer, truth; the middle of each."""
-    heads = ["input", evaluate.FLOOR, *learned, "truth"]
+    heads = ["input", scoring.FLOOR, *learned, "truth"]
     rows = [np.hstack([_captioned(head) for head in heads])]
     for name, (rainy, clean) in photos.items():
         restored = [each[name](rainy) for each in learned.values()]
-        shown = [rainy, evaluate.opening(rainy), *restored, clean]
+        shown = [rainy, scoring.opening(rainy), *restored, clean]
         rows.append(np.hstack([_middle(pixels) for pixels in shown]))
     return np.vstack(rows)
 
@@ -293,12 +286,12 @@ def remaining(before: Path, after: Path, on: torch.device, limit: int | None = N
     """
     restorer = open_restorer(None, on)
     estimator = rain_estimator.load(weights.rain_estimator()).to(on)
-    pairs, skipped = evaluate.pairs(before, after, limit=limit)
+    pairs, skipped = scoring.pairs(before, after, limit=limit)
     removed, changed, dry = [], [], 0
     for pair in pairs:
         try:
             tensors = [images.to_tensor(pixels).to(on) for pixels in read(pair)]
-            rain = calibrate.measure(pair.name, tensors[0][0], restorer, estimator)
+            rain = rain_calibration.measure(pair.name, tensors[0][0], restorer, estimator)
         except UserError as error:
             skipped.append(str(error))
             continue
@@ -309,7 +302,7 @@ def remaining(before: Path, after: Path, on: torch.device, limit: int | None = N
             (streak_energy(x, angle, sigma).item(), texture_energy(x, angle, sigma).item())
             for x in tensors
         )
-        if rain.probability < calibrate.WET or old[0] <= 0 or old[1] <= 0:
+        if rain.probability < rain_calibration.WET or old[0] <= 0 or old[1] <= 0:
             dry += 1
             continue
         removed.append(100 * (1 - new[0] / old[0]))

@@ -15,11 +15,12 @@ import torch
 
 from degradations.rain import Rain
 from degradations.sensor import quantise
-from ssl_restore import images, rng
-from ssl_restore.folders import open_restorer
-from ssl_restore.picture import Picture
-from ssl_restore.restore import restore
-from ssl_restore.synth import PRESETS
+from ssl_restore import rng
+from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
+from ssl_restore.synthesis.presets import PRESETS
 
 ROOT = Path(__file__).parent.parent
 SHOWN = (  # picture, preset, seed

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ssl_restore import images
-from ssl_restore.data import eight_bit_rgb
-from ssl_restore.folders import open_restorer
-from ssl_restore.picture import Pixels
-from ssl_restore.restore import restore
+from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images
+from ssl_restore.io.picture import Pixels
+from ssl_restore.training.data import eight_bit_rgb
 
 SIDE_PX = 160
 

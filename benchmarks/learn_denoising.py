@@ -22,9 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_restore import data, discover, metrics, rng, training
-from ssl_restore.fit import fit
+from ssl_restore import discover, rng
+from ssl_restore.evaluation import metrics
 from ssl_restore.solvers.tiles import restored
+from ssl_restore.training import data, session
+from ssl_restore.training.fit import fit
 from ssl_restore.types import Batch, Player, Recipe
 
 RECIPES = ("noise2noise", "neighbor2neighbor", "recorrupted", "sure", "noise2void")
@@ -54,8 +56,8 @@ def built(name: str, options: argparse.Namespace) -> Recipe:
         weights, optimizer = recipe.players[0].weights, recipe.players[0].optimizer
         learner = Player(Supervised(recipe.restorer), weights, optimizer)
         recipe = replace(recipe, players=(learner,))
-    start = None if options.from_scratch else training.default_start(recipe)
-    return recipe if start is None else training.start_from(recipe, Path(start))
+    start = None if options.from_scratch else session.default_start(recipe)
+    return recipe if start is None else session.start_from(recipe, Path(start))
 
 
 def drawer(

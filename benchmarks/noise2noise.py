@@ -33,13 +33,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from degradations.noise import BernoulliNoise, ImpulseNoise, Noise, PoissonNoise
-from ssl_restore import data, images, metrics, rng, training
+from ssl_restore import rng
 from ssl_restore.errors import UserError
-from ssl_restore.fit import fit
+from ssl_restore.evaluation import metrics
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.networks import denoiser
 from ssl_restore.objectives.noise2noise import LOSS_FOR, Noise2Noise, exponent, power
-from ssl_restore.picture import Picture, Pixels
 from ssl_restore.solvers.tiles import restored
+from ssl_restore.training import data, session
+from ssl_restore.training.fit import fit
 from ssl_restore.types import Batch, Player, Recipe
 
 SIGMA, GAIN, LOST, BROKEN = 50 / 255, 0.1, 0.4, 0.7
@@ -223,7 +226,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.steps < 1 or options.patch < 8 or options.patch % 8:
         parser.error("--steps must be at least 1, --patch a multiple of 8")
     if options.pictures is None:
-        options.pictures = training.bundled_photographs()
+        options.pictures = session.bundled_photographs()
     return options
 
 

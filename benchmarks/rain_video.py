@@ -23,14 +23,15 @@ import cv2
 import numpy as np
 import torch
 
-from ssl_restore import discover, video
+from ssl_restore import discover
 from ssl_restore.adapters import motion
 from ssl_restore.adapters.motion import Mask, Values
 from ssl_restore.adapters.stream import Course
-from ssl_restore.evaluate import opening
-from ssl_restore.folders import open_restorer
-from ssl_restore.picture import Pixels
-from ssl_restore.restore import restore
+from ssl_restore.evaluation.scoring import opening
+from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import video
+from ssl_restore.io.picture import Pixels
 
 LEAST_NEIGHBOURS = 5
 DROP_PX, DROP_LIGHT = 5, 12  # height of the line, odd, and how much brighter, of 255

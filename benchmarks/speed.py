@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from ssl_restore import device
-from ssl_restore.evaluate import opening
-from ssl_restore.folders import open_restorer
-from ssl_restore.restore import restore
+from ssl_restore.evaluation.scoring import opening
+from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.tiles import restore
 
 ROUNDS = 7
 

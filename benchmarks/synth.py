@@ -28,7 +28,7 @@ import torch
 from degradations.rainfall import Rainfall
 from degradations.types import Degradation
 from ssl_restore import device
-from ssl_restore.synth import PRESETS
+from ssl_restore.synthesis.presets import PRESETS
 
 ROUNDS = 5
 SIZES = ((512, 512), (1080, 1920))

@@ -22,7 +22,9 @@ from degradations.rain import Rain
 from degradations.rain_like import RainLike
 from degradations.sensor import quantise
 from degradations.streaks import streak_layer
-from ssl_restore import calibration, images, rng
+from ssl_restore import rng
+from ssl_restore.calibration import rain_file
+from ssl_restore.io import images
 
 SIDE_PX, BATCH = 64, 32
 
@@ -106,7 +108,7 @@ def main() -> None:
     options = parser.parse_args()
     clean = tensors(options.clean)
     given = [difference(r, c) for r, c in zip(tensors(options.rainy), clean, strict=True)]
-    calibrated = calibration.read(options.calibration).prior()
+    calibrated = rain_file.read(options.calibration).prior()
     sources: dict[str, Callable[[torch.Generator], list[Tensor]]] = {
         "rain of all kinds": lambda generator: rendered(clean, Rain(dry=0), generator),
         "calibrated": lambda generator: rendered(clean, calibrated, generator),

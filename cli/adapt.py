@@ -78,8 +78,10 @@ def command(
     --online the whole video is learned from first.  Sound is not carried over.
     """
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore import discover, folders, video  # noqa: PLC0415
+    from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.adapters.stream import Course  # noqa: PLC0415
+    from ssl_restore.inference import folders  # noqa: PLC0415
+    from ssl_restore.io import video  # noqa: PLC0415
 
     if steps is not None and seconds is not None:
         raise click.UsageError("give --steps or --seconds, not both")

@@ -12,7 +12,7 @@ from .errors import Failed, report_skipped
 from .progress import bar
 
 if TYPE_CHECKING:
-    from ssl_restore.calibration import Calibration
+    from ssl_restore.calibration.rain_file import Calibration
 
 EXAMPLES = """\b
 Examples:
@@ -55,9 +55,10 @@ def command(
     Of noise: its variance gain J + sigma^2 on values from 0 to 1, how neighbouring pixels share it,
     and the share of broken pixels.  Nothing is drawn.
     """
-    from ssl_restore import calibrate, images  # noqa: PLC0415
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore.rain_sheet import write_sheet  # noqa: PLC0415
+    from ssl_restore.calibration import rain as rain_calibration  # noqa: PLC0415
+    from ssl_restore.calibration.rain_sheet import write_sheet  # noqa: PLC0415
+    from ssl_restore.io import images  # noqa: PLC0415
 
     if (focal_px is None) != (exposure_s is None):
         raise click.UsageError("give --focal-px and --exposure-s together")
@@ -72,13 +73,13 @@ def command(
         return
     chosen = devices.choose(device)
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
-        measured = calibrate.calibrate(
+        measured = rain_calibration.calibrate(
             paths, chosen, limit=limit, max_pixels=max_pixels, seen=lambda path: shown.update()
         )
     report_skipped(list(measured.skipped))
     found = measured.calibration
     if focal_px is not None and exposure_s is not None:
-        found = calibrate.with_camera(found, focal_px, exposure_s)
+        found = rain_calibration.with_camera(found, focal_px, exposure_s)
     write_sheet(sheet, found, {path.name: path for path in paths}, chosen)
     found.write(output)
     for line in _table(found):
@@ -89,7 +90,7 @@ def command(
 
 
 def _measure_noise(paths: list[Path], output: Path, limit: int | None, max_pixels: int) -> None:
-    from ssl_restore import noise_calibration  # noqa: PLC0415
+    from ssl_restore.calibration import noise as noise_calibration  # noqa: PLC0415
 
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
         found, skipped = noise_calibration.calibrate(

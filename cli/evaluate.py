@@ -12,7 +12,7 @@ from .errors import Failed, report_skipped
 from .progress import bar
 
 if TYPE_CHECKING:
-    from ssl_restore.evaluate import Method
+    from ssl_restore.evaluation.scoring import Method
 
 EXAMPLES = """\b
 Examples:
@@ -53,22 +53,22 @@ def command(
     to beat) and of the restorer, on RGB and on luma Y.  8-bit values, whole pictures; SSIM with a
     Gaussian window of 11 pixels; Y is BT.601, 16 to 235.  Times are without reading and writing.
     """
-    from ssl_restore import evaluate  # noqa: PLC0415
     from ssl_restore.errors import UserError  # noqa: PLC0415
+    from ssl_restore.evaluation import scoring  # noqa: PLC0415
 
     if restored is not None and weights is not None:
         raise click.UsageError("give --restored or --weights, not both")
     if csv_file is not None and not csv_file.absolute().parent.is_dir():
         raise Failed(f"{csv_file}: the folder {csv_file.parent} does not exist; create it first")
-    pairs, skipped = evaluate.pairs(degraded, clean, restored, limit=limit)
-    methods: dict[str, Method] = {"input": lambda pixels: pixels, evaluate.FLOOR: evaluate.opening}
+    pairs, skipped = scoring.pairs(degraded, clean, restored, limit=limit)
+    methods: dict[str, Method] = {"input": lambda pixels: pixels, scoring.FLOOR: scoring.opening}
     if restored is None:
         methods["restorer"] = _restorer(weights, quality, tile, device, precision)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
         for pair in pairs:
             try:
-                rows += list(evaluate.measure(pair, methods, max_pixels=max_pixels))
+                rows += list(scoring.measure(pair, methods, max_pixels=max_pixels))
             except UserError as error:
                 skipped.append(str(error))
             shown.update()
@@ -76,9 +76,9 @@ def command(
     if not rows:
         raise Failed("no pair of pictures could be scored")
     if csv_file is not None:
-        evaluate.write_csv(csv_file, rows)
+        scoring.write_csv(csv_file, rows)
     click.echo(f"{len({row.name for row in rows})} pictures")
-    for line in evaluate.table(rows):
+    for line in scoring.table(rows):
         click.echo(line)
     if skipped:
         raise Failed(f"{len(skipped)} pictures were not scored")
@@ -88,8 +88,8 @@ def _restorer(
     weights: Path | None, quality: str, tile: int | None, device: str, precision: str
 ) -> Method:
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore import folders  # noqa: PLC0415
-    from ssl_restore.restore import restore, tile_sides  # noqa: PLC0415
+    from ssl_restore.inference import folders  # noqa: PLC0415
+    from ssl_restore.inference.tiles import restore, tile_sides  # noqa: PLC0415
 
     network = folders.open_restorer(weights, devices.choose(device))
     network = folders.of_quality(network, quality)

@@ -16,8 +16,8 @@ from .errors import Failed, report_skipped
 from .progress import bar
 
 if TYPE_CHECKING:
-    from ssl_restore.run import Plan
-    from ssl_restore.training import Job
+    from ssl_restore.training.run import Plan
+    from ssl_restore.training.session import Job
 
 EXAMPLES = """\b
 Examples:
@@ -71,8 +71,8 @@ def command(
     log.csv, and sample.png, which is renewed while it learns.  Ctrl-C saves; --resume goes on.
     """
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore import training  # noqa: PLC0415
-    from ssl_restore.run import Run  # noqa: PLC0415
+    from ssl_restore.training import session  # noqa: PLC0415
+    from ssl_restore.training.run import Run  # noqa: PLC0415
 
     chosen = devices.start(device)
     if resume is not None:
@@ -80,15 +80,15 @@ def command(
     else:
         plan = _plan(images, clean, recipe, minutes, steps, start, from_scratch, pairs, seed)
         folder = output or Path("runs") / (images.resolve().name if images else Path(recipe).stem)
-        if training.wants_calibration(plan) and not no_calibrate:
-            with bar(training.CALIBRATED_PICTURES, "picture", "calibrate") as measured:
-                plan, failure = training.with_calibration(
+        if session.wants_calibration(plan) and not no_calibrate:
+            with bar(session.CALIBRATED_PICTURES, "picture", "calibrate") as measured:
+                plan, failure = session.with_calibration(
                     plan, folder, chosen, seen=lambda path: measured.update()
                 )
             if failure is not None:
                 click.echo(failure, err=True)
     with bar(0, "picture", "reading") as reading:
-        job = training.prepare(
+        job = session.prepare(
             plan, folder, chosen, resume=resume is not None, seen=lambda path: reading.update()
         )
     report_skipped(job.skipped)
@@ -111,8 +111,9 @@ def _plan(
     pairs: tuple[str, ...],
     seed: int,
 ) -> Plan:
-    from ssl_restore import discover, training  # noqa: PLC0415
-    from ssl_restore.run import Plan  # noqa: PLC0415
+    from ssl_restore import discover  # noqa: PLC0415
+    from ssl_restore.training import session  # noqa: PLC0415
+    from ssl_restore.training.run import Plan  # noqa: PLC0415
 
     if minutes is not None and steps is not None:
         raise click.UsageError("give --minutes or --steps, not both")
@@ -122,11 +123,11 @@ def _plan(
         raise click.UsageError("--minutes and --steps must be positive")
     build = discover.builder("recipes", recipe)
     changed = discover.parse_settings(build, pairs)
-    for key in training.CALIBRATIONS:
+    for key in session.CALIBRATIONS:
         if changed.get(key):
             changed[key] = str(Path(changed[key]).resolve())
     if start is None and not from_scratch:
-        found = training.default_start(build(**changed))
+        found = session.default_start(build(**changed))
     else:
         found = str(start) if start is not None else None
     return Plan(
@@ -142,11 +143,11 @@ def _plan(
 
 
 def _train(job: Job, resume: bool, precision: str) -> None:
-    from ssl_restore import training  # noqa: PLC0415
+    from ssl_restore.training import session  # noqa: PLC0415
 
     plan = job.plan
     total = plan.steps or plan.seconds or 0.0
-    rows = training.train(job, resume=resume, precision=precision)
+    rows = session.train(job, resume=resume, precision=precision)
     with bar(round(total), "step" if plan.steps else "s", "fit") as shown, _interrupts() as asked:
         for row in rows:
             shown.update((row.step if plan.steps else int(row.seconds)) - shown.n)

@@ -19,7 +19,7 @@ from .progress import bar
 if TYPE_CHECKING:
     from torch import nn
 
-    from ssl_restore.folders import Job
+    from ssl_restore.inference.folders import Job
 
 
 def arguments(function: F) -> F:
@@ -56,7 +56,7 @@ class Files:
     precision: str
 
     def plan(self) -> list[Job]:
-        from ssl_restore import folders  # noqa: PLC0415
+        from ssl_restore.inference import folders  # noqa: PLC0415
 
         return folders.plan(
             self.source, self.output, recursive=self.recursive, overwrite=self.overwrite
@@ -64,7 +64,8 @@ class Files:
 
     def open(self, task: str, *, learns: bool = False) -> nn.Module:
         """The restorer of the given weights, or the one built in for the task."""
-        from ssl_restore import device, folders  # noqa: PLC0415
+        from ssl_restore import device  # noqa: PLC0415
+        from ssl_restore.inference import folders  # noqa: PLC0415
 
         on = device.choose(self.device)
         return folders.open_restorer(self.weights, on, task=task, learns=learns)
@@ -75,8 +76,8 @@ def restore_files(
     veil: bool = False,
 ) -> None:  # fmt: skip
     """Restore INPUT into OUTPUT; say how fast, and print where the results are."""
-    from ssl_restore import folders  # noqa: PLC0415
-    from ssl_restore.restore import Strength  # noqa: PLC0415
+    from ssl_restore.inference import folders  # noqa: PLC0415
+    from ssl_restore.inference.tiles import Strength  # noqa: PLC0415
 
     jobs = files.plan()
     restorer = files.open(task)
@@ -106,7 +107,7 @@ def restore_files(
 def adapt_files(files: Files, *, quality: str, seconds: float, seed: int) -> None:
     """Derain INPUT into OUTPUT by weights that learn from each picture for so many seconds; say
     where that did not help."""
-    from ssl_restore.adapt import adapt_all  # noqa: PLC0415
+    from ssl_restore.solvers.rerained_fine_tuning import adapt_all  # noqa: PLC0415
 
     jobs = files.plan()
     restorer = files.open("derain", learns=True)

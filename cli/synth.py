@@ -11,7 +11,7 @@ from . import options
 from .synth_rain import make_set
 
 if TYPE_CHECKING:
-    from ssl_restore.degrade import Degrader
+    from ssl_restore.synthesis.degrader import Degrader
 
 EXAMPLES = """\b
 Examples:
@@ -55,9 +55,9 @@ def command(
         raise click.UsageError("Missing argument 'OUTPUT': the folder of the data set")
 
     def maker(fps: float | None) -> Degrader:
-        from ssl_restore import synth  # noqa: PLC0415
+        from ssl_restore.synthesis import presets  # noqa: PLC0415
 
-        return synth.degradation(chosen, seed=data_set["seed"], changes=changes, fps=fps)
+        return presets.degradation(chosen, seed=data_set["seed"], changes=changes, fps=fps)
 
     make_set("synth", photos, output, maker, **data_set)
 
@@ -70,11 +70,12 @@ def _list() -> None:
 
 
 def _list_settings(names: list[str]) -> None:
-    from ssl_restore import discover, synth  # noqa: PLC0415
+    from ssl_restore import discover  # noqa: PLC0415
+    from ssl_restore.synthesis import presets  # noqa: PLC0415
 
     for name in names:
         owner = f"{name}." if len(names) > 1 else ""
-        for setting, default in synth.settable(discover.degradation(name)).items():
+        for setting, default in presets.settable(discover.degradation(name)).items():
             values = default if isinstance(default, tuple) else (default,)
             shown = ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
             click.echo(f"--set {owner}{setting}={shown}")

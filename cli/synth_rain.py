@@ -14,7 +14,7 @@ from .errors import Failed, report_skipped
 from .progress import bar
 
 if TYPE_CHECKING:
-    from ssl_restore.degrade import Degrader
+    from ssl_restore.synthesis.degrader import Degrader
 
 EXAMPLES = """\b
 Examples:
@@ -98,9 +98,9 @@ def command(
         preset = "rainfall"
 
     def maker(fps: float | None) -> Degrader:
-        from ssl_restore import synth  # noqa: PLC0415
+        from ssl_restore.synthesis import presets  # noqa: PLC0415
 
-        return synth.rain(
+        return presets.rain(
             seed=data_set["seed"], preset=preset, like=like, changes=(*stated, *changes),
             veil=veil, haze=haze, drops=drops, noise=noise, fps=fps,
         )  # fmt: skip
@@ -124,7 +124,8 @@ def make_set(
     seed: int,
 ) -> None:
     """Plan and make the data set of the maker for so many frames a second; None: for pictures."""
-    from ssl_restore import dataset, shots  # noqa: PLC0415
+    from ssl_restore.io import shots  # noqa: PLC0415
+    from ssl_restore.synthesis import dataset  # noqa: PLC0415
 
     shot = frames is not None or sequence or shots.is_clip(photos)
     if not shot and (video or fps is not None):

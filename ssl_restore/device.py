@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 import torch.distributed
 
-from .errors import UserError
+from ssl_restore.errors import UserError
 
 
 def choose(name: str = "auto") -> torch.device:

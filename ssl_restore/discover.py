@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .errors import UnknownName, UserError
+from ssl_restore.errors import UnknownName, UserError
 
 _ROOT = Path(__file__).parent
 

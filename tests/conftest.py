@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_restore import images
+from ssl_restore.io import images
 
 torch.set_num_threads(1)  # tiny networks are slower on more, and results do not depend on them
 
@@ -40,7 +40,9 @@ def pictures(tmp_path):
 def processes():
     """Fresh processes forked from a server that has imported torch: a start costs no 3 seconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "ssl_restore.training", "ssl_restore_cli.main"])
+    context.set_forkserver_preload(
+        ["pytest", "ssl_restore.training.session", "ssl_restore_cli.main"]
+    )
 
     def start(target, *arguments):
         process = context.Process(target=target, args=arguments)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ssl_restore import images
+from ssl_restore.io import images
 
 
 class Blur(nn.Module):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from ssl_restore.errors import UserError
-from ssl_restore.images import read
+from ssl_restore.io.images import read
 
 RGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GREY_PROFILE = RGB_PROFILE[:16] + b"GRAY" + RGB_PROFILE[20:]

@@ -10,12 +10,15 @@ from tiny import random_restorer
 
 from degradations.rain import Rain
 from degradations.rain_like import MeasuredRain
-from ssl_restore import adapt, checkpoint, folders, images
-from ssl_restore.calibration import PictureRain
+from ssl_restore.calibration.rain_file import PictureRain
 from ssl_restore.errors import UserError
+from ssl_restore.inference import folders
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
 from ssl_restore.networks import denoiser
-from ssl_restore.picture import Picture
-from ssl_restore.restore import restore
+from ssl_restore.solvers import rerained_fine_tuning
+from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
 FOUND = PictureRain("", 0.9, MeasuredRain(angle_rad=0.0), 1.0, 0.02, 0.2, 0.2)
@@ -41,14 +44,14 @@ def rainy(pixels, brightness=0.4):
 
 def test_a_result_with_less_rain_is_kept():
     before, after = rainy(texture(), brightness=0.1), texture()
-    kept = adapt.guarded(before, before, after, FOUND)
+    kept = rerained_fine_tuning.guarded(before, before, after, FOUND)
     assert kept.kept
     assert np.array_equal(kept.pixels, after)
 
 
 def test_a_result_with_more_rain_is_not():
     before, after = texture(), rainy(texture())
-    denied = adapt.guarded(after, before, after, FOUND)
+    denied = rerained_fine_tuning.guarded(after, before, after, FOUND)
     assert not denied.kept
     assert np.array_equal(denied.pixels, before)
     assert "along the rain" in denied.reason
@@ -58,7 +61,7 @@ def test_a_blurred_result_is_not_kept_although_it_has_less_rain():
     before = rainy(texture())
     image = images.to_tensor(before)
     blurred = torch.nn.functional.avg_pool2d(image, 5, 1, 2)
-    denied = adapt.guarded(before, before, images.to_pixels(blurred, before), FOUND)
+    denied = rerained_fine_tuning.guarded(before, before, images.to_pixels(blurred, before), FOUND)
     assert not denied.kept
     assert "texture" in denied.reason
 
@@ -69,7 +72,7 @@ def test_restorer_itself_stays_as_it_was_and_the_same_seed_gives_the_same_pictur
     pixels = rainy(texture())
     shares = []
     one, again = (
-        adapt.adapt(restorer, pixels, steps=2, precision="fp32", seen=shares.append)
+        rerained_fine_tuning.adapt(restorer, pixels, steps=2, precision="fp32", seen=shares.append)
         for _ in range(2)
     )
     assert all(torch.equal(value, weights[key]) for key, value in restorer.state_dict().items())
@@ -81,7 +84,7 @@ def test_restorer_itself_stays_as_it_was_and_the_same_seed_gives_the_same_pictur
 def test_statistics_of_norms_rest():
     """One picture has none of its own that are worth learning: they led astray."""
     learned = []
-    fit = adapt.fit
+    fit = rerained_fine_tuning.fit
 
     def watched(recipe, *arguments, **keywords):
         learned.append(recipe)
@@ -89,8 +92,8 @@ def test_statistics_of_norms_rest():
 
     restorer = random_restorer(strength=0.05).eval()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(adapt, "fit", watched)
-        adapt.adapt(restorer, rainy(texture()), steps=2, precision="fp32")
+        patch.setattr(rerained_fine_tuning, "fit", watched)
+        rerained_fine_tuning.adapt(restorer, rainy(texture()), steps=2, precision="fp32")
     before, after = restorer.state_dict(), learned[0].restorer.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before if "running" in key)
     assert not all(torch.equal(before[key], after[key]) for key in before if "conv" in key)
@@ -98,15 +101,15 @@ def test_statistics_of_norms_rest():
 
 def test_picture_too_small_to_measure_is_refused():
     with pytest.raises(UserError, match="160 pixels are needed"):
-        adapt.adapt(random_restorer().eval(), texture(side=120), steps=1)
+        rerained_fine_tuning.adapt(random_restorer().eval(), texture(side=120), steps=1)
 
 
 def test_where_the_guard_denies_the_picture_is_restored_as_without(tmp_path, monkeypatch):
-    monkeypatch.setattr(adapt, "LEAST_LOST", -1.0)  # no texture is ever enough
+    monkeypatch.setattr(rerained_fine_tuning, "LEAST_LOST", -1.0)  # no texture is ever enough
     images.write(tmp_path / "in.png", Picture(rainy(texture())))
     restorer = random_restorer(strength=0.05).eval()
     job = folders.Job(tmp_path / "in.png", tmp_path / "out.png")
-    skipped, denied = adapt.adapt_all([job], restorer, seconds=0.1, precision="fp32")
+    skipped, denied = rerained_fine_tuning.adapt_all([job], restorer, seconds=0.1, precision="fp32")
     assert not skipped
     assert len(denied) == 1
     assert "in.png: restored without --adapt" in denied[0]
@@ -115,19 +118,19 @@ def test_where_the_guard_denies_the_picture_is_restored_as_without(tmp_path, mon
 
 
 def test_a_picture_that_could_not_be_written_is_not_said_to_be_restored(tmp_path, monkeypatch):
-    monkeypatch.setattr(adapt.calibrate, "WET", 1.1)  # nothing is rain enough
+    monkeypatch.setattr(rerained_fine_tuning.calibrate, "WET", 1.1)  # nothing is rain enough
     images.write(tmp_path / "in.png", Picture(texture()))
     (tmp_path / "file").touch()
     job = folders.Job(tmp_path / "in.png", tmp_path / "file" / "out.png")
-    skipped, denied = adapt.adapt_all([job], random_restorer().eval(), seconds=0.1)
+    skipped, denied = rerained_fine_tuning.adapt_all([job], random_restorer().eval(), seconds=0.1)
     assert len(skipped) == 1
     assert not denied
 
 
 def test_a_dry_picture_is_restored_without_learning(monkeypatch):
-    monkeypatch.setattr(adapt.calibrate, "WET", 1.1)  # nothing is rain enough
+    monkeypatch.setattr(rerained_fine_tuning.calibrate, "WET", 1.1)  # nothing is rain enough
     restorer = random_restorer(strength=0.05).eval()
-    found = adapt.adapt(restorer, rainy(texture()), steps=2, precision="fp32")
+    found = rerained_fine_tuning.adapt(restorer, rainy(texture()), steps=2, precision="fp32")
     assert not found.kept
     assert found.reason == "no rain found to learn from"
 

@@ -8,8 +8,10 @@ from click.testing import CliRunner
 from moving import frames, save_photographs, with_noise
 from tiny import save_restorer
 
-from ssl_restore import checkpoint, images, shots, training, weights
+from ssl_restore import weights
+from ssl_restore.io import images, shots
 from ssl_restore.networks import denoiser
+from ssl_restore.training import checkpoint, session
 from ssl_restore_cli.main import main
 
 QUICK = ("--steps", 1, "--set", "batch=2", "--set", "patch=16", "--precision", "fp32")
@@ -23,7 +25,7 @@ def small(tmp_path, monkeypatch):
     checkpoint.save(path, denoiser.build(width=4), header)
     monkeypatch.setattr(weights, "built_in", lambda task: path)
     folder = save_photographs(tmp_path / "photographs")
-    monkeypatch.setattr(training, "bundled_photographs", lambda: folder)
+    monkeypatch.setattr(session, "bundled_photographs", lambda: folder)
 
 
 @pytest.fixture

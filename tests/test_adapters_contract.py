@@ -8,12 +8,15 @@ import torch
 from moving import Blur, frames, save_photographs, with_noise
 from tiny import random_restorer
 
-from ssl_restore import calibrate, discover, metrics, training
+from ssl_restore import discover
 from ssl_restore.adapters import stream
 from ssl_restore.adapters.stream import Course
+from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.errors import UserError
+from ssl_restore.evaluation import metrics
+from ssl_restore.inference.tiles import restore
 from ssl_restore.networks import denoiser
-from ssl_restore.restore import restore
+from ssl_restore.training import session
 
 NAMES = discover.names("adapters")
 TINY = {"batch": 2, "patch": 16}
@@ -25,7 +28,7 @@ both = pytest.mark.parametrize("online", [False, True], ids=["offline", "online"
 def few_photographs(tmp_path, monkeypatch):
     """Loading all those installed takes longer than the rest of a test."""
     folder = save_photographs(tmp_path / "photographs")
-    monkeypatch.setattr(training, "bundled_photographs", lambda: folder)
+    monkeypatch.setattr(session, "bundled_photographs", lambda: folder)
 
 
 def run(name, restorer, given, *, online=False, steps=2, **settings):
@@ -136,7 +139,7 @@ def test_offline_frames_that_can_be_read_once_only_are_refused(name):
 @each
 @both
 def test_it_works_for_a_derainer(name, online, monkeypatch):
-    monkeypatch.setattr(calibrate, "WET", 0.0)  # whatever the frames show is rain enough
+    monkeypatch.setattr(rain_calibration, "WET", 0.0)  # whatever the frames show is rain enough
     given = with_noise(frames(2, 160, 168), 3)
     restorer = random_restorer(strength=0.05).eval()
     found = run(name, restorer, given, online=online, steps=1)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_restore import checkpoint, discover, training
+from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.objectives.anchored import FLOOR, SHARE, Anchored
+from ssl_restore.training import checkpoint, session
 from ssl_restore.types import Batch
 
 
@@ -98,7 +99,7 @@ def test_recipes_from_noisy_pictures_are_held_to_their_start(tmp_path, name, shu
     header = checkpoint.Header(other.network, other.keywords)
     checkpoint.save(tmp_path / "start.safetensors", other.restorer, header)
     torch.manual_seed(1)
-    recipe = training.start_from(
+    recipe = session.start_from(
         build(width=4, patch=patch, shuffle=shuffle), tmp_path / "start.safetensors"
     )
     assert recipe.network == "denoiser"  # of whole pictures, wherever it learns

@@ -17,10 +17,12 @@ from degradations.populations import draw_streaks
 from degradations.rain import add_rain
 from degradations.rain_like import Doubt, MeasuredRain, RainLike
 from degradations.sensor import quantise
-from ssl_restore import calibrate, calibration, images
-from ssl_restore.calibration import Calibration, PictureRain
+from ssl_restore.calibration import rain as rain_calibration
+from ssl_restore.calibration import rain_file
+from ssl_restore.calibration.rain_file import Calibration, PictureRain
 from ssl_restore.errors import UserError
-from ssl_restore.run import Run
+from ssl_restore.io import images
+from ssl_restore.training.run import Run
 from ssl_restore_cli.main import main
 
 CPU = torch.device("cpu")
@@ -54,7 +56,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def measured(folders):
-    return calibrate.calibrate(images.find(folders[1]), CPU).calibration
+    return rain_calibration.calibrate(images.find(folders[1]), CPU).calibration
 
 
 def test_known_rain_is_found(measured):
@@ -68,29 +70,29 @@ def test_known_rain_is_found(measured):
 
 def test_more_light_is_told_from_less(folders, measured):
     """Half of the rain's light, by mixing the rainy picture with the dry one."""
-    restorer = calibrate.open_restorer(None, CPU)
-    estimator = calibrate.rain_estimator.load(calibrate.weights.rain_estimator())
+    restorer = rain_calibration.open_restorer(None, CPU)
+    estimator = rain_calibration.rain_estimator.load(rain_calibration.weights.rain_estimator())
     for index in range(4):
         dry, wet = (images.to_tensor(images.read(f / f"{index}.png").pixels)[0] for f in folders)
-        half = calibrate.measure("half", (dry + wet) / 2, restorer, estimator)
+        half = rain_calibration.measure("half", (dry + wet) / 2, restorer, estimator)
         assert 0.3 < half.mean / measured.pictures[index].mean < 0.75
 
 
 def test_a_folder_without_rain_is_named_as_such(folders):
     with pytest.raises(UserError, match=r"no rain found in 4 pictures: 0 look rainy.* \d\.png"):
-        calibrate.calibrate(images.find(folders[0]), CPU)
+        rain_calibration.calibrate(images.find(folders[0]), CPU)
 
 
 def test_a_limit_takes_pictures_from_all_over_the_folder(folders):
     seen = []
-    calibrate.calibrate(images.find(folders[1]), CPU, limit=2, seen=seen.append)
+    rain_calibration.calibrate(images.find(folders[1]), CPU, limit=2, seen=seen.append)
     assert [path.name for path in seen] == ["0.png", "2.png"]
 
 
 def test_a_calibration_comes_back_from_its_file(tmp_path):
     made = Calibration((MEASURED,), ("dry.png",), Doubt(length=0.1), {"rate_mm_per_h": 5.0})
     made.write(tmp_path / "rain.json")
-    assert calibration.read(tmp_path / "rain.json") == made
+    assert rain_file.read(tmp_path / "rain.json") == made
     assert json.loads((tmp_path / "rain.json").read_text())["folder"]["length_px"]["median"] == 35
 
 
@@ -112,12 +114,12 @@ def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path, change, mess
     Calibration((MEASURED,)).write(path)
     path.write_text(change(path.read_text()))
     with pytest.raises(UserError, match=rf"rain\.json: .*{message}"):
-        calibration.read(path)
+        rain_file.read(path)
 
 
 def test_no_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"none\.json: could not be read"):
-        calibration.read(tmp_path / "none.json")
+        rain_file.read(tmp_path / "none.json")
 
 
 def test_the_prior_draws_rain_like_the_pictures():
@@ -135,7 +137,7 @@ def test_the_command_writes_a_calibration_and_a_sheet(folders, tmp_path):
     result = command(folders[1], "-o", tmp_path / "rain.json", "--focal-px", 800,
                      "--exposure-s", 0.005)  # fmt: skip
     assert result.exit_code == 0, result.output
-    found = calibration.read(tmp_path / "rain.json")
+    found = rain_file.read(tmp_path / "rain.json")
     assert len(found.pictures) == 4
     assert found.camera["rate_mm_per_h"] > 0
     assert "length_px" in result.output
@@ -165,7 +167,7 @@ def test_a_small_picture_is_skipped_by_name(folders, tmp_path):
     result = command(wet, "-o", tmp_path / "rain.json")
     assert result.exit_code == 1
     assert "small.png: 200x100 is too small; 160 pixels are needed" in result.output
-    assert len(calibration.read(tmp_path / "rain.json").pictures) == 1
+    assert len(rain_file.read(tmp_path / "rain.json").pictures) == 1
 
 
 def test_a_camera_is_given_whole_or_not_at_all(folders, tmp_path):
@@ -186,7 +188,7 @@ def test_fit_calibrates_by_itself_and_goes_on_where_its_folder_is_moved(folders,
     assert result.exit_code == 0, result.output
     run = Run(tmp_path / "run")
     assert run.plan().settings["calibration"] == "rain.json"
-    assert len(calibration.read(run.rain).pictures) == 4
+    assert len(rain_file.read(run.rain).pictures) == 4
     (tmp_path / "run").rename(tmp_path / "moved")
     result = CliRunner().invoke(main, ["fit", "--resume", str(tmp_path / "moved")])
     assert result.exit_code == 0, result.output
@@ -228,11 +230,11 @@ def test_as_few_rainy_pictures_as_come_by_mistake_are_no_rain(
 ):
     drawn = iter([0.9] * rainy + [0.1] * 10)
     monkeypatch.setattr(
-        calibrate, "measure", lambda name, *_: replace(MEASURED, probability=next(drawn))
+        rain_calibration, "measure", lambda name, *_: replace(MEASURED, probability=next(drawn))
     )
     paths = images.find(folders[0])[:1] * 10
     if accepted:
-        assert len(calibrate.calibrate(paths, CPU).calibration.pictures) == rainy
+        assert len(rain_calibration.calibrate(paths, CPU).calibration.pictures) == rainy
     else:
         with pytest.raises(UserError, match="no rain found in 10 pictures: 1 look rainy"):
-            calibrate.calibrate(paths, CPU)
+            rain_calibration.calibrate(paths, CPU)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ssl_restore import checkpoint, training
-from ssl_restore.checkpoint import Header
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
+from ssl_restore.training import checkpoint, session
+from ssl_restore.training.checkpoint import Header
 from ssl_restore.types import Recipe
 
 KEYWORDS = {"width": 4, "blocks": (1, 2)}
@@ -75,7 +75,7 @@ def test_header_comes_back_with_its_tuples(saved):
 
 def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
     recipe = Recipe("unet", KEYWORDS, restorer(1), restorer(2), ())
-    started = training.start_from(recipe, saved)
+    started = session.start_from(recipe, saved)
     assert started.fixed_norms
     expected = checkpoint.load(saved)[0].state_dict()
     for net in (started.restorer, started.average):
@@ -86,7 +86,7 @@ def test_warm_start_from_another_width_is_refused(saved):
     keywords = {**KEYWORDS, "width": 8}
     recipe = Recipe("unet", keywords, restorer(1, width=8), restorer(2, width=8), ())
     with pytest.raises(UserError, match=r"holds network unet .*'width': 4.*'width': 8.*--from-scr"):
-        training.start_from(recipe, saved)
+        session.start_from(recipe, saved)
 
 
 def test_file_of_another_format_is_refused_whatever_its_fields(saved):

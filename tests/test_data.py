@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_restore import data, images, rng
-from ssl_restore.images import Picture
+from ssl_restore import rng
+from ssl_restore.io import images
+from ssl_restore.io.images import Picture
+from ssl_restore.training import data
 
 
 def pictures_of(*arrays):

@@ -18,9 +18,11 @@ from degradations.rain import Rain, add_rain
 from degradations.rainfall import Rainfall, add_rainfall, extinction_per_m
 from degradations.sensor import quantise
 from degradations.streaks import RainParams, streak_layer
-from ssl_restore import degrade, discover, rng, synth
+from ssl_restore import discover, rng
 from ssl_restore.errors import UserError
-from ssl_restore.shots import Frame
+from ssl_restore.io.shots import Frame
+from ssl_restore.synthesis import degrader as degrader_module
+from ssl_restore.synthesis import presets
 
 SHAPE = (1, 3, 90, 70)
 
@@ -34,7 +36,7 @@ def frame(number=None, shot="a.png", variant=0):
 
 
 def degrader(**steps):
-    return degrade.Degrader(steps, ("rainy", "clean", "rain"), {}, seed=1, fps=25)
+    return degrader_module.Degrader(steps, ("rainy", "clean", "rain"), {}, seed=1, fps=25)
 
 
 @pytest.fixture
@@ -43,9 +45,9 @@ def photo():
 
 
 def test_bands_render_what_the_whole_picture_renders(monkeypatch, photo):
-    params = synth.PRESETS["storm"].sample(SHAPE, stream())
-    monkeypatch.setattr(degrade, "BAND_PIXELS", 70 * 13)
-    rainy, streaks = degrade.render(photo, params)
+    params = presets.PRESETS["storm"].sample(SHAPE, stream())
+    monkeypatch.setattr(degrader_module, "BAND_PIXELS", 70 * 13)
+    rainy, streaks = degrader_module.render(photo, params)
     torch.testing.assert_close(rainy, add_rain(photo, params), rtol=0, atol=1e-4)
     torch.testing.assert_close(streaks, streak_layer(params, 90, 70), rtol=0, atol=1e-4)
     assert streaks.max() > 0.05
@@ -58,15 +60,15 @@ def test_bands_of_rainfall_gather_the_light_of_the_whole_picture_black_bands_too
         SHAPE, stream()
     )
     photo[:, :, :40] = 0
-    monkeypatch.setattr(degrade, "BAND_PIXELS", 70 * 13)
-    rainy, streaks = degrade.render(photo, params)
+    monkeypatch.setattr(degrader_module, "BAND_PIXELS", 70 * 13)
+    rainy, streaks = degrader_module.render(photo, params)
     torch.testing.assert_close(rainy, add_rainfall(photo, params), rtol=0, atol=1e-4)
     torch.testing.assert_close(streaks, streak_layer(params.rain, 90, 70), rtol=0, atol=1e-4)
     assert streaks[:, :, :40].max() > 0.02
 
 
 def test_haze_rain_drops_and_noise_come_in_this_order(photo):
-    made = synth.rain(seed=1, preset="moderate", haze=True, drops=True, noise=True)
+    made = presets.rain(seed=1, preset="moderate", haze=True, drops=True, noise=True)
     (rainy, clean, streaks), drawn = made.layers(photo, frame())
     assert list(drawn) == ["haze", "rain", "drops", "noise"]
     image = photo
@@ -81,8 +83,8 @@ def test_haze_rain_drops_and_noise_come_in_this_order(photo):
 
 @pytest.mark.parametrize("haze", [False, True])
 def test_further_steps_leave_the_rain_as_it_was(photo, haze):
-    alone, _ = synth.rain(preset="heavy").layers(photo, frame())
-    with_haze, _ = synth.rain(preset="heavy", haze=haze).layers(photo, frame())
+    alone, _ = presets.rain(preset="heavy").layers(photo, frame())
+    with_haze, _ = presets.rain(preset="heavy", haze=haze).layers(photo, frame())
     assert torch.equal(alone[2], with_haze[2])
     assert torch.equal(alone[0], with_haze[0]) is not haze
 
@@ -137,7 +139,7 @@ def test_a_drop_of_rainfall_falls_for_the_time_between_frames(photo):
     params = prior.sample(SHAPE, stream()).rain
     made = degrader(rain=prior)
     nested = prior.sample(SHAPE, stream())
-    later = degrade.moved(nested, 2, SHAPE, made._shutter(exposure)).rain
+    later = degrader_module.moved(nested, 2, SHAPE, made._shutter(exposure)).rain
     fell = later.y_px - params.y_px
     way = params.length_px * params.angle_rad.cos() / (exposure * fps)
     inside = later.y_px > params.y_px  # has not come in again above
@@ -146,7 +148,7 @@ def test_a_drop_of_rainfall_falls_for_the_time_between_frames(photo):
 
 
 def test_the_first_frame_is_the_picture_alone(photo):
-    made = degrader(haze=Haze(), rain=synth.PRESETS["heavy"])
+    made = degrader(haze=Haze(), rain=presets.PRESETS["heavy"])
     one, _ = made.layers(photo, frame())
     first, _ = made.layers(photo, frame(1))
     assert all(torch.equal(a, b) for a, b in zip(one, first, strict=True))
@@ -181,7 +183,7 @@ def test_noise_keeps_its_level_over_the_frames_and_draws_its_grain_anew(photo, p
 @pytest.mark.parametrize("name", discover.degradations())
 def test_every_degradation_is_logged_as_json_that_gives_its_scalars_back(name):
     params = discover.degradation(name)().sample((1, 3, 12, 10), stream())
-    said = degrade.describe(params, 12, 10)
+    said = degrader_module.describe(params, 12, 10)
     assert said
     assert json.loads(json.dumps(said)) == said
     for key, value in vars(params).items():
@@ -191,7 +193,7 @@ def test_every_degradation_is_logged_as_json_that_gives_its_scalars_back(name):
 
 def test_a_map_is_logged_by_its_mean_and_range(photo):
     params = Haze().sample(SHAPE, stream())
-    said = degrade.describe(params, 90, 70)
+    said = degrader_module.describe(params, 90, 70)
     assert said["depth_m"]["min"] == pytest.approx(float(params.depth_m.min()), rel=1e-5)
     assert len(said["airlight"]) == 3
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from tiny import pixels, save_restorer, write_photo
 
-from ssl_restore import images, metrics, weights
+from ssl_restore import weights
+from ssl_restore.evaluation import metrics
+from ssl_restore.io import images
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FAST = ("OpenCV non-local means", "built-in", "BM3D")

@@ -11,10 +11,12 @@ from click.testing import CliRunner
 from tiny import random_restorer, save_restorer, write_photo
 
 from degradations.noise import CorrelatedNoise
-from ssl_restore import folders, images, weights
-from ssl_restore.metrics import psnr
-from ssl_restore.picture import Picture
-from ssl_restore.restore import Strength, restore
+from ssl_restore import weights
+from ssl_restore.evaluation.metrics import psnr
+from ssl_restore.inference import folders
+from ssl_restore.inference.tiles import Strength, restore
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
 from ssl_restore_cli.main import main
 
 COW = Path(__file__).parents[1] / "data_samples" / "photos" / "cow.jpg"

@@ -14,8 +14,8 @@ from torch import nn
 
 from degradations.rain import Rain
 from degradations.streaks import streak_layer
-from ssl_restore import images
-from ssl_restore.picture import Picture
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
 from ssl_restore.types import Batch
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -13,9 +13,12 @@ from PIL import Image, ImageCms
 from safetensors.torch import save_file
 from tiny import KEYWORDS, pixels, random_restorer, save_restorer, write_photo
 
-from ssl_restore import checkpoint, folders, images, weights
-from ssl_restore.images import Picture
-from ssl_restore.restore import restore
+from ssl_restore import weights
+from ssl_restore.inference import folders
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images
+from ssl_restore.io.images import Picture
+from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
 

@@ -9,9 +9,12 @@ import pytest
 from click.testing import CliRunner
 from tiny import pixels, save_restorer, write_photo
 
-from ssl_restore import checkpoint, evaluate, images, metrics, weights
+from ssl_restore import weights
 from ssl_restore.errors import UserError
-from ssl_restore.restore import restore
+from ssl_restore.evaluation import metrics, scoring
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images
+from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
 
@@ -46,7 +49,7 @@ def test_opening_is_the_greatest_picture_below_made_of_runs_of_five():
     spread = np.pad(picture, ((0, 0), (4, 4), (0, 0)), mode="edge")
     runs = np.lib.stride_tricks.sliding_window_view(spread, 5, axis=1).min(axis=-1)
     slow = np.lib.stride_tricks.sliding_window_view(runs, 5, axis=1).max(axis=-1)
-    found = evaluate.opening(picture)
+    found = scoring.opening(picture)
     assert np.array_equal(found[:, 4:-4], slow[:, 4:-4])
     assert (found <= picture).all()
 
@@ -55,7 +58,7 @@ def test_opening_removes_a_line_four_wide_and_keeps_one_five_wide():
     picture = np.full((8, 40, 3), 50, np.uint8)
     picture[:, 10:14] = 200
     picture[:, 25:30] = 200
-    found = evaluate.opening(picture)
+    found = scoring.opening(picture)
     assert (found[:, 10:14] == 50).all()
     assert (found[:, 25:30] == 200).all()
 
@@ -77,7 +80,7 @@ def test_the_csv_holds_the_scores_of_each_picture(pair, tiny, tmp_path):
         rainy, clean = (images.read(folder / f"{name}.png").pixels for folder in pair)
         results = {
             "input": rainy,
-            "opening 1x5": evaluate.opening(rainy),
+            "opening 1x5": scoring.opening(rainy),
             "restorer": restore(restorer, rainy, precision="fp32"),
         }
         for method, result in results.items():
@@ -90,7 +93,7 @@ def test_the_table_is_the_mean_over_pictures(pair, tiny, tmp_path):
     for line in lines[2:]:
         own = [row for row in rows(tmp_path / "s.csv") if row["method"] == line[:14].strip()]
         figures = [float(text) for text in line[14:].split()[:4]]
-        means = [np.mean([float(row[key]) for row in own]) for key in evaluate.SCORES]
+        means = [np.mean([float(row[key]) for row in own]) for key in scoring.SCORES]
         np.testing.assert_allclose(figures, means, atol=0.0051)
 
 
@@ -118,8 +121,8 @@ def test_deep_and_grey_pictures_are_scored_as_8_bit_colour(tmp_path):
     grey = pixels(20, 20, channels=1)
     images.write(tmp_path / "a.png", images.Picture(grey))
     images.write(tmp_path / "b.png", images.Picture(grey.astype(np.uint16) * 257))
-    both = evaluate.Pair("a", tmp_path / "a.png", tmp_path / "b.png")
-    (row,) = evaluate.measure(both, {"input": lambda picture: picture})
+    both = scoring.Pair("a", tmp_path / "a.png", tmp_path / "b.png")
+    (row,) = scoring.measure(both, {"input": lambda picture: picture})
     assert row.scores["psnr_rgb"] == float("inf")
 
 
@@ -168,7 +171,7 @@ def test_folders_without_a_common_name_are_refused(tmp_path):
     write_photo(tmp_path / "rainy" / "a.png")
     write_photo(tmp_path / "clean" / "b.png")
     with pytest.raises(UserError, match=r"none of its pictures has a partner.*a\.png"):
-        evaluate.pairs(tmp_path / "rainy", tmp_path / "clean")
+        scoring.pairs(tmp_path / "rainy", tmp_path / "clean")
 
 
 def test_two_pictures_of_one_name_are_refused(pair, tiny):

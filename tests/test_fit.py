@@ -16,10 +16,11 @@ import torch
 from conftest import save_pictures
 from torch import nn
 
-from ssl_restore import device, discover, training
+from ssl_restore import device, discover
 from ssl_restore.errors import UserError
-from ssl_restore.fit import Diverged, fit, schedule, update_average, weighted
-from ssl_restore.run import Plan, Run
+from ssl_restore.training import session
+from ssl_restore.training.fit import Diverged, fit, schedule, update_average, weighted
+from ssl_restore.training.run import Plan, Run
 from ssl_restore.types import Batch, Player, Recipe
 
 TINY = {"width": 4, "batch": 2, "patch": 16}
@@ -124,8 +125,8 @@ def test_steps_and_seconds_exclude_each_other():
 
 def test_diverged_run_keeps_the_good_weights_and_proposes_a_rate(pictures, monkeypatch):
     plan = plan_for(pictures("rainy"), pictures("clean"), steps=9)
-    job = training.prepare(plan, pictures("x").parent / "run", CPU)
-    draw = training._draw
+    job = session.prepare(plan, pictures("x").parent / "run", CPU)
+    draw = session._draw
 
     def poisoned(job, step, progress):
         batch = draw(job, step, progress)
@@ -133,9 +134,9 @@ def test_diverged_run_keeps_the_good_weights_and_proposes_a_rate(pictures, monke
             batch.clean.fill_(math.nan)
         return batch
 
-    monkeypatch.setattr(training, "_draw", poisoned)
+    monkeypatch.setattr(session, "_draw", poisoned)
     with pytest.raises(Diverged, match=r"'restore'.*step 5.*keeps the weights.*--set lr=0\.0002"):
-        list(training.train(job))
+        list(session.train(job))
     state = torch.load(job.run.state, weights_only=True)
     assert state["step"] == 4
     assert all(value.isfinite().all() for value in state["restorer"].values())
@@ -145,14 +146,14 @@ def test_diverged_run_keeps_the_good_weights_and_proposes_a_rate(pictures, monke
 def test_patch_that_the_network_cannot_take_is_refused(pictures, patch):
     plan = plan_for(pictures("rainy"), pictures("clean"), patch=patch)
     with pytest.raises(UserError, match=f"patch={patch}: must be a multiple of 8"):
-        training.prepare(plan, pictures("x").parent / "run", CPU)
+        session.prepare(plan, pictures("x").parent / "run", CPU)
 
 
 @pytest.mark.parametrize("setting", ["batch", "width"])
 def test_a_setting_of_zero_is_refused(pictures, setting):
     plan = plan_for(pictures("rainy"), pictures("clean"), **{setting: 0})
     with pytest.raises(UserError, match=f"--set.*{setting} must be at least 1"):
-        training.prepare(plan, pictures("x").parent / "run", CPU)
+        session.prepare(plan, pictures("x").parent / "run", CPU)
 
 
 # Schedule and average
@@ -275,7 +276,7 @@ def test_players_take_turns_with_their_own_optimizers():
 
 def test_training_on_seconds_stops_by_the_clock(monkeypatch):
     ticks = iter(range(1000))
-    monkeypatch.setattr("ssl_restore.fit.time.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("ssl_restore.training.fit.time.monotonic", lambda: next(ticks))
     recipe = small_recipe(lambda out, batch: out.square().mean())
     rows = list(fit(recipe, random_batch, seed=0, seconds=10, spent=4.0))
     assert [row.seconds for row in rows] == [6, 8, 10]  # two looks a step, four spent before
@@ -295,7 +296,7 @@ def plan_for(rainy, clean, *, steps=4, seconds=None, **settings):
 def test_pictures_that_cannot_be_used_are_named_by_the_job(pictures):
     rainy, clean = pictures("rainy"), pictures("clean")
     (rainy / "cut.png").write_bytes((rainy / "0.png").read_bytes()[:60])
-    job = training.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
+    job = session.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
     assert len(job.skipped) == 1
     assert "cut.png" in job.skipped[0]
     assert len(job.pictures["degraded"].pixels) == 3
@@ -307,13 +308,13 @@ def test_folder_of_rainy_pictures_as_clean_ones_is_refused(pictures):
     alias.symlink_to(rainy)
     for clean in (rainy, alias, rainy / ".." / "rainy"):
         with pytest.raises(UserError, match="is the folder of rainy pictures"):
-            training.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
+            session.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
 
 
 def test_folder_of_too_small_pictures_is_refused_with_the_remedy(pictures):
     rainy, clean = pictures("rainy", size=(12, 40)), pictures("clean")
     with pytest.raises(UserError, match=r"no picture there can be used.*40x12.*--set patch"):
-        training.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
+        session.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
     assert not (rainy.parent / "run").exists()
 
 
@@ -329,18 +330,18 @@ def in_a_group(rank, port, folder):
     next(fit(recipe, random_batch, seed=0, steps=1))
     found = {"scale": recipe.restorer.scale.item()}
 
-    job = training.prepare(plan_for(folder / "rainy", folder / "clean"), folder / "run", chosen)
-    first = training._draw(job, 0, 0.0)
-    list(training.train(job))
+    job = session.prepare(plan_for(folder / "rainy", folder / "clean"), folder / "run", chosen)
+    first = session._draw(job, 0, 0.0)
+    list(session.train(job))
     nets = (job.recipe.restorer, job.recipe.average)
     found["nets"] = [dict(net.named_parameters()) for net in nets]
     found["patches"] = first.clean
 
     ticks = iter(range(0, 10**6, 1 + 2 * rank))  # the second clock is three times as fast
-    sys.modules["ssl_restore.fit"].time = SimpleNamespace(monotonic=lambda: next(ticks))
+    sys.modules["ssl_restore.training.fit"].time = SimpleNamespace(monotonic=lambda: next(ticks))
     timed = plan_for(folder / "rainy", folder / "clean", steps=None, seconds=10.0)
-    job = training.prepare(timed, folder / "timed", chosen)
-    rows = list(training.train(job))
+    job = session.prepare(timed, folder / "timed", chosen)
+    rows = list(session.train(job))
     found["timed"] = [(row.step, row.lr) for row in rows]
     torch.save(found, folder / f"{rank}.pt")
     torch.distributed.destroy_process_group()

@@ -11,7 +11,7 @@ from ssl_restore.adapters import frame2frame
 from ssl_restore.adapters.frame2frame import FrameToFrame, Matched
 from ssl_restore.adapters.stream import Course
 from ssl_restore.errors import UserError
-from ssl_restore.restore import restore
+from ssl_restore.inference.tiles import restore
 
 ADAPT = frame2frame.build(batch=2, patch=16)
 

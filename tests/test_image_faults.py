@@ -20,9 +20,9 @@ from picture_files import (
 )
 from PIL import Image
 
-from ssl_restore import images
 from ssl_restore.errors import UserError
-from ssl_restore.images import Picture, read, write
+from ssl_restore.io import images
+from ssl_restore.io.images import Picture, read, write
 
 # --- faults in reading --------------------------------------------------------------------------
 

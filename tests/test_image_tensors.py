@@ -12,7 +12,7 @@ from picture_files import (
 )
 
 from ssl_restore.errors import UserError
-from ssl_restore.images import Picture, find, read, to_pixels, to_tensor, write
+from ssl_restore.io.images import Picture, find, read, to_pixels, to_tensor, write
 
 # --- folders ------------------------------------------------------------------------------------
 

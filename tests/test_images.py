@@ -22,8 +22,8 @@ from picture_files import (
 )
 from PIL import Image, ImageOps
 
-from ssl_restore import encoders
-from ssl_restore.images import Picture, read, write
+from ssl_restore.io import encoders
+from ssl_restore.io.images import Picture, read, write
 
 # --- round trips ---------------------------------------------------------------------------------
 

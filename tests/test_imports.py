@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"degradations": "degradations", "ssl_restore": "ssl_restore", "cli": "ssl_restore_cli"}
-ABOVE_PARTS = ("ssl_restore.recipes", "ssl_restore.fit", "ssl_restore.run")
+ABOVE_PARTS = ("ssl_restore.recipes", "ssl_restore.training.fit", "ssl_restore.training.run")
 
 
 def sources():
@@ -72,11 +72,11 @@ def test_every_layer_was_found():
         ("degradations.rain", "from ssl_restore.rng import derive"),
         ("degradations.rain", "def f():\n    from ssl_restore import rng"),
         ("degradations.rain", "from ..ssl_restore import rng"),
-        ("ssl_restore.data", "import ssl_restore_cli.main"),
-        ("ssl_restore.data", "from cli import main"),
+        ("ssl_restore.training.data", "import ssl_restore_cli.main"),
+        ("ssl_restore.training.data", "from cli import main"),
         ("ssl_restore.objectives.gan", "from ..recipes import derain"),
-        ("ssl_restore.objectives.gan", "from .. import fit"),
-        ("ssl_restore.networks.unet", "from ssl_restore.run import Run"),
+        ("ssl_restore.objectives.gan", "from ..training import fit"),
+        ("ssl_restore.networks.unet", "from ssl_restore.training.run import Run"),
         ("ssl_restore_cli.main", "import cli.options"),
         ("ssl_restore_cli.main", "from ssl_restore import __main__"),
     ],
@@ -89,9 +89,12 @@ def test_an_upward_arrow_is_noticed(module, source):
     ("module", "source"),
     [
         ("degradations.rain", "import math\nfrom torch import Tensor\nfrom .types import Range"),
-        ("ssl_restore.recipes.derain", "from ..fit import Player\nfrom degradations import rain"),
+        (
+            "ssl_restore.recipes.derain",
+            "from ..training.fit import Player\nfrom degradations import rain",
+        ),
         ("ssl_restore.objectives.gan", "from ..types import Batch\nfrom ..runes import x"),
-        ("ssl_restore_cli.main", "from ssl_restore.fit import fit\nfrom . import options"),
+        ("ssl_restore_cli.main", "from ssl_restore.training.fit import fit\nfrom . import options"),
         ("ssl_restore.__main__", "from ssl_restore_cli.main import main"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ssl_restore.errors import UserError
-from ssl_restore.metrics import luma, psnr, scores, ssim
+from ssl_restore.evaluation.metrics import luma, psnr, scores, ssim
 
 
 def _pair(height, width, channels=3, seed=0):

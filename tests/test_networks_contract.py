@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ssl_restore import discover
+from ssl_restore.inference.tiles import restore
 from ssl_restore.networks import unet
-from ssl_restore.restore import restore
 
 NAMES = discover.names("networks")
 ALSO = {"unet": [{"blocks": (1, 2)}, {"blocks": (2, 1, 1)}, {"blocks": (1,)}]}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny import write_photo
 
-from ssl_restore import images
+from ssl_restore.io import images
 from ssl_restore.objectives.noise2noise import LOSS_FOR
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -14,10 +14,14 @@ from scipy.fft import dctn
 
 import ssl_restore_samples
 from degradations.noise import CorrelatedNoise, ImpulseNoise, Noise
-from ssl_restore import calibration, checkpoint, images, noise_calibration, rng
+from ssl_restore import rng
+from ssl_restore.calibration import noise as noise_calibration
+from ssl_restore.calibration import rain_file
+from ssl_restore.calibration.noise import NoiseCalibration, PictureNoise, measure
 from ssl_restore.errors import UserError
-from ssl_restore.images import Picture
-from ssl_restore.noise_calibration import NoiseCalibration, PictureNoise, measure
+from ssl_restore.io import images
+from ssl_restore.io.images import Picture
+from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
 MEASURED = PictureNoise("a.png", 0.01, 0.02, 0.07, 0.4, 2.0, 0.01)
@@ -225,7 +229,7 @@ def test_file_that_is_none_is_refused(tmp_path, change, said):
 def test_noise_is_not_read_as_rain(tmp_path):
     NoiseCalibration((MEASURED,)).write(tmp_path / "noise.json")
     with pytest.raises(UserError, match="a calibration of noise, not of rain"):
-        calibration.read(tmp_path / "noise.json")
+        rain_file.read(tmp_path / "noise.json")
 
 
 # The commands

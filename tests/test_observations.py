@@ -11,9 +11,11 @@ from click.testing import CliRunner
 from tiny import pixels
 
 import ssl_restore_samples
-from ssl_restore import data, images, observations, rng
+from ssl_restore import rng
 from ssl_restore.errors import UserError
-from ssl_restore.images import Picture
+from ssl_restore.io import images
+from ssl_restore.io.images import Picture
+from ssl_restore.training import data, observations
 from ssl_restore_cli.main import main
 
 

@@ -12,10 +12,16 @@ from tiny import Untouched
 from degradations.populations import draw_streaks
 from degradations.rain import Rain
 from degradations.streaks import streak_layer
-from ssl_restore import rain_estimator as estimator
 from ssl_restore import weights
+from ssl_restore.calibration import rain_estimator as estimator
+from ssl_restore.calibration.rain_estimator import (
+    NAMES,
+    RainEstimator,
+    from_scale,
+    numbers,
+    to_scale,
+)
 from ssl_restore.errors import UserError
-from ssl_restore.rain_estimator import NAMES, RainEstimator, from_scale, numbers, to_scale
 
 
 @pytest.mark.parametrize(("height", "width"), [(160, 160), (320, 480), (481, 321), (2000, 3000)])

@@ -7,7 +7,7 @@ import torch
 
 from degradations.rain import Rain
 from degradations.streaks import streak_layer
-from ssl_restore.rain_statistics import LAGS_PX, statistics
+from ssl_restore.calibration.rain_statistics import LAGS_PX, statistics
 
 LAYER = Rain(
     dry=0, angle_rad=(0.2, 0.2), population_spread_rad=(1e-6, 1e-6), angle_spread_rad=(1e-6, 1e-6),

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ssl_restore import discover, rng
-from ssl_restore.fit import fit
+from ssl_restore.training.fit import fit
 from ssl_restore.types import Batch, Objective, Recipe
 
 NAMES = discover.names("recipes")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from tiny import pixels, random_restorer
 
-from ssl_restore import images
 from ssl_restore.errors import UserError
-from ssl_restore.folders import of_quality
-from ssl_restore.restore import Ensemble, back, restore, spans, tile_sides, turned
+from ssl_restore.inference.folders import of_quality
+from ssl_restore.inference.tiles import Ensemble, back, restore, spans, tile_sides, turned
+from ssl_restore.io import images
 
 RESTORER = random_restorer()
 

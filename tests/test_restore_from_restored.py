@@ -9,19 +9,22 @@ from moving import Blur, frames, save_photographs, with_noise
 from tiny import random_restorer
 
 from degradations.noise import CorrelatedNoise, Noise
-from ssl_restore import adapt, calibrate, noise_calibration, training
 from ssl_restore.adapters import restore_from_restored
 from ssl_restore.adapters.noise_like import NoiseLike, neighbouring, width_of
 from ssl_restore.adapters.stream import Course
+from ssl_restore.calibration import noise as noise_calibration
+from ssl_restore.calibration import rain as rain_calibration
+from ssl_restore.calibration.noise import PictureNoise
 from ssl_restore.errors import UserError
-from ssl_restore.noise_calibration import PictureNoise
-from ssl_restore.restore import restore
+from ssl_restore.inference.tiles import restore
+from ssl_restore.solvers import rerained_fine_tuning
+from ssl_restore.training import session
 
 
 @pytest.fixture(autouse=True)
 def few_photographs(tmp_path, monkeypatch):
     folder = save_photographs(tmp_path / "photographs")
-    monkeypatch.setattr(training, "bundled_photographs", lambda: folder)
+    monkeypatch.setattr(session, "bundled_photographs", lambda: folder)
 
 
 def run(restorer, given, **keywords):
@@ -86,7 +89,7 @@ def test_a_video_whose_noise_cannot_be_measured_is_named_with_the_reason():
 
 @pytest.mark.parametrize("online", [False, True])
 def test_a_dry_video_teaches_a_derainer_nothing(monkeypatch, online):
-    monkeypatch.setattr(calibrate, "WET", 1.1)  # nothing is rain enough
+    monkeypatch.setattr(rain_calibration, "WET", 1.1)  # nothing is rain enough
     restorer, notes = random_restorer(strength=0.05).eval(), []
     given = with_noise(frames(1, 160, 160), 3)
     course = {"name": "a.mp4", "online": online, "note": notes.append}
@@ -109,8 +112,8 @@ def test_pseudo_clean_frames_of_a_derainer_lie_across_the_rain():
 
 @pytest.mark.parametrize("online", [False, True])
 def test_what_leaves_more_rain_than_the_start_is_not_used(monkeypatch, online):
-    monkeypatch.setattr(calibrate, "WET", 0.0)  # whatever the frames show is rain enough
-    monkeypatch.setattr(adapt, "LEAST_LOST", -1.0)  # no texture is ever enough
+    monkeypatch.setattr(rain_calibration, "WET", 0.0)  # whatever the frames show is rain enough
+    monkeypatch.setattr(rerained_fine_tuning, "LEAST_LOST", -1.0)  # no texture is ever enough
     restorer, notes = random_restorer(strength=0.05).eval(), []
     given = with_noise(frames(2, 160, 168), 3)
     found = run(restorer, given, name="a.mp4", online=online, note=notes.append)

@@ -13,9 +13,10 @@ import pytest
 import torch
 from conftest import save_pictures
 
-from ssl_restore import data, discover, training
+from ssl_restore import discover
 from ssl_restore.errors import UserError
-from ssl_restore.run import Plan, Run
+from ssl_restore.training import data, session
+from ssl_restore.training.run import Plan, Run
 from ssl_restore_cli.main import main
 
 STEPS = 40
@@ -42,13 +43,13 @@ def train(home, name, *, resume=False, kill=None):
     """Train in this process, on a clock that advances ten seconds a look; die where `kill` says."""
     torch.set_num_threads(1)
     ticks = iter(range(0, 10**6, 10))
-    training.time = SimpleNamespace(monotonic=lambda: next(ticks))
+    session.time = SimpleNamespace(monotonic=lambda: next(ticks))
     folder = home / name
     plan = Run(folder).plan() if resume else plan_for(home)
     if kill is not None and kill[0] != "row":
         arm(*kill)
-    job = training.prepare(plan, folder, torch.device("cpu"), resume=resume)
-    for row in training.train(job, resume=resume):
+    job = session.prepare(plan, folder, torch.device("cpu"), resume=resume)
+    for row in session.train(job, resume=resume):
         if kill == ("row", row.step):
             die()
 
@@ -193,9 +194,9 @@ def test_interrupt_saves_and_says_how_to_go_on(home, uninterrupted, processes):
 def fill_the_disk(home, name):
     """Every file is limited to 8 kB once the first state is saved: writing fails for real."""
     torch.set_num_threads(1)
-    training.SAVE_EVERY_S = -1.0
-    job = training.prepare(plan_for(home), home / name, torch.device("cpu"))
-    rows = training.train(job)
+    session.SAVE_EVERY_S = -1.0
+    job = session.prepare(plan_for(home), home / name, torch.device("cpu"))
+    rows = session.train(job)
     for _ in range(2):
         next(rows)
     before = [path.read_bytes() for path in (job.run.state, job.run.weights)]
@@ -210,37 +211,37 @@ def test_full_disk_leaves_the_old_checkpoint_whole(home, processes):
     process = processes(fill_the_disk, home, "full")
     process.join(120)
     assert process.exitcode == 0
-    fresh = training.prepare(plan_for(home), home / "other", torch.device("cpu"))
+    fresh = session.prepare(plan_for(home), home / "other", torch.device("cpu"))
     assert Run(home / "full").load(fresh.recipe)[0] == 2
 
 
 def test_resuming_with_other_pictures_is_refused(tmp_path):
     save_pictures(tmp_path / "rainy", 2, seed=1)
     clean = save_pictures(tmp_path / "clean", 2, seed=2)
-    training.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
+    session.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
     (clean / "1.png").write_bytes((clean / "0.png").read_bytes())
     plan = Run(tmp_path / "run").plan()
     with pytest.raises(UserError, match="pictures are not those"):
-        training.prepare(plan, tmp_path / "run", torch.device("cpu"), resume=True)
+        session.prepare(plan, tmp_path / "run", torch.device("cpu"), resume=True)
 
 
 def test_new_run_into_the_folder_of_another_is_refused(tmp_path):
     save_pictures(tmp_path / "rainy", 2, seed=1)
     save_pictures(tmp_path / "clean", 2, seed=2)
-    training.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
+    session.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
     before = (tmp_path / "run" / "run.json").read_bytes()
     with pytest.raises(UserError, match=r"holds a run already.*--resume"):
-        training.prepare(plan_for(tmp_path, seed=4), tmp_path / "run", torch.device("cpu"))
+        session.prepare(plan_for(tmp_path, seed=4), tmp_path / "run", torch.device("cpu"))
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 
 
 def test_damaged_state_is_refused_with_its_name(tmp_path):
     save_pictures(tmp_path / "rainy", 2, seed=1)
     save_pictures(tmp_path / "clean", 2, seed=2)
-    job = training.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
+    job = session.prepare(plan_for(tmp_path), tmp_path / "run", torch.device("cpu"))
     job.run.state.write_bytes(b"no state at all")
     with pytest.raises(UserError, match=r"state\.pt: damaged"):
-        next(training.train(job, resume=True))
+        next(session.train(job, resume=True))
 
 
 def test_resuming_where_no_run_is_is_refused(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ssl_restore.errors import UserError
-from ssl_restore.scenes import parts, scenes
+from ssl_restore.evaluation.scenes import parts, scenes
 
 
 def photo(seed, height=80, width=120):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny import write_photo
 
-from ssl_restore import images, shots
 from ssl_restore.errors import UserError
+from ssl_restore.io import images, shots
 
 
 def flat(path, colour, size=(32, 48)):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from degradations.noise import CorrelatedNoise, ImpulseNoise
 from ssl_restore import rng
-from ssl_restore.restore import turned
+from ssl_restore.inference.tiles import turned
 from ssl_restore.solvers import deep_image_prior, recorrupted_fine_tuning, zero_shot_noise2noise
 from ssl_restore.solvers.estimated_noise import EstimatedNoise, correlation, estimate, is_grey
 from ssl_restore.solvers.pace import pace

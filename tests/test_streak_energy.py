@@ -12,8 +12,8 @@ import torch
 
 from degradations.rain import Rain
 from degradations.streaks import streak_layer
-from ssl_restore import images
-from ssl_restore.streak_energy import streak_energy, texture_energy
+from ssl_restore.evaluation.streak_energy import streak_energy, texture_energy
+from ssl_restore.io import images
 
 PHOTO = Path(__file__).parents[1] / "data_samples" / "photos" / "carcassonne.jpg"
 SIDE = 192

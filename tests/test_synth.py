@@ -14,7 +14,10 @@ from tiny import write_photo
 from degradations.color import to_linear
 from degradations.rain import Rain
 from degradations.rain_like import MeasuredRain
-from ssl_restore import calibration, dataset, degrade, images, rng, shots, synth
+from ssl_restore import rng
+from ssl_restore.calibration import rain_file
+from ssl_restore.io import images, shots
+from ssl_restore.synthesis import dataset, degrader, presets
 from ssl_restore_cli.main import main
 
 
@@ -97,7 +100,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     photos, tmp_path, options, settings, frames
 ):
     synth_rain(photos, tmp_path / "whole", *options)
-    plan = dataset.plan(photos, tmp_path / "cut", synth.rain(**settings), frames=frames)
+    plan = dataset.plan(photos, tmp_path / "cut", presets.rain(**settings), frames=frames)
     running = dataset.make(plan)
     next(running)
     running.close()  # what Ctrl-C does
@@ -229,8 +232,8 @@ def test_night_darkens_the_photograph_and_the_clean_picture_with_it(photos, tmp_
 
 def test_windy_rain_slants_to_either_side():
     draws = [
-        degrade.summary(
-            synth.PRESETS["windy"].sample((1, 3, 40, 60), rng.derive(i, "test")), 40, 60
+        degrader.summary(
+            presets.PRESETS["windy"].sample((1, 3, 40, 60), rng.derive(i, "test")), 40, 60
         )
         for i in range(8)
     ]
@@ -261,8 +264,8 @@ def test_without_a_focal_length_it_goes_with_the_size_of_the_picture(photos, tmp
 
 def calibrated(path, length_px):
     rain = MeasuredRain(length_px=length_px)
-    row = calibration.PictureRain("a.png", 1.0, rain, 1.0, 0.1, 0.3, 0.2)
-    calibration.Calibration((row,)).write(path)
+    row = rain_file.PictureRain("a.png", 1.0, rain, 1.0, 0.1, 0.3, 0.2)
+    rain_file.Calibration((row,)).write(path)
     return path
 
 
@@ -277,7 +280,7 @@ def test_the_lengths_told_are_means_weighted_by_light():
             length = params.length_px[0, streak].item()
             own = length * (params.width_px * params.brightness)[0, streak].item()
             total, light = total + own * length, light + own
-    assert degrade.summary(params, 90, 80)["length_px"] == pytest.approx(total / light, rel=1e-4)
+    assert degrader.summary(params, 90, 80)["length_px"] == pytest.approx(total / light, rel=1e-4)
 
 
 def test_rain_like_that_of_a_calibration_and_of_no_other(photos, tmp_path):
@@ -294,12 +297,12 @@ def test_rain_like_that_of_a_calibration_and_of_no_other(photos, tmp_path):
     assert contents(tmp_path / "set") == before
 
 
-@pytest.mark.parametrize("preset", synth.PRESETS)
+@pytest.mark.parametrize("preset", presets.PRESETS)
 def test_the_summary_stays_near_the_ranges_of_the_preset(preset):
-    rain = synth.PRESETS[preset]
+    rain = presets.PRESETS[preset]
     for index in range(4):
         params = rain.sample((1, 3, 320, 480), rng.derive(index, "test"))
-        found = degrade.summary(params, 320, 480)
+        found = degrader.summary(params, 320, 480)
         assert found["streaks"] > 0
         assert rain.length_px[0] * 0.7 < found["length_px"] < rain.length_px[1] * 1.5
         assert rain.width_px[0] * 0.7 < found["width_px"] < rain.width_px[1] * 1.5
@@ -311,8 +314,8 @@ def test_the_summary_stays_near_the_ranges_of_the_preset(preset):
 def test_harder_presets_cover_more():
     def cover(preset):
         draws = [
-            degrade.summary(
-                synth.PRESETS[preset].sample((1, 3, 160, 240), rng.derive(i, "test")), 160, 240
+            degrader.summary(
+                presets.PRESETS[preset].sample((1, 3, 160, 240), rng.derive(i, "test")), 160, 240
             )["coverage"]
             for i in range(24)
         ]
@@ -324,7 +327,7 @@ def test_harder_presets_cover_more():
 
 @pytest.mark.parametrize(("changes", "longer"), [((), 4.0), (("length_px=10,12",), 1.0)])
 def test_streaks_of_a_preset_grow_with_the_picture_unless_set(changes, longer):
-    made = synth.rain(preset="moderate", changes=changes)
+    made = presets.rain(preset="moderate", changes=changes)
 
     def drawn(scale):
         photo = torch.full((1, 3, 320 * scale, 480 * scale), 0.3)

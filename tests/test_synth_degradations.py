@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from test_degradations_contract import EVERY
 from tiny import write_photo
 
-from ssl_restore import discover, images, shots
+from ssl_restore import discover
+from ssl_restore.io import images, shots
 from ssl_restore_cli.main import main
 
 

@@ -7,8 +7,8 @@ import pytest
 from moving import frames
 from tiny import write_photo
 
-from ssl_restore import images, shots, video
 from ssl_restore.errors import UserError
+from ssl_restore.io import images, shots, video
 
 
 def save_frames(folder, given, **said):

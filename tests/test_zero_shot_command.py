@@ -11,9 +11,12 @@ import torch
 from click.testing import CliRunner
 from tiny import pixels, save_restorer, write_photo
 
-from ssl_restore import checkpoint, discover, images, metrics, rng, solvers, weights
-from ssl_restore.picture import Picture
+from ssl_restore import discover, rng, solvers, weights
+from ssl_restore.evaluation import metrics
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
 from ssl_restore.solvers.tiles import restored
+from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
 PHOTOS = Path(__file__).parents[1] / "data_samples" / "photos"

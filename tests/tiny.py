@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ssl_restore import checkpoint, images
+from ssl_restore.io import images
 from ssl_restore.networks import unet
+from ssl_restore.training import checkpoint
 
 KEYWORDS = {"width": 4, "blocks": (1, 1)}
 

@@ -22,14 +22,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_restore import images, rng
+from ssl_restore import rng
+from ssl_restore.adapters import motion
+from ssl_restore.adapters.stream import (
+    AS_USUAL,
+    Adapter,
+    Course,
+    Memory,
+    Restore,
+    learn,
+    recipe,
+    room,
+)
 from ssl_restore.errors import UserError
+from ssl_restore.io import images
+from ssl_restore.io.picture import Pixels
 from ssl_restore.networks.unet import RainUNet
-from ssl_restore.picture import Pixels
 from ssl_restore.types import Batch
-
-from . import motion
-from .stream import AS_USUAL, Adapter, Course, Memory, Restore, learn, recipe, room
 
 TRIES = 8  # for a place that can be trusted, of each patch
 EPS = 1e-3  # display units: below it the distance is a square

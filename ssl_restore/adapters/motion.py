@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_restore.picture import Pixels
+from ssl_restore.io.picture import Pixels
 
 SMOOTH_PX = 0.7  # of the frames that flow is found in
 PATCH_PX, STRIDE_PX = 12, 4  # of the search; smaller ones follow the noise

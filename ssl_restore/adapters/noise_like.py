@@ -16,7 +16,7 @@ import torch
 
 from degradations.noise import CorrelatedNoise, NoiseParams, add_noise
 from degradations.types import Shape, uniform
-from ssl_restore.noise_calibration import WHITE_BELOW, PictureNoise
+from ssl_restore.calibration.noise import WHITE_BELOW, PictureNoise
 
 DOUBT = 0.1  # of the deviation, either way
 WIDEST_PX = 4.0

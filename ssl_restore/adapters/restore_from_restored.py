@@ -27,28 +27,32 @@ from torch import Tensor, nn
 from degradations.rain_like import RainLike
 from degradations.sensor import quantise
 from degradations.types import Degradation
-from ssl_restore import (
-    calibrate,
-    data,
-    images,
-    noise_calibration,
-    rain_estimator,
-    rng,
-    training,
-    weights,
+from ssl_restore import rng, weights
+from ssl_restore.adapters.noise_like import NoiseLike
+from ssl_restore.adapters.stream import (
+    AS_USUAL,
+    Adapter,
+    Course,
+    Memory,
+    Restore,
+    learn,
+    recipe,
+    room,
 )
-from ssl_restore.adapt import guarded
-from ssl_restore.calibration import PictureRain
+from ssl_restore.calibration import noise as noise_calibration
+from ssl_restore.calibration import rain as rain_calibration
+from ssl_restore.calibration import rain_estimator
+from ssl_restore.calibration.noise import PictureNoise
+from ssl_restore.calibration.rain_file import PictureRain
 from ssl_restore.errors import UserError
+from ssl_restore.io import images
+from ssl_restore.io.picture import Pixels
 from ssl_restore.networks.unet import RainUNet
-from ssl_restore.noise_calibration import PictureNoise
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.rain_transfer import RainTransfer
-from ssl_restore.picture import Pixels
+from ssl_restore.solvers.rerained_fine_tuning import guarded
+from ssl_restore.training import data, session
 from ssl_restore.types import Batch, Recipe
-
-from .noise_like import NoiseLike
-from .stream import AS_USUAL, Adapter, Course, Memory, Restore, learn, recipe, room
 
 MEASURED = 8  # frames, of which the degradation is told
 JUDGED = 3  # frames, about, on which what was learned must do as well as the start
@@ -153,12 +157,12 @@ class _Rain:
 
     def measure(self, name: str, frame: Pixels) -> None:
         picture = images.to_tensor(frame)[0].to(self.device)
-        found = calibrate.measure(name, picture, self.start, self.estimator)
-        if found.probability < calibrate.WET:
+        found = rain_calibration.measure(name, picture, self.start, self.estimator)
+        if found.probability < rain_calibration.WET:
             raise UserError(f"{name}: no rain found to learn from")
         self.rows.add(found, MEASURED)
         rows = tuple(row.rain for row in self.rows.kept)
-        doubt = calibrate.doubt(self.estimator)
+        doubt = rain_calibration.doubt(self.estimator)
         self.objective.rain = RainLike(rows, doubt, dry=0.06, mirrored=True)
 
     def denial(self, frame: Pixels, before: Restore, after: Restore) -> str | None:
@@ -215,7 +219,7 @@ class _Student:
         least = min(min(seen.clean.shape[:2]) for seen in self.memory.kept)
         size = min(self.patch, least) // self.stride * self.stride
         if self.others is None:
-            found = images.find(training.bundled_photographs())
+            found = images.find(session.bundled_photographs())
             self.others = data.load(found, patch=self.patch, seed=self.course.seed)
 
         def drawn(name: str, pictures: data.Pictures, count: int, upright: bool) -> Tensor:

@@ -21,10 +21,10 @@ import torch
 from torch import nn
 
 from ssl_restore.errors import UserError
-from ssl_restore.fit import Row, fit
-from ssl_restore.folders import out_of_memory
-from ssl_restore.picture import Pixels
-from ssl_restore.restore import restore
+from ssl_restore.inference.folders import out_of_memory
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io.picture import Pixels
+from ssl_restore.training.fit import Row, fit
 from ssl_restore.types import Batch, Player, Recipe
 
 STEPS_A_FRAME = 20  # online, unless said otherwise

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from .unet import Decoder, Encoder, folded, reach
+from ssl_restore.networks.unet import Decoder, Encoder, folded, reach
 
 
 class Denoiser(nn.Module):

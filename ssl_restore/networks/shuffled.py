@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import denoiser
-from .unet import folded
+from ssl_restore.networks import denoiser
+from ssl_restore.networks.unet import folded
 
 
 class Shuffled(nn.Module):

@@ -15,7 +15,7 @@ import copy
 import torch
 
 from degradations.sensor import Sensor
-from ssl_restore.calibration import rain_prior
+from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.networks import unet
 from ssl_restore.objectives.synthetic_rain import Shares, SyntheticRain
 from ssl_restore.types import Player, Recipe

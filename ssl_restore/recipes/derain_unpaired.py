@@ -11,7 +11,7 @@ import copy
 
 import torch
 
-from ssl_restore.calibration import rain_prior
+from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.networks import unet
 from ssl_restore.objectives.rain_transfer import RainTransfer
 from ssl_restore.types import Player, Recipe

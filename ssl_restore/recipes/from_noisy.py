@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ssl_restore.calibration.noise import WHITE_BELOW, read
 from ssl_restore.errors import UserError
 from ssl_restore.networks import denoiser, shuffled
-from ssl_restore.noise_calibration import WHITE_BELOW, read
 from ssl_restore.objectives.anchored import Anchored
 from ssl_restore.types import Player, Recipe
 

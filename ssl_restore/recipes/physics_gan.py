@@ -15,7 +15,7 @@ import copy
 import torch
 from torch import nn
 
-from ssl_restore.calibration import rain_prior
+from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
 from ssl_restore.networks.critic import Critic

@@ -18,10 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_restore.device import autocast
-from ssl_restore.restore import spans
-
-from .pace import pace
-from .tiles import to_multiple
+from ssl_restore.inference.tiles import spans
+from ssl_restore.solvers.pace import pace
+from ssl_restore.solvers.tiles import to_multiple
 
 SCALES = 4
 INPUT_CHANNELS = 16

@@ -22,9 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_restore.noise_calibration import LEAST_SIDE_PX, LEVELS, WHITE_BELOW, fit_line
-
-from .tiles import restored
+from ssl_restore.calibration.noise import LEAST_SIDE_PX, LEVELS, WHITE_BELOW, fit_line
+from ssl_restore.solvers.tiles import restored
 
 MOST_PIXELS = 1_000_000  # of the middle of the picture, in which noise is told
 LEAST_LEVEL = 2 / 255  # below it texture passes for noise

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_restore import images, rng
-from ssl_restore.folders import Job, one_by_one, write
-from ssl_restore.picture import Picture, Pixels
+from ssl_restore import rng
+from ssl_restore.inference.folders import Job, one_by_one, write
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture, Pixels
 
 
 def solved(

@@ -27,14 +27,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_restore import checkpoint, data, weights
+from ssl_restore import weights
 from ssl_restore.device import autocast
-from ssl_restore.fit import LARGEST_GRADIENT, schedule, update_average
-from ssl_restore.restore import Ensemble
-
-from .estimated_noise import CUT_OFF, EstimatedNoise, cut_off, estimate
-from .pace import pace
-from .tiles import restored, to_multiple
+from ssl_restore.inference.tiles import Ensemble
+from ssl_restore.solvers.estimated_noise import CUT_OFF, EstimatedNoise, cut_off, estimate
+from ssl_restore.solvers.pace import pace
+from ssl_restore.solvers.tiles import restored, to_multiple
+from ssl_restore.training import checkpoint, data
+from ssl_restore.training.fit import LARGEST_GRADIENT, schedule, update_average
 
 SQUARE_PX = 16
 ASIDE = 0.1  # share of the squares that are no target

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_restore.device import autocast
-from ssl_restore.restore import spans, tile_sides
+from ssl_restore.inference.tiles import spans, tile_sides
 
 
 @torch.no_grad()

@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_restore import data
 from ssl_restore.device import autocast
-
-from .pace import pace
-from .tiles import restored, to_multiple
+from ssl_restore.solvers.pace import pace
+from ssl_restore.solvers.tiles import restored, to_multiple
+from ssl_restore.training import data
 
 WIDTH = 48
 LEAST_SIDE_PX = 4

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import UserError
+from ssl_restore.errors import UserError
 
 PEAK = 255.0
 _TAPS, _SIGMA = 11, 1.5  # pixels

@@ -23,11 +23,10 @@ from torch.nn import functional as F
 from degradations.populations import Populations
 from degradations.sensor import quantise
 from degradations.streaks import RainParams
-
-from .device import autocast
-from .errors import UserError
-from .objectives.opening import opening
-from .rain_statistics import direction, statistics
+from ssl_restore.calibration.rain_statistics import direction, statistics
+from ssl_restore.device import autocast
+from ssl_restore.errors import UserError
+from ssl_restore.objectives.opening import opening
 
 FORMAT = 1
 WINDOW_PX = 160

@@ -15,12 +15,20 @@ from torch import Tensor, nn
 
 from degradations.rain_like import Doubt, MeasuredRain
 from degradations.rainfall import implied_rate
-
-from . import images, rain_estimator, weights
-from .calibration import Calibration, PictureRain
-from .errors import UserError
-from .folders import open_restorer
-from .rain_estimator import NAMES, WINDOW_PX, RainEstimator, from_scale, observe, windows
+from ssl_restore import weights
+from ssl_restore.calibration import rain_estimator
+from ssl_restore.calibration.rain_estimator import (
+    NAMES,
+    WINDOW_PX,
+    RainEstimator,
+    from_scale,
+    observe,
+    windows,
+)
+from ssl_restore.calibration.rain_file import Calibration, PictureRain
+from ssl_restore.errors import UserError
+from ssl_restore.inference.folders import open_restorer
+from ssl_restore.io import images
 
 WET = 0.5  # probability, at even odds, from which a picture counts as rainy
 MISTAKEN = 0.15  # of rain-free pictures about so many count as rainy, too

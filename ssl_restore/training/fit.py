@@ -12,10 +12,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from . import rng
-from .device import autocast
-from .errors import UserError
-from .types import Batch, Player, Recipe
+from ssl_restore import rng
+from ssl_restore.device import autocast
+from ssl_restore.errors import UserError
+from ssl_restore.types import Batch, Player, Recipe
 
 WARM_UP_STEPS = 50
 LARGEST_GRADIENT = 1.0  # norm above which a step is shortened

@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
-from . import __version__, images
-from .errors import UserError
-from .files import replacing
+from ssl_restore import __version__
+from ssl_restore.errors import UserError
+from ssl_restore.io import images
+from ssl_restore.io.files import replacing
 
 FORMAT = 1
 KIND = "noise"

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import cv2
 
-from . import images
-from .errors import UserError
-from .files import replacing
-from .picture import Picture
+from ssl_restore.errors import UserError
+from ssl_restore.io import images
+from ssl_restore.io.files import replacing
+from ssl_restore.io.picture import Picture
 
 CLIPS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 FRAMES_PER_S = 25.0  # of frames that do not say

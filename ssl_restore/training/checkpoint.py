@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import nn
 
-from . import discover
-from .errors import UserError
-from .files import replacing
+from ssl_restore import discover
+from ssl_restore.errors import UserError
+from ssl_restore.io.files import replacing
 
 FORMAT = 1
 _KEY = "ssl_restore"

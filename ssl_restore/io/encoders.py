@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from .picture import Picture, Pixels
+from ssl_restore.io.picture import Picture, Pixels
 
 _BAND = 1 << 20  # bytes filtered and compressed at a time
 _LEVEL = 3  # of zlib: on filtered photographs as small as 6, and several times as fast

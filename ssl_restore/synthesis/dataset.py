@@ -23,13 +23,13 @@ import numpy as np
 from torch import Tensor
 
 from degradations.sensor import quantise
-
-from . import __version__, images, shots
-from .device import crew
-from .errors import UserError
-from .files import replacing
-from .picture import Picture
-from .shots import Frame
+from ssl_restore import __version__
+from ssl_restore.device import crew
+from ssl_restore.errors import UserError
+from ssl_restore.io import images, shots
+from ssl_restore.io.files import replacing
+from ssl_restore.io.picture import Picture
+from ssl_restore.io.shots import Frame
 
 VIDEO = "video"
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import images
-from .device import autocast, crew
-from .errors import UserError
+from ssl_restore.device import autocast, crew
+from ssl_restore.errors import UserError
+from ssl_restore.io import images
 
 TILE_PIXELS = 1_600_000  # largest tile, margins included, that `tile=None` takes
 MIRRORED = 4  # the position that is mirrored left to right, and not turned

@@ -13,9 +13,9 @@ from pathlib import Path
 import cv2
 import torch
 
-from . import rng
-from .errors import UserError
-from .picture import Pixels
+from ssl_restore import rng
+from ssl_restore.errors import UserError
+from ssl_restore.io.picture import Pixels
 
 ALIKE = 0.95  # correlation from which two pictures show one scene
 FLAT = 2.0  # grey levels of deviation below which the middle of a picture tells no scene

@@ -17,13 +17,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from . import checkpoint, images, weights
-from .device import crew
-from .errors import UserError
-from .networks.shuffled import Shuffled
-from .networks.unet import RainUNet, WithoutVeil
-from .picture import Picture
-from .restore import MIRRORED, Ensemble, restore, tile_sides
+from ssl_restore import weights
+from ssl_restore.device import crew
+from ssl_restore.errors import UserError
+from ssl_restore.inference.tiles import MIRRORED, Ensemble, restore, tile_sides
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
+from ssl_restore.networks.shuffled import Shuffled
+from ssl_restore.networks.unet import RainUNet, WithoutVeil
+from ssl_restore.training import checkpoint
 
 SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/EXPERIMENTS.md)
 

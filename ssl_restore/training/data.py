@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import images, rng
-from .errors import UserError
+from ssl_restore import rng
+from ssl_restore.errors import UserError
+from ssl_restore.io import images
 
 MAX_SHRINK = 3
 SHRUNK_SIDE_PX = 240  # a picture is not shrunk below this

@@ -12,13 +12,13 @@ import torch
 
 from degradations.rain import add_rain
 from degradations.rain_like import Doubt, RainLike
-
-from . import images, rng
-from .calibration import Calibration, PictureRain
-from .files import replacing
-from .folders import open_restorer
-from .rain_estimator import WINDOW_PX, windows
-from .restore import restore
+from ssl_restore import rng
+from ssl_restore.calibration.rain_estimator import WINDOW_PX, windows
+from ssl_restore.calibration.rain_file import Calibration, PictureRain
+from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images
+from ssl_restore.io.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,18 +24,21 @@ import torch
 from torch import Tensor, nn
 
 from degradations.rain_like import Doubt, RainLike
-
-from . import calibrate, data, images, rain_estimator, rng, training, weights
-from .calibration import PictureRain
-from .errors import UserError
-from .fit import fit
-from .folders import Job, of_quality, one_by_one, write
-from .networks.unet import RainUNet
-from .objectives.rain_transfer import RainTransfer
-from .picture import Picture
-from .restore import restore, tile_sides
-from .streak_energy import streak_energy, texture_energy
-from .types import Batch, Player, Recipe
+from ssl_restore import rng, weights
+from ssl_restore.calibration import rain as rain_calibration
+from ssl_restore.calibration import rain_estimator
+from ssl_restore.calibration.rain_file import PictureRain
+from ssl_restore.errors import UserError
+from ssl_restore.evaluation.streak_energy import streak_energy, texture_energy
+from ssl_restore.inference.folders import Job, of_quality, one_by_one, write
+from ssl_restore.inference.tiles import restore, tile_sides
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
+from ssl_restore.networks.unet import RainUNet
+from ssl_restore.objectives.rain_transfer import RainTransfer
+from ssl_restore.training import data, session
+from ssl_restore.training.fit import fit
+from ssl_restore.types import Batch, Player, Recipe
 
 BATCH, PATCH = 8, 64
 PHOTOGRAPHS = 4  # of a batch; the rest of the clean patches come from the picture itself
@@ -77,10 +80,10 @@ def adapt(
     before = restore(of_quality(restorer, quality), pixels, tile=tile, precision=precision)
     picture = images.to_tensor(pixels)[0].to(device)
     estimator = rain_estimator.load(weights.rain_estimator()).to(device)
-    found = calibrate.measure(name, picture, restorer, estimator)
-    if found.probability < calibrate.WET:
+    found = rain_calibration.measure(name, picture, restorer, estimator)
+    if found.probability < rain_calibration.WET:
         return Adapted(before, False, "no rain found to learn from")
-    recipe = _recipe(restorer, found, calibrate.doubt(estimator))
+    recipe = _recipe(restorer, found, rain_calibration.doubt(estimator))
     sources = _sources(pixels, before, seed)
 
     def draw(step: int, progress: float) -> Batch:
@@ -128,7 +131,7 @@ def _sources(pixels: np.ndarray, before: np.ndarray, seed: int) -> dict[str, dat
     def one(picture: np.ndarray) -> data.Pictures:
         return data.Pictures((data.eight_bit_rgb(picture),), (), "")
 
-    photographs = images.find(training.bundled_photographs())
+    photographs = images.find(session.bundled_photographs())
     return {
         "photographs": data.load(photographs, patch=PATCH, seed=seed),
         "pseudo-clean": one(np.ascontiguousarray(np.rot90(before))),

@@ -26,10 +26,9 @@ from degradations.noise import Noise
 from degradations.rain import Rain
 from degradations.streaks import RainParams
 from degradations.types import Degradation, Range, Shape
-
-from . import discover
-from .degrade import Degrader, Weather, in_pixels
-from .errors import UnknownName, UserError
+from ssl_restore import discover
+from ssl_restore.errors import UnknownName, UserError
+from ssl_restore.synthesis.degrader import Degrader, Weather, in_pixels
 
 
 @dataclass(frozen=True)
@@ -200,9 +199,9 @@ def _preset(name: str) -> Degradation:
 
 
 def _calibrated(path: Path) -> Degradation:
-    from . import calibration  # noqa: PLC0415
+    from ssl_restore.calibration import rain_file  # noqa: PLC0415
 
-    return calibration.read(path).prior()
+    return rain_file.read(path).prior()
 
 
 def _digest(path: Path | None) -> str | None:

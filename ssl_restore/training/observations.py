@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import images, rng
-from .data import Pictures, eight_bit_rgb, window
-from .errors import UserError
+from ssl_restore import rng
+from ssl_restore.errors import UserError
+from ssl_restore.io import images
+from ssl_restore.training.data import Pictures, eight_bit_rgb, window
 
 MOST_SHIFT_PX = 0.5
 LEAST_LIKENESS = 0.3  # correlation at the best shift, below which it is another scene

@@ -22,10 +22,9 @@ from degradations.rainfall import Rainfall, RainfallParams, add_rainfall
 from degradations.sensor import quantise
 from degradations.streaks import RainParams, at_frame, streak_layer
 from degradations.types import Degradation, Range, Shape, map_tensors, tensors, uniform
-
-from . import rng
-from .errors import UserError
-from .shots import Frame
+from ssl_restore import rng
+from ssl_restore.errors import UserError
+from ssl_restore.io.shots import Frame
 
 BAND_PIXELS = 1 << 18  # rendered at a time: memory grows with the streaks in a band
 SHUTTER = 0.5  # of rain in pixels: the exposure's share of the time from frame to frame

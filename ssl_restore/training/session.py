@@ -12,26 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import (
-    __version__,
-    calibrate,
-    checkpoint,
-    data,
-    discover,
-    images,
-    noise_calibration,
-    observations,
-    rng,
-    weights,
-)
-from .calibration import Calibration
-from .errors import UserError
-from .fit import Diverged, Row, fit, rank, together, world
-from .networks.shuffled import Shuffled
-from .noise_calibration import NoiseCalibration
-from .report import write_sample
-from .run import Plan, Run
-from .types import Batch, Recipe
+from ssl_restore import __version__, discover, rng, weights
+from ssl_restore.calibration import noise as noise_calibration
+from ssl_restore.calibration import rain as rain_calibration
+from ssl_restore.calibration.noise import NoiseCalibration
+from ssl_restore.calibration.rain_file import Calibration
+from ssl_restore.errors import UserError
+from ssl_restore.io import images
+from ssl_restore.networks.shuffled import Shuffled
+from ssl_restore.training import checkpoint, data, observations
+from ssl_restore.training.fit import Diverged, Row, fit, rank, together, world
+from ssl_restore.training.report import write_sample
+from ssl_restore.training.run import Plan, Run
+from ssl_restore.types import Batch, Recipe
 
 SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 120.0
@@ -129,7 +122,9 @@ def with_calibration(
         found: Calibration | NoiseCalibration
         try:
             if key == "calibration":
-                measured = calibrate.calibrate(paths, device, limit=CALIBRATED_PICTURES, seen=seen)
+                measured = rain_calibration.calibrate(
+                    paths, device, limit=CALIBRATED_PICTURES, seen=seen
+                )
                 found = measured.calibration
             else:
                 found, _ = noise_calibration.calibrate(paths, limit=CALIBRATED_PICTURES, seen=seen)

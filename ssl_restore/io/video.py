@@ -15,10 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import folders, images, shots
-from .errors import UserError
-from .files import replacing
-from .picture import Picture, Pixels
+from ssl_restore.errors import UserError
+from ssl_restore.inference import folders
+from ssl_restore.io import images, shots
+from ssl_restore.io.files import replacing
+from ssl_restore.io.picture import Picture, Pixels
 
 CODES = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "FFV1", ".mkv": "FFV1"}
 

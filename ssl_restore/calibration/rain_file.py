@@ -9,10 +9,9 @@ from typing import Any
 
 from degradations.rain import Rain
 from degradations.rain_like import Doubt, MeasuredRain, RainLike
-
-from . import __version__
-from .errors import UserError
-from .files import replacing
+from ssl_restore import __version__
+from ssl_restore.errors import UserError
+from ssl_restore.io.files import replacing
 
 FORMAT = 2
 

@@ -18,10 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import images, metrics
-from .errors import UserError
-from .files import replacing
-from .picture import Pixels
+from ssl_restore.errors import UserError
+from ssl_restore.evaluation import metrics
+from ssl_restore.io import images
+from ssl_restore.io.files import replacing
+from ssl_restore.io.picture import Pixels
 
 SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
 FLOOR = "opening 1x5"

@@ -21,11 +21,11 @@ from typing import Any
 
 import torch
 
-from . import checkpoint
-from .errors import UserError
-from .files import replacing
-from .fit import Row
-from .types import Recipe
+from ssl_restore.errors import UserError
+from ssl_restore.io.files import replacing
+from ssl_restore.training import checkpoint
+from ssl_restore.training.fit import Row
+from ssl_restore.types import Recipe
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from . import images
-from .data import Pictures
-from .picture import Picture
-from .restore import restore
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
+from ssl_restore.training.data import Pictures
 
 CROP_PX = 256
 COLUMNS = 4

@@ -26,10 +26,10 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from torch import Tensor
 
-from . import encoders
-from .errors import UserError
-from .files import replacing
-from .picture import Picture, Pixels
+from ssl_restore.errors import UserError
+from ssl_restore.io import encoders
+from ssl_restore.io.files import replacing
+from ssl_restore.io.picture import Picture, Pixels
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 FORMATS |= {".webp": "WebP", ".bmp": "BMP"}

@@ -1,0 +1,1 @@
+"""What the degradation of a folder looks like, in numbers with units."""

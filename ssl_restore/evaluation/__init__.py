@@ -1,0 +1,1 @@
+"""How good a restored picture is, with and without its truth."""

@@ -1,0 +1,1 @@
+"""Restorers applied to whole pictures, folders and clips."""

@@ -1,0 +1,1 @@
+"""Pictures, clips and other files: read and written so that nothing is lost."""

@@ -1,0 +1,1 @@
+"""Data sets of degraded pictures and clips."""

@@ -1,0 +1,1 @@
+"""From pictures to a restorer: the loop, its data, run folders and checkpoints."""
