@@ -55,7 +55,7 @@ def build(*, width: int = 16, lr: float = 2e-3, batch: int = 8, patch: int = 64)
     )
     return Recipe(
         network="denoiser", keywords={"width": width, "blocks": BLOCKS}, restorer=restorer,
-        average=copy.deepcopy(restorer), players=(Player(objective, {"restore": 1.0}, optimizer),),
+        ema=copy.deepcopy(restorer), players=(Player(objective, {"restore": 1.0}, optimizer),),
         needs=frozenset({"clean"}), batch=batch, patch=patch, decay=0.998,
     )  # fmt: skip
 

@@ -26,9 +26,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ssl_restore import discover, rng
 from ssl_restore.device import choose
 from ssl_restore.io import images
-from ssl_restore.objectives.synthetic_rain import SyntheticRain, of_veil
+from ssl_restore.objectives.synthetic_rain import SyntheticRain, veil_loss
 from ssl_restore.training import checkpoint, data
-from ssl_restore.training.fit import LARGEST_GRADIENT, rest_norms, schedule
+from ssl_restore.training.fit import LARGEST_GRADIENT, freeze_batchnorm, schedule
 from ssl_restore.training.session import start_from
 from ssl_restore.types import Player, Recipe
 
@@ -84,12 +84,12 @@ class TrueLayers(nn.Module):
     def compare(self, rainy: Tensor, veiled: Tensor, t: Tensor, light: Tensor) -> dict[str, Tensor]:
         rain = (rainy - veiled).mean(dim=1, keepdim=True)
         depth, airlight = self.veil(torch.cat([veiled, rain], dim=1))
-        return {"veil": of_veil(depth, airlight, t, light)}
+        return {"veil": veil_loss(depth, airlight, t, light)}
 
 
 def veil_alone(recipe: Recipe, untrained: nn.Module) -> Recipe:
     """The recipe, for the veil of its restorer alone, which begins anew; the rest stays."""
-    for net in (recipe.restorer, recipe.average):
+    for net in (recipe.restorer, recipe.ema):
         net.requires_grad_(False).eval()
         net.get_submodule("veil").load_state_dict(untrained.get_submodule("veil").state_dict())
     recipe.restorer.get_submodule("veil").requires_grad_(True).train()
@@ -105,10 +105,10 @@ class Step:
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         player = recipe.players[0]
-        for module in (recipe.restorer, recipe.average, player.objective):
+        for module in (recipe.restorer, recipe.ema, player.objective):
             module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if recipe.fixed_norms:
-            rest_norms(recipe.restorer)
+        if recipe.frozen_batchnorm:
+            freeze_batchnorm(recipe.restorer)
         group = player.optimizer.param_groups[0]
         self.base_lr = float(group["lr"])
         self.lr = torch.zeros((), device=device)
@@ -123,7 +123,7 @@ class Step:
         self.pairs = [
             (mean, value)
             for mean, value in zip(
-                recipe.average.state_dict().values(), recipe.restorer.state_dict().values(),
+                recipe.ema.state_dict().values(), recipe.restorer.state_dict().values(),
                 strict=True,
             )
             if mean.is_floating_point()
@@ -203,7 +203,7 @@ def main() -> None:
     untrained = copy.deepcopy(recipe.restorer)
     if asked.start is not None:
         rested = start_from(recipe, asked.start)
-        recipe = rested if asked.fixed_norms else recipe
+        recipe = rested if asked.frozen_batchnorm else recipe
     if asked.veil:
         recipe = veil_alone(recipe, untrained)
     pictures = data.load(images.find(asked.photographs), patch=recipe.patch, seed=asked.seed)
@@ -233,7 +233,7 @@ def main() -> None:
             network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
             settings=settings, step=done, seed=asked.seed, data={"clean": pictures.fingerprint},
         )  # fmt: skip
-        checkpoint.save(asked.output / "restorer.safetensors", recipe.average, header)
+        checkpoint.save(asked.output / "restorer.safetensors", recipe.ema, header)
 
     begun, done, total = time.monotonic(), 0, torch.zeros((), device=device)
     while (progress := (time.monotonic() - begun) / (60 * asked.minutes)) < 1:

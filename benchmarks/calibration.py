@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from degradations.populations import Populations, draw_streaks, with_farther
 from degradations.rain import Rain
-from degradations.rain_like import Doubt, RainLike
+from degradations.rain_like import RainLike, Uncertainty
 from degradations.sensor import quantise
 from degradations.streaks import RainParams, streak_layer
 from degradations.types import uniform
@@ -41,26 +41,29 @@ from ssl_restore.calibration.rain_estimator import (
     to_scale,
 )
 from ssl_restore.calibration.rain_statistics import statistics
-from ssl_restore.device import crew
+from ssl_restore.device import thread_pool
 from ssl_restore.inference.folders import open_restorer
 from ssl_restore.io import images
 from ssl_restore.training import data
 
 HEIGHT, WIDTH, BATCH = 320, 480, 4
-DRY = NAMES.index("dry")
+RAIN_FREE = NAMES.index("rain_free")
 PRIOR = Rain(
-    dry=0.1, angle_rad=(-0.9, 0.9), populations=(1, 2), coverage=(0.005, 1.0), width_px=(0.5, 6.0),
+    rain_free=0.1, angle_rad=(-0.9, 0.9), populations=(1, 2),
+    coverage=(0.005, 1.0), width_px=(0.5, 6.0),
     length_px=(6, 120), brightness=(0.04, 0.9), ripple=(0, 1), ripple_px=(5, 80), veil=0.3,
     ceiling=(0.4, 10), transmission=(0.5, 1.0), width_spread=(0.02, 0.35), far=(0, 0.6),
 )  # fmt: skip
 PLAIN = Rain(  # a corner of it that means would be drawn away from: single, alike streaks
-    dry=0.05, angle_rad=(-0.9, 0.9), populations=(1, 1), coverage=(0.01, 0.8), width_px=(0.5, 6.0),
+    rain_free=0.05,
+    angle_rad=(-0.9, 0.9), populations=(1, 1), coverage=(0.01, 0.8), width_px=(0.5, 6.0),
     length_px=(6, 120), brightness=(0.05, 0.9), ripple=(0, 0), depth_share=(0, 0),
     length_spread=(0.01, 0.3), width_spread=(0.01, 0.3), brightness_spread=(0.01, 0.4),
     angle_spread_rad=(0.003, 0.04), veil=0.15, ceiling=(0.8, 10), transmission=(0.5, 1.0),
 )  # fmt: skip
 ONE_KIND = Rain(  # as the sets of the literature have it: one population, no veil
-    dry=0, angle_rad=(-0.7, 0.7), populations=(1, 1), coverage=(0.03, 0.5), width_px=(0.8, 4.0),
+    rain_free=0,
+    angle_rad=(-0.7, 0.7), populations=(1, 1), coverage=(0.03, 0.5), width_px=(0.8, 4.0),
     length_px=(12, 80), brightness=(0.1, 0.6), ripple=(0, 0), ceiling=(1, 10),
     length_spread=(0.05, 0.3), width_spread=(0.05, 0.3), brightness_spread=(0.1, 0.4),
 )  # fmt: skip
@@ -128,7 +131,7 @@ def simulated(photos: data.Pictures, prior: Rain, count: int, seed: int) -> Seen
         true = (area * params.angle_rad).sum(1) / area.sum(1)
         return angle, true, seen, rain_estimator.numbers(drawn, params, layer)
 
-    with crew(torch.get_num_threads(), each=1) as pool:
+    with thread_pool(torch.get_num_threads(), each=1) as pool:
         found = list(pool.map(some, range(math.ceil(count / BATCH))))
     return tuple(torch.cat(part) for part in zip(*found, strict=True))  # type: ignore[return-value]
 
@@ -138,14 +141,14 @@ def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator
     torch.manual_seed(0)
     estimator = RainEstimator(seen.shape[2])
     wanted = to_scale(numbers)
-    counts = wanted.isfinite() & (numbers[:, DRY] == 0)[:, None]
+    counts = wanted.isfinite() & (numbers[:, RAIN_FREE] == 0)[:, None]
     wanted = torch.where(counts, wanted, 0)
     mean = wanted.sum(0) / counts.sum(0)
     spread = (torch.where(counts, wanted - mean, 0).square().sum(0) / counts.sum(0)).sqrt()
-    mean[DRY], spread[DRY] = 0, 1  # a logit
-    estimator.seen_mean, estimator.told_mean = seen.flatten(0, 1).mean(0), mean
-    estimator.seen_spread = seen.flatten(0, 1).std(0) + 1e-3
-    estimator.told_spread = spread
+    mean[RAIN_FREE], spread[RAIN_FREE] = 0, 1  # a logit
+    estimator.feature_mean, estimator.predicted_mean = seen.flatten(0, 1).mean(0), mean
+    estimator.feature_spread = seen.flatten(0, 1).std(0) + 1e-3
+    estimator.predicted_spread = spread
     optimizer = torch.optim.AdamW(estimator.parameters(), weight_decay=0.3)
     steps = epochs * math.ceil(len(seen) / 64)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
@@ -157,16 +160,16 @@ def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator
             loss = nn.functional.huber_loss(
                 error, torch.zeros_like(error), reduction="none", delta=0.3
             )
-            loss = (loss * counts[rows])[:, :DRY].sum() / counts[rows][:, :DRY].sum()
+            loss = (loss * counts[rows])[:, :RAIN_FREE].sum() / counts[rows][:, :RAIN_FREE].sum()
             loss = loss + 0.3 * nn.functional.binary_cross_entropy_with_logits(
-                told[:, DRY], numbers[rows, DRY]
+                told[:, RAIN_FREE], numbers[rows, RAIN_FREE]
             )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             rate.step()
-    dry = float(numbers[:, DRY].mean())
-    mean[DRY] = math.log((1 - dry) / dry)  # of even odds instead of those learned
+    rain_free = float(numbers[:, RAIN_FREE].mean())
+    mean[RAIN_FREE] = math.log((1 - rain_free) / rain_free)  # of even odds instead of those learned
     return estimator.eval()
 
 
@@ -174,11 +177,11 @@ def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator
 def measure(estimator: RainEstimator, known: Seen) -> Tensor:
     """Print the errors; standard deviations (NAMES,) of the errors, from their quartiles."""
     angle, drawn, seen, numbers = known
-    told, wanted, wet = estimator(seen), to_scale(numbers), numbers[:, DRY] == 0
+    told, wanted, wet = estimator(seen), to_scale(numbers), numbers[:, RAIN_FREE] == 0
     off = (angle - drawn + math.pi / 2) % math.pi - math.pi / 2
     degrees = math.degrees(off[wet].abs().median())
     print(f"{int(wet.sum())} pictures of rain; angle: median error {degrees:.1f} degrees")
-    right = (told[:, DRY] > 0) == (numbers[:, DRY] > 0)
+    right = (told[:, RAIN_FREE] > 0) == (numbers[:, RAIN_FREE] > 0)
     print(f"rain or none: {right.float().mean():.1%} right, of {len(right)}")
     spreads = torch.zeros(len(NAMES))
     for i, name in enumerate(NAMES[:-1]):
@@ -207,7 +210,7 @@ def bare(count: int) -> tuple[Tensor, Tensor]:
         drawn, params, layer = rain_of(PRIOR, generator)
         return layer_statistics(quantise(layer)), rain_estimator.numbers(drawn, params, layer)
 
-    with crew(torch.get_num_threads(), each=1) as pool:
+    with thread_pool(torch.get_num_threads(), each=1) as pool:
         found = list(pool.map(some, range(math.ceil(count / BATCH))))
     seen, numbers = (torch.cat(part) for part in zip(*found, strict=True))
     return seen, numbers
@@ -241,7 +244,7 @@ def compare(rainy: Path, clean: Path, estimator: RainEstimator, reader: RainEsti
         told = rain_calibration.measure(path.name, pair[0], restorer, estimator)
         read = from_scale(reader(layer_statistics(layer[None])))[0]
         angle = rain_estimator.common_angle(rain_estimator.windows(layer), 1).item()
-        again = RainLike((told.rain,), Doubt(0, 0, 0, 0, 0), dry=0)
+        again = RainLike((told.rain,), Uncertainty(0, 0, 0, 0, 0), rain_free=0)
         made = again.sample((1, *pair[0].shape), generator)
         seen = quantise(pair[1] + streak_layer(made, *layer.shape[1:])) - pair[1]
         true = amounts_of(layer)

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from ssl_restore import device, rng, solvers, weights
 from ssl_restore.errors import UnknownName, UserError
 from ssl_restore.evaluation import metrics, scoring
-from ssl_restore.inference.folders import of_quality, open_restorer
+from ssl_restore.inference.folders import open_restorer, with_self_ensemble
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.objectives.recorrupted import diagonal_sigma
@@ -184,7 +184,7 @@ OPTIONAL: dict[str, tuple[tuple[str, ...], Method]] = {
 
 def by_restorer(path: Path | None, on: torch.device, quality: str = "fast") -> Method:
     """The denoiser of a checkpoint, or the built-in one, on the values as they are."""
-    restorer = of_quality(open_restorer(path, on, task="denoise"), quality)
+    restorer = with_self_ensemble(open_restorer(path, on, task="denoise"), quality)
 
     def run(case: Case) -> Values:
         return values_of(restored(restorer, case.tensor().to(on)))

@@ -119,7 +119,7 @@ class Learning:
 
 def supervise(recipe: Recipe, pairs: Sequence[Photos], how: Learning) -> str:
     """Teach the average of a recipe from pairs; tells how far it came."""
-    for module in (recipe.restorer, recipe.average):
+    for module in (recipe.restorer, recipe.ema):
         module.to(device=how.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     player = Player(PairedRain(recipe.restorer), {"restore": 1.0}, recipe.players[0].optimizer)
     kinds = [data.Pictures(pictures, (), "") for pictures in zip(*pairs, strict=True)]
@@ -163,7 +163,7 @@ def bound(
             say(f"{path}: kept")
         else:
             far = supervise(recipe, [pairs[name] for name in learned], how)
-            checkpoint.save(path, recipe.average, header)
+            checkpoint.save(path, recipe.ema, header)
             say(f"{path}: {len(learned)} pairs, {far}")
         found[aside] = method(path, how.device)
     return {name: found[own] for name, own in zip(pairs, part, strict=True)}
@@ -287,7 +287,7 @@ def remaining(before: Path, after: Path, on: torch.device, limit: int | None = N
     restorer = open_restorer(None, on)
     estimator = rain_estimator.load(weights.rain_estimator()).to(on)
     pairs, skipped = scoring.pairs(before, after, limit=limit)
-    removed, changed, dry = [], [], 0
+    removed, changed, rain_free = [], [], 0
     for pair in pairs:
         try:
             tensors = [images.to_tensor(pixels).to(on) for pixels in read(pair)]
@@ -302,14 +302,16 @@ def remaining(before: Path, after: Path, on: torch.device, limit: int | None = N
             (streak_energy(x, angle, sigma).item(), texture_energy(x, angle, sigma).item())
             for x in tensors
         )
-        if rain.probability < rain_calibration.WET or old[0] <= 0 or old[1] <= 0:
-            dry += 1
+        if rain.probability < rain_calibration.RAINY_FROM or old[0] <= 0 or old[1] <= 0:
+            rain_free += 1
             continue
         removed.append(100 * (1 - new[0] / old[0]))
         changed.append(100 * (new[1] / old[1] - 1))
     for line in skipped:
         say(line)
-    lines = [f"{before} -> {after}: {len(removed)} pictures, {dry} more without measurable rain"]
+    lines = [
+        f"{before} -> {after}: {len(removed)} pictures, {rain_free} more without measurable rain"
+    ]
     if removed:
         lines += [
             f"{what:30}{middle:+8.1f} %   quartiles {low:+.1f} to {high:+.1f}"

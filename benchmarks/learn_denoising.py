@@ -120,7 +120,7 @@ def main() -> None:
     means = {key: float(np.mean([row[key] for row in noisy])) for key in noisy[0]}
     print(line("input, 8 bits", means, ""), flush=True)
     if not options.from_scratch:
-        print(line("start", scores(built(BOUND, options).average, cases), ""), flush=True)
+        print(line("start", scores(built(BOUND, options).ema, cases), ""), flush=True)
     for name in options.recipes:
         recipe = built(name, options)
         draw = drawer(name, recipe, cases, options.seed, warm=not options.from_scratch)
@@ -128,7 +128,7 @@ def main() -> None:
         steps = 0
         for row in rows:
             steps = row.step
-        told = scores(recipe.average, cases)
+        told = scores(recipe.ema, cases)
         print(line(name, told, f"{steps} steps, {options.seconds:g} s"), flush=True)
 
 

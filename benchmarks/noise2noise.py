@@ -102,10 +102,10 @@ def learn(
     """The average of a network that learned from pairs of observations."""
     torch.manual_seed(seed)
     restorer = denoiser.build(width=width, blocks=(1, 1, 1))
-    average = copy.deepcopy(restorer)
+    ema = copy.deepcopy(restorer)
     optimizer = torch.optim.AdamW(restorer.parameters(), lr=2e-3, betas=(0.9, 0.95), fused=True)
     recipe = Recipe(
-        network="denoiser", keywords={}, restorer=restorer, average=average,
+        network="denoiser", keywords={}, restorer=restorer, ema=ema,
         players=(Player(Noise2Noise(restorer, loss), {"observed": 1.0}, optimizer),),
         batch=8, patch=patch, decay=0.99,
     )  # fmt: skip
@@ -118,7 +118,7 @@ def learn(
 
     for _ in fit(recipe, draw, seed=seed, steps=steps):
         pass
-    return average
+    return ema
 
 
 def scored(network: torch.nn.Module, noisy: Tensor, clean: Tensor) -> tuple[Tensor, list[float]]:

@@ -160,7 +160,7 @@ def main() -> None:
         for method in asked.method:
             adapt: Callable[..., Iterable[Pixels]] = discover.builder("adapters", method)()
             for online in (False, True):
-                course = Course(online=online, note=print)
+                course = Course(online=online, notify=print)
                 mode = "online" if online else "offline"
                 tell(f"{name}, {method} {mode}", list(adapt(restorer, frames, course)))
 

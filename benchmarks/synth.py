@@ -128,7 +128,7 @@ def main() -> None:
     heads = [f"{w}x{h}, {cores}" for (h, w), cores in columns]
     print(f"{'picture, cores':46}" + "".join(f"{head:>15}" for head in heads))
     speeds: dict[str, list[float]] = {name: [] for name, _, _ in rows}
-    with device.crew(2, each=1) as pool:
+    with device.thread_pool(2, each=1) as pool:
         for (height, width), cores in columns:
             calls = {
                 name: [method(height, width, seed) for seed in range(cores)]

@@ -110,7 +110,7 @@ def main() -> None:
     given = [difference(r, c) for r, c in zip(tensors(options.rainy), clean, strict=True)]
     calibrated = rain_file.read(options.calibration).prior()
     sources: dict[str, Callable[[torch.Generator], list[Tensor]]] = {
-        "rain of all kinds": lambda generator: rendered(clean, Rain(dry=0), generator),
+        "rain of all kinds": lambda generator: rendered(clean, Rain(rain_free=0), generator),
         "calibrated": lambda generator: rendered(clean, calibrated, generator),
     }
     if options.layers is not None:

@@ -94,8 +94,8 @@ def command(
     with bar(len(frames), "frame", method) as shown:
         course = Course(
             online=online, steps=steps, seconds=seconds, seed=seed, precision=precision, tile=tile,
-            name=str(source), seen=lambda share: shown.set_postfix_str(f"learned {share:.0%}"),
-            note=lambda line: click.echo(line, err=True),
+            name=str(source), progress=lambda share: shown.set_postfix_str(f"learned {share:.0%}"),
+            notify=lambda line: click.echo(line, err=True),
         )  # fmt: skip
         restored = adapt(restorer, frames, course)
         video.write(frames, restored, files, done=shown.update)

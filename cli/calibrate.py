@@ -12,7 +12,7 @@ from .errors import Failed, report_skipped
 from .progress import bar
 
 if TYPE_CHECKING:
-    from ssl_restore.calibration.rain_file import Calibration
+    from ssl_restore.calibration.rain_file import RainCalibration
 
 EXAMPLES = """\b
 Examples:
@@ -74,7 +74,7 @@ def command(
     chosen = devices.choose(device)
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
         measured = rain_calibration.calibrate(
-            paths, chosen, limit=limit, max_pixels=max_pixels, seen=lambda path: shown.update()
+            paths, chosen, limit=limit, max_pixels=max_pixels, on_read=lambda path: shown.update()
         )
     report_skipped(list(measured.skipped))
     found = measured.calibration
@@ -94,7 +94,7 @@ def _measure_noise(paths: list[Path], output: Path, limit: int | None, max_pixel
 
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
         found, skipped = noise_calibration.calibrate(
-            paths, limit=limit, max_pixels=max_pixels, seen=lambda path: shown.update()
+            paths, limit=limit, max_pixels=max_pixels, on_read=lambda path: shown.update()
         )
     report_skipped(skipped)
     found.write(output)
@@ -113,8 +113,8 @@ def _check_output(path: Path, overwrite: bool) -> None:
         raise Failed(f"{path}: the folder {path.parent} does not exist; create it first")
 
 
-def _table(found: Calibration) -> list[str]:
-    lines = [f"{len(found.pictures)} pictures with rain, {len(found.dry)} without"]
+def _table(found: RainCalibration) -> list[str]:
+    lines = [f"{len(found.pictures)} pictures with rain, {len(found.rain_free)} without"]
     lines += _rows(found.summary())
     if found.camera:
         lines.append(f"implied rate: {found.camera['rate_mm_per_h']:.3g} mm/h")

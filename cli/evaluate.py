@@ -92,6 +92,6 @@ def _restorer(
     from ssl_restore.inference.tiles import restore, tile_sides  # noqa: PLC0415
 
     network = folders.open_restorer(weights, devices.choose(device))
-    network = folders.of_quality(network, quality)
+    network = folders.with_self_ensemble(network, quality)
     tile_sides(1, 1, tile, 0, int(network.stride))  # type: ignore[arg-type]  # refuses a bad tile
     return lambda pixels: restore(network, pixels, tile=tile, precision=precision)

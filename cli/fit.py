@@ -83,13 +83,13 @@ def command(
         if session.wants_calibration(plan) and not no_calibrate:
             with bar(session.CALIBRATED_PICTURES, "picture", "calibrate") as measured:
                 plan, failure = session.with_calibration(
-                    plan, folder, chosen, seen=lambda path: measured.update()
+                    plan, folder, chosen, on_read=lambda path: measured.update()
                 )
             if failure is not None:
                 click.echo(failure, err=True)
     with bar(0, "picture", "reading") as reading:
         job = session.prepare(
-            plan, folder, chosen, resume=resume is not None, seen=lambda path: reading.update()
+            plan, folder, chosen, resume=resume is not None, on_read=lambda path: reading.update()
         )
     report_skipped(job.skipped)
     for note in job.recipe.notes:

@@ -83,7 +83,7 @@ def restore_files(
     restorer = files.open(task)
     if veil:
         restorer = folders.without_veil(restorer)
-    restorer = folders.of_quality(folders.of_grain(restorer, grain), quality)
+    restorer = folders.with_self_ensemble(folders.with_pixel_shuffle(restorer, grain), quality)
     if strength != 1:
         restorer = Strength(restorer, strength)
     start, pixels = time.perf_counter(), 0
@@ -146,7 +146,7 @@ def solve_files(
         skipped = solve_all(
             jobs, solve, seed=seed, max_pixels=files.max_pixels,
             device=device.choose(files.device), strength=strength,
-            done=lambda share: shown.update(100 * share), said=_aside, **settings,
+            done=lambda share: shown.update(100 * share), notify=_aside, **settings,
         )  # fmt: skip
     _conclude(files, jobs, skipped, f"by {method or solvers.DEFAULT}")
 

@@ -67,7 +67,7 @@ class Rain:
     populations: tuple[int, int] = (1, 3)
     near: float = 0.0
     far: Range = (0.0, 0.0)
-    dry: float = 0.06  # share of images without rain
+    rain_free: float = 0.06  # share of images without rain
     veil: float = 0.0  # share of images with a veil
     transmission: Range = (0.6, 1.0)
     airlight: Range = (0.5, 0.95)
@@ -108,7 +108,7 @@ class Rain:
         taper, angle_spread = draw(self.taper), draw(self.angle_spread_rad, log=True)
         spreads = [draw(s) for s in (self.length_spread, self.width_spread, self.brightness_spread)]
         kept = torch.randint(least, most + 1, (batch, 1), generator=generator)
-        wet = torch.rand(batch, 1, generator=generator) >= self.dry
+        wet = torch.rand(batch, 1, generator=generator) >= self.rain_free
         veiled = torch.rand(batch, generator=generator) < self.veil
         transmission = uniform(self.transmission, (batch,), generator)
         return Populations(

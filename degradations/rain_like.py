@@ -46,7 +46,7 @@ class MeasuredRain:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Uncertainty:
     """Standard deviations of the errors of a measurement: of logarithms, and of the angle.
 
     Brightness and coverage are taken for one another, while their product, the light of the rain,
@@ -67,8 +67,8 @@ class Doubt:
 @dataclass(frozen=True)
 class RainLike:
     rows: tuple[MeasuredRain, ...] = (MeasuredRain(),)
-    doubt: Doubt = Doubt()
-    dry: float = 0.06  # share of images without rain
+    uncertainty: Uncertainty = Uncertainty()
+    rain_free: float = 0.06  # share of images without rain
     mirrored: bool = False  # half of the images get the angle from the other side
     varied: float = 0.0  # share of images that get `Rain` of all kinds instead
     far: float = 0.3  # coverage of the drops too far away to be measured, over that of the others
@@ -88,7 +88,7 @@ class RainLike:
         like = self._like(batch, generator)
         if not self.varied:
             return like
-        other = Rain(dry=self.dry).populate(batch, generator)
+        other = Rain(rain_free=self.rain_free).populate(batch, generator)
         instead = torch.rand(batch, generator=generator) < self.varied
 
         def chosen(ours: Tensor, theirs: Tensor) -> Tensor:
@@ -107,30 +107,30 @@ class RainLike:
             raise ValueError("rain like that of no picture at all: rows is empty")
         chosen = torch.randint(len(self.rows), (batch,), generator=generator).tolist()
 
-        def of(name: str, doubt: float = 0.0) -> Tensor:
+        def of(name: str, uncertainty: float = 0.0) -> Tensor:
             """(B,) of the chosen pictures, moved by a log-normal factor."""
             values = torch.tensor([float(getattr(self.rows[row], name)) for row in chosen])
-            return values * (doubt * torch.randn(batch, generator=generator)).exp()
+            return values * (uncertainty * torch.randn(batch, generator=generator)).exp()
 
-        doubt = self.doubt
+        error = self.uncertainty
         length_spread, width_spread = of("length_spread"), of("width_spread")
         brightness_spread = of("brightness_spread")
-        angle = of("angle_rad") + doubt.angle_rad * torch.randn(batch, generator=generator)
+        angle = of("angle_rad") + error.angle_rad * torch.randn(batch, generator=generator)
         if self.mirrored:
             angle = torch.where(torch.rand(batch, generator=generator) < 0.5, -angle, angle)
-        wet = torch.rand(batch, generator=generator) >= self.dry
+        wet = torch.rand(batch, generator=generator) >= self.rain_free
         # From geometric means weighted by area to the plain means of log-normal populations.
-        together = of("depth_share") * length_spread * width_spread
-        length = of("length_px", doubt.length) * (-length_spread.square() / 2 - together).exp()
-        width = of("width_px", doubt.width) * (-width_spread.square() / 2 - together).exp()
-        brighter = (doubt.brightness * torch.randn(batch, generator=generator)).exp()
+        common = of("depth_share") * length_spread * width_spread
+        length = of("length_px", error.length) * (-length_spread.square() / 2 - common).exp()
+        width = of("width_px", error.width) * (-width_spread.square() / 2 - common).exp()
+        brighter = (error.brightness * torch.randn(batch, generator=generator)).exp()
         bright = of("brightness") * brighter * (brightness_spread.square() / 2).exp()
         one_population = {
             "angle_rad": angle, "angle_spread_rad": of("angle_spread_rad"),
             "length_px": length, "length_spread": length_spread,
             "width_px": width, "width_spread": width_spread,
             "brightness": bright, "brightness_spread": brightness_spread,
-            "coverage": of("coverage", doubt.light) / brighter * wet, "taper": of("taper"),
+            "coverage": of("coverage", error.light) / brighter * wet, "taper": of("taper"),
             "depth_share": of("depth_share"),
             "ripple": of("ripple"), "ripple_px": of("ripple_px"),
         }  # fmt: skip

@@ -32,7 +32,7 @@ _UNITS = {
     "brightness": "display units", "brightness_spread": "of the logarithm",
     "coverage": "length x width over the area", "ceiling": "display units", "taper": "share",
     "depth_share": "share", "ripple": "share", "ripple_px": "px",
-    "populations": "number", "near": "share", "far": "share", "dry": "share",
+    "populations": "number", "near": "share", "far": "share", "rain_free": "share",
     "veil": "share", "transmission": "share", "airlight": "display units", "varied": "share",
     "optical_depth": "-ln(transmission)",
 }  # fmt: skip

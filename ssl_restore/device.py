@@ -59,7 +59,7 @@ def autocast(device: torch.device, precision: str = "auto") -> AbstractContextMa
 
 
 @contextmanager
-def crew(workers: int, *, each: int | None = None) -> Iterator[ThreadPoolExecutor]:
+def thread_pool(workers: int, *, each: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """A pool of `workers` threads for CPU work side by side, `each` with so many torch threads.
 
     Without `each` there are no more workers than torch has threads, and they share these:

@@ -107,8 +107,8 @@ def degradation_summary(name: str) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     owner = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == kind)
     own = kind.lower() != path.stem.replace("_", "")
-    said = (own and ast.get_docstring(owner)) or ast.get_docstring(tree) or ""
-    return said.split("\n", 1)[0]
+    summary_line = (own and ast.get_docstring(owner)) or ast.get_docstring(tree) or ""
+    return summary_line.split("\n", 1)[0]
 
 
 def settings(build: Callable[..., Any]) -> dict[str, Any]:

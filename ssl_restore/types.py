@@ -52,7 +52,7 @@ class Recipe:
     network: str
     keywords: dict[str, object]
     restorer: nn.Module  # in training
-    average: nn.Module  # exponential moving average of the restorer: what is saved and used
+    ema: nn.Module  # exponential moving average of the restorer: what is saved and used
     players: tuple[Player, ...]
     needs: frozenset[str] = field(default_factory=lambda: frozenset({"clean", "degraded"}))
     batch: int = 16
@@ -60,7 +60,7 @@ class Recipe:
     decay: float = 0.999  # of the average
     anchor: nn.Module | None = None  # what the run started from, at rest: for an objective
     warm_rate: float = 1.0  # factor on the learning rates after a warm start
-    fixed_norms: bool = False  # statistics of the restorer's norms rest: after a warm start
+    frozen_batchnorm: bool = False  # statistics of the restorer's norms rest: after a warm start
     lr_floor: float = 0.02  # the cosine schedule ends at this share of the learning rate
     upright: bool = True  # degraded pictures are mirrored left to right only: rain falls down
     shrink: int = 3  # large pictures are also seen at up to this part of their size

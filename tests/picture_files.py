@@ -53,7 +53,7 @@ def same(a, b):
     return a is b is None or (a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b))
 
 
-def refusal(path, *words, **options):
+def unusable_reason(path, *words, **options):
     """The message of the refusal: one line that names the file and holds the words."""
     with pytest.raises(UserError) as caught:
         read(path, **options)

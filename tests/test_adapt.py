@@ -34,7 +34,8 @@ def texture(seed=0, side=160):
 
 def rainy(pixels, brightness=0.4):
     rain = Rain(
-        dry=0, angle_rad=(0, 0), angle_spread_rad=(0.01, 0.01), population_spread_rad=(0.01, 0.01),
+        rain_free=0, angle_rad=(0, 0),
+        angle_spread_rad=(0.01, 0.01), population_spread_rad=(0.01, 0.01),
         populations=(1, 1), brightness=(brightness,) * 2, coverage=(0.3, 0.3), width_px=(2, 2),
         length_px=(40, 40),
     )  # fmt: skip
@@ -72,7 +73,9 @@ def test_restorer_itself_stays_as_it_was_and_the_same_seed_gives_the_same_pictur
     pixels = rainy(texture())
     shares = []
     one, again = (
-        rerained_fine_tuning.adapt(restorer, pixels, steps=2, precision="fp32", seen=shares.append)
+        rerained_fine_tuning.adapt(
+            restorer, pixels, steps=2, precision="fp32", progress=shares.append
+        )
         for _ in range(2)
     )
     assert all(torch.equal(value, weights[key]) for key, value in restorer.state_dict().items())
@@ -118,7 +121,9 @@ def test_where_the_guard_denies_the_picture_is_restored_as_without(tmp_path, mon
 
 
 def test_a_picture_that_could_not_be_written_is_not_said_to_be_restored(tmp_path, monkeypatch):
-    monkeypatch.setattr(rerained_fine_tuning.calibrate, "WET", 1.1)  # nothing is rain enough
+    monkeypatch.setattr(
+        rerained_fine_tuning.rain_calibration, "RAINY_FROM", 1.1
+    )  # nothing is rain enough
     images.write(tmp_path / "in.png", Picture(texture()))
     (tmp_path / "file").touch()
     job = folders.Job(tmp_path / "in.png", tmp_path / "file" / "out.png")
@@ -128,7 +133,9 @@ def test_a_picture_that_could_not_be_written_is_not_said_to_be_restored(tmp_path
 
 
 def test_a_dry_picture_is_restored_without_learning(monkeypatch):
-    monkeypatch.setattr(rerained_fine_tuning.calibrate, "WET", 1.1)  # nothing is rain enough
+    monkeypatch.setattr(
+        rerained_fine_tuning.rain_calibration, "RAINY_FROM", 1.1
+    )  # nothing is rain enough
     restorer = random_restorer(strength=0.05).eval()
     found = rerained_fine_tuning.adapt(restorer, rainy(texture()), steps=2, precision="fp32")
     assert not found.kept

@@ -139,7 +139,9 @@ def test_offline_frames_that_can_be_read_once_only_are_refused(name):
 @each
 @both
 def test_it_works_for_a_derainer(name, online, monkeypatch):
-    monkeypatch.setattr(rain_calibration, "WET", 0.0)  # whatever the frames show is rain enough
+    monkeypatch.setattr(
+        rain_calibration, "RAINY_FROM", 0.0
+    )  # whatever the frames show is rain enough
     given = with_noise(frames(2, 160, 168), 3)
     restorer = random_restorer(strength=0.05).eval()
     found = run(name, restorer, given, online=online, steps=1)

@@ -15,11 +15,11 @@ from conftest import save_pictures
 import ssl_restore_samples
 from degradations.populations import draw_streaks
 from degradations.rain import add_rain
-from degradations.rain_like import Doubt, MeasuredRain, RainLike
+from degradations.rain_like import MeasuredRain, RainLike, Uncertainty
 from degradations.sensor import quantise
 from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.calibration import rain_file
-from ssl_restore.calibration.rain_file import Calibration, PictureRain
+from ssl_restore.calibration.rain_file import PictureRain, RainCalibration
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.training.run import Run
@@ -41,17 +41,17 @@ def photographs(count):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Four photographs as they are and with the same kind of rain."""
-    dry, wet = (tmp_path_factory.mktemp(name) for name in ("dry", "wet"))
-    prior = RainLike((RAIN,), Doubt(0, 0, 0, 0, 0), dry=0)
+    rain_free, wet = (tmp_path_factory.mktemp(name) for name in ("rain_free", "wet"))
+    prior = RainLike((RAIN,), Uncertainty(0, 0, 0, 0, 0), rain_free=0)
     for index, path in enumerate(photographs(48)[::12]):
         pixels = images.read(path).pixels[:320, :320]
         clean = images.to_tensor(pixels)
         generator = torch.Generator().manual_seed(index)
         params = draw_streaks(prior.populate(1, generator), tuple(clean.shape), generator)
         rainy = images.to_pixels(quantise(add_rain(clean, params)), pixels)
-        for folder, kept in ((dry, pixels), (wet, rainy)):
+        for folder, kept in ((rain_free, pixels), (wet, rainy)):
             images.write(folder / f"{index}.png", images.Picture(kept))
-    return dry, wet
+    return rain_free, wet
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,10 @@ def test_more_light_is_told_from_less(folders, measured):
     restorer = rain_calibration.open_restorer(None, CPU)
     estimator = rain_calibration.rain_estimator.load(rain_calibration.weights.rain_estimator())
     for index in range(4):
-        dry, wet = (images.to_tensor(images.read(f / f"{index}.png").pixels)[0] for f in folders)
-        half = rain_calibration.measure("half", (dry + wet) / 2, restorer, estimator)
+        rain_free, wet = (
+            images.to_tensor(images.read(f / f"{index}.png").pixels)[0] for f in folders
+        )
+        half = rain_calibration.measure("half", (rain_free + wet) / 2, restorer, estimator)
         assert 0.3 < half.mean / measured.pictures[index].mean < 0.75
 
 
@@ -85,12 +87,14 @@ def test_a_folder_without_rain_is_named_as_such(folders):
 
 def test_a_limit_takes_pictures_from_all_over_the_folder(folders):
     seen = []
-    rain_calibration.calibrate(images.find(folders[1]), CPU, limit=2, seen=seen.append)
+    rain_calibration.calibrate(images.find(folders[1]), CPU, limit=2, on_read=seen.append)
     assert [path.name for path in seen] == ["0.png", "2.png"]
 
 
 def test_a_calibration_comes_back_from_its_file(tmp_path):
-    made = Calibration((MEASURED,), ("dry.png",), Doubt(length=0.1), {"rate_mm_per_h": 5.0})
+    made = RainCalibration(
+        (MEASURED,), ("dry.png",), Uncertainty(length=0.1), {"rate_mm_per_h": 5.0}
+    )
     made.write(tmp_path / "rain.json")
     assert rain_file.read(tmp_path / "rain.json") == made
     assert json.loads((tmp_path / "rain.json").read_text())["folder"]["length_px"]["median"] == 35
@@ -102,19 +106,30 @@ def test_a_calibration_comes_back_from_its_file(tmp_path):
         (lambda text: "{", "no calibration"),
         (lambda text: "[]", "no calibration"),
         (
-            lambda text: text.replace('"format": 2', '"format": 1'),
-            "of format 1, this version reads 2",
+            lambda text: text.replace('"format": 3', '"format": 1'),
+            "of format 1, this version reads 3",
         ),
         (lambda text: text.replace('"length_px"', '"size"'), "damaged"),
-        (lambda text: text.replace('"dry"', '"wet"'), "damaged"),
+        (lambda text: text.replace('"rain_free"', '"wet"'), "damaged"),
     ],
 )
 def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path, change, message):
     path = tmp_path / "rain.json"
-    Calibration((MEASURED,)).write(path)
+    RainCalibration((MEASURED,)).write(path)
     path.write_text(change(path.read_text()))
     with pytest.raises(UserError, match=rf"rain\.json: .*{message}"):
         rain_file.read(path)
+
+
+def test_a_calibration_of_format_2_is_read_as_ever(tmp_path):
+    made = RainCalibration((MEASURED,), ("clear.png",), Uncertainty(length=0.1))
+    path = tmp_path / "rain.json"
+    made.write(path)
+    content = json.loads(path.read_text())
+    content["format"], content["doubt"] = 2, content.pop("uncertainty")
+    content["dry"] = content.pop("rain_free")
+    path.write_text(json.dumps(content))
+    assert rain_file.read(path) == made
 
 
 def test_no_file_is_named(tmp_path):
@@ -124,7 +139,7 @@ def test_no_file_is_named(tmp_path):
 
 def test_the_prior_draws_rain_like_the_pictures():
     other = replace(MEASURED, rain=replace(RAIN, angle_rad=-0.5))
-    prior = Calibration((MEASURED, other), doubt=Doubt(0, 0, 0, 0, 0)).prior()
+    prior = RainCalibration((MEASURED, other), uncertainty=Uncertainty(0, 0, 0, 0, 0)).prior()
     rows = prior.populate(50, torch.Generator().manual_seed(0))
     assert set(rows.angle_rad.abs().flatten().mul(10).round().tolist()) == {3.0, 5.0}
 
@@ -203,7 +218,7 @@ def test_fit_without_calibration(folders, tmp_path):
 
 def test_fit_with_a_calibration_of_the_user(folders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Calibration((MEASURED,)).write(Path("mine.json"))
+    RainCalibration((MEASURED,)).write(Path("mine.json"))
     result = fit(folders[1], tmp_path / "run", "--set", "calibration=mine.json")
     assert result.exit_code == 0, result.output
     assert Run(tmp_path / "run").plan().settings["calibration"] == str(tmp_path / "mine.json")

@@ -76,9 +76,9 @@ def test_header_comes_back_with_its_tuples(saved):
 def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
     recipe = Recipe("unet", KEYWORDS, restorer(1), restorer(2), ())
     started = session.start_from(recipe, saved)
-    assert started.fixed_norms
+    assert started.frozen_batchnorm
     expected = checkpoint.load(saved)[0].state_dict()
-    for net in (started.restorer, started.average):
+    for net in (started.restorer, started.ema):
         assert all(torch.equal(v, expected[k]) for k, v in net.state_dict().items())
 
 

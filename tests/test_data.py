@@ -43,7 +43,7 @@ def test_pictures_that_cannot_be_used_are_named_and_the_others_kept(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("no picture")
     seen = []
-    found = data.load(images.find(tmp_path), patch=16, seen=seen.append)
+    found = data.load(images.find(tmp_path), patch=16, on_read=seen.append)
     assert len(found.pixels) == 1
     assert len(seen) == 5
     text = "\n".join(found.skipped)

@@ -207,11 +207,11 @@ def test_regulariser_is_zero_for_the_clean_restorer_where_the_first_term_is_not(
 @pytest.mark.parametrize(("share", "count"), [(1.0, 4), (0.5, 2), (0.01, 1)])
 def test_neighbor_loss_equals_its_equation(share, count):
     noisy = torch.rand(4, 3, 8, 8, generator=stream())
-    restorer, average = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
-    objective = Neighbor2Neighbor(restorer, average, share, 1)
+    restorer, ema = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+    objective = Neighbor2Neighbor(restorer, ema, share, 1)
     found = objective(Batch(None, noisy, progress=0.25), stream(5))
     one, other = slow_neighbors(noisy, draw_neighbors(noisy, stream(5)))
-    expected, beside = slow_neighbors(average(noisy), draw_neighbors(noisy, stream(5)))
+    expected, beside = slow_neighbors(ema(noisy), draw_neighbors(noisy, stream(5)))
     error = restorer(one) - other
     torch.testing.assert_close(found["observed"], (error**2).mean())
     change = (error - expected + beside)[:count].square().mean()

@@ -145,7 +145,7 @@ def test_without_a_truth_the_clean_pictures_lose_the_streaks_and_keep_the_rest(
     benchmark, tmp_path, capsys
 ):
     draws = np.random.default_rng(0)
-    rain = Rain(dry=0, angle_rad=(0.15, 0.15), population_spread_rad=(1e-6, 1e-6),
+    rain = Rain(rain_free=0, angle_rad=(0.15, 0.15), population_spread_rad=(1e-6, 1e-6),
                 brightness=(0.3, 0.3), coverage=(0.15, 0.15), width_px=(1.8, 1.8),
                 length_px=(40, 40), populations=(1, 1))  # fmt: skip
     for index in range(2):

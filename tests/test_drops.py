@@ -54,6 +54,8 @@ def test_light_is_bent_along_the_slope_of_the_dome():
 
 @pytest.mark.parametrize("bend", [0.5, 1.0, 3.0])
 def test_the_middle_shows_the_scene_scaled_and_upside_down_above_one(bend):
-    wet, dry = add_drops(ramp_down(), drop(bend, radius=40.0)), ramp_down()
-    slope = (wet[0, 0, 17, 20] - wet[0, 0, 15, 20]) / (dry[0, 0, 17, 20] - dry[0, 0, 15, 20])
+    wet, rain_free = add_drops(ramp_down(), drop(bend, radius=40.0)), ramp_down()
+    slope = (wet[0, 0, 17, 20] - wet[0, 0, 15, 20]) / (
+        rain_free[0, 0, 17, 20] - rain_free[0, 0, 15, 20]
+    )
     assert slope.item() == pytest.approx(1 - bend, abs=0.01)

@@ -19,7 +19,7 @@ from torch import nn
 from ssl_restore import device, discover
 from ssl_restore.errors import UserError
 from ssl_restore.training import session
-from ssl_restore.training.fit import Diverged, fit, schedule, update_average, weighted
+from ssl_restore.training.fit import Diverged, fit, schedule, update_ema, weighted
 from ssl_restore.training.run import Plan, Run
 from ssl_restore.types import Batch, Player, Recipe
 
@@ -97,14 +97,14 @@ def test_loss_that_is_not_finite_names_term_and_step_and_leaves_the_networks(bad
     def draw(step, progress):
         batch = random_batch(step, progress)
         if step == 2:
-            kept.extend(weights_of(net) for net in (recipe.restorer, recipe.average))
+            kept.extend(weights_of(net) for net in (recipe.restorer, recipe.ema))
             batch.clean[0, 0, 5, 5] = bad
         return batch
 
     with pytest.raises(Diverged, match="the loss 'restore' became nan at step 3"):
         list(fit(recipe, draw, seed=0, steps=9))
     assert same(weights_of(recipe.restorer), kept[0])  # running statistics as well
-    assert same(weights_of(recipe.average), kept[1])
+    assert same(weights_of(recipe.ema), kept[1])
 
 
 def test_gradient_that_is_not_finite_leaves_the_networks():
@@ -113,7 +113,7 @@ def test_gradient_that_is_not_finite_leaves_the_networks():
     with pytest.raises(Diverged, match="the gradient became nan at step 1"):
         list(fit(recipe, random_batch, seed=0, steps=3))
     assert same(weights_of(recipe.restorer), before)
-    assert same(weights_of(recipe.average), before)
+    assert same(weights_of(recipe.ema), before)
 
 
 def test_steps_and_seconds_exclude_each_other():
@@ -184,13 +184,13 @@ def test_rows_carry_the_scheduled_rate_and_the_progress():
 
 def test_average_equals_the_one_computed_by_hand():
     recipe = small_recipe(lambda out, batch: (out - batch.clean).square().mean(), decay=0.25)
-    mean = {k: v.double() for k, v in weights_of(recipe.average).items()}
+    mean = {k: v.double() for k, v in weights_of(recipe.ema).items()}
     for row in fit(recipe, random_batch, seed=0, steps=6):
         decay = min(0.25, row.step / (row.step + 10))
         now = weights_of(recipe.restorer)
         mean = {k: decay * mean[k] + (1 - decay) * now[k].double() for k in mean}
         mean["norm.num_batches_tracked"] = now["norm.num_batches_tracked"]
-        for name, value in weights_of(recipe.average).items():
+        for name, value in weights_of(recipe.ema).items():
             torch.testing.assert_close(value.double(), mean[name].double(), rtol=1e-6, atol=1e-7)
     assert mean["norm.num_batches_tracked"] == 6
     assert mean["norm.running_var"].lt(0.9).all()  # the statistics have moved
@@ -198,10 +198,10 @@ def test_average_equals_the_one_computed_by_hand():
 
 
 def test_average_with_decay_zero_is_a_copy():
-    restorer, average = tiny(seed=1).restorer, tiny(seed=2).restorer
+    restorer, ema = tiny(seed=1).restorer, tiny(seed=2).restorer
     restorer(random_batch(0).clean)
-    update_average(average, restorer, 0.0)
-    assert same(weights_of(average), weights_of(restorer))
+    update_ema(ema, restorer, 0.0)
+    assert same(weights_of(ema), weights_of(restorer))
 
 
 # Repeatability
@@ -210,7 +210,7 @@ def test_average_with_decay_zero_is_a_copy():
 def trained(seed, steps=6, name="derain_unpaired"):
     recipe = tiny(name)
     losses = [row.losses for row in fit(recipe, random_batch, seed=seed, steps=steps)]
-    return weights_of(recipe.restorer), weights_of(recipe.average), losses
+    return weights_of(recipe.restorer), weights_of(recipe.ema), losses
 
 
 def test_same_seed_gives_the_same_bits_and_another_seed_other_ones():
@@ -232,12 +232,12 @@ def test_restorer_trains_and_average_evaluates():
     recipe = tiny()
     next(fit(recipe, random_batch, seed=0, steps=2))
     assert recipe.restorer.training
-    assert not any(module.training for module in recipe.average.modules())
+    assert not any(module.training for module in recipe.ema.modules())
 
 
 @pytest.mark.parametrize("rests", [True, False])
 def test_only_norms_at_rest_keep_their_statistics(rests):
-    recipe = dataclasses.replace(tiny(), fixed_norms=rests)
+    recipe = dataclasses.replace(tiny(), frozen_batchnorm=rests)
     before = {k: v.clone() for k, v in recipe.restorer.state_dict().items()}
     list(fit(recipe, random_batch, seed=0, steps=2))
     after = recipe.restorer.state_dict()
@@ -267,7 +267,7 @@ def test_players_take_turns_with_their_own_optimizers():
             return {"critic": critic.loss(critic(batch.clean), batch)}
 
     second = Player(Critic(), {"critic": 1.0}, torch.optim.SGD(critic.parameters(), lr=0.1))
-    recipe = Recipe("mean", {}, first.restorer, first.average, (*first.players, second))
+    recipe = Recipe("mean", {}, first.restorer, first.ema, (*first.players, second))
     (row,) = fit(recipe, random_batch, seed=0, steps=1)
     assert set(row.losses) == {"restore", "critic"}
     assert order[0] != 1  # the first player had moved already
@@ -333,7 +333,7 @@ def in_a_group(rank, port, folder):
     job = session.prepare(plan_for(folder / "rainy", folder / "clean"), folder / "run", chosen)
     first = session._draw(job, 0, 0.0)
     list(session.train(job))
-    nets = (job.recipe.restorer, job.recipe.average)
+    nets = (job.recipe.restorer, job.recipe.ema)
     found["nets"] = [dict(net.named_parameters()) for net in nets]
     found["patches"] = first.clean
 

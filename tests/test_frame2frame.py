@@ -74,7 +74,7 @@ def test_one_frame_is_refused_offline_and_given_back_restored_online():
     given, notes = with_noise(frames(1)), []
     with pytest.raises(UserError, match=r"a\.mp4: one frame.*restore_from_restored"):
         run(given, name="a.mp4")
-    (found,) = run(given, name="a.mp4", online=True, note=notes.append)
+    (found,) = run(given, name="a.mp4", online=True, notify=notes.append)
     assert np.array_equal(found, restore(Blur(), given[0], precision="fp32"))
     assert len(notes) == 1
     assert "a.mp4: restored without learning: one frame" in notes[0]

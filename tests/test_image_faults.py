@@ -15,8 +15,8 @@ import tifffile
 from picture_files import (
     noise,
     raw_png,
-    refusal,
     same,
+    unusable_reason,
 )
 from PIL import Image
 
@@ -30,9 +30,9 @@ from ssl_restore.io.images import Picture, read, write
 def test_a_missing_file_a_folder_and_an_empty_file_are_told_apart(tmp_path):
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
-    refusal(tmp_path / "none.png", "no such file")
-    refusal(tmp_path / "folder.png", "is a folder")
-    refusal(tmp_path / "empty.png", "is empty")
+    unusable_reason(tmp_path / "none.png", "no such file")
+    unusable_reason(tmp_path / "folder.png", "is a folder")
+    unusable_reason(tmp_path / "empty.png", "is empty")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no device files here")
@@ -47,13 +47,13 @@ def test_a_device_is_refused_and_not_read_for_ever():
 )
 def test_what_is_not_a_picture_is_refused(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
-    refusal(tmp_path / "a.png", "not a PNG, JPEG, TIFF, WebP or BMP", "convert it")
+    unusable_reason(tmp_path / "a.png", "not a PNG, JPEG, TIFF, WebP or BMP", "convert it")
 
 
 def test_a_camera_raw_file_is_refused_though_its_thumbnail_is_a_tiff(tmp_path):
     write(tmp_path / "a.tif", Picture(noise(8, 8, 3)))
     (tmp_path / "a.tif").rename(tmp_path / "a.NEF")
-    refusal(tmp_path / "a.NEF", "developed")
+    unusable_reason(tmp_path / "a.NEF", "developed")
 
 
 def _files(tmp_path):
@@ -82,7 +82,7 @@ def test_a_truncated_file_is_an_error_at_every_length(tmp_path, name):
     lengths = {1, 2, 7, 8, 9, 12, 16, 25, 33, 40, 100, len(whole) - 300, len(whole) - 20}
     for length in sorted(lengths | {len(whole) * k // 12 for k in range(1, 12)}):
         path.write_bytes(whole[:length])
-        refusal(path)
+        unusable_reason(path)
     for cut in range(1, 16):  # so near the end all pixels may be there: then all must be right
         path.write_bytes(whole[:-cut])
         with contextlib.suppress(UserError):
@@ -117,19 +117,19 @@ def test_a_flipped_bit_in_a_png_is_an_error(tmp_path, name):
     whole = path.read_bytes()
     for at in range(60, len(whole) - 4, len(whole) // 25):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
-        refusal(path)
+        unusable_reason(path)
 
 
 def test_a_wrong_png_checksum_is_an_error_even_where_a_decoder_ignores_it(tmp_path):
     whole = raw_png(1, 2, 8, 2, [bytes(3)] * 2)
     (tmp_path / "a.png").write_bytes(whole[:-13] + bytes([whole[-13] ^ 1]) + whole[-12:])
-    refusal(tmp_path / "a.png", "wrong checksum of chunk b'IDAT'")
+    unusable_reason(tmp_path / "a.png", "wrong checksum of chunk b'IDAT'")
 
 
 def test_missing_tiff_strips_are_found_before_a_decoder_talks_about_them(tmp_path, capfd):
     write(tmp_path / "a.tif", Picture(noise(30, 40, 3, np.uint16)))
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-1])
-    refusal(tmp_path / "a.tif", "its samples lie beyond its end")
+    unusable_reason(tmp_path / "a.tif", "its samples lie beyond its end")
     assert capfd.readouterr() == ("", "")
 
 
@@ -139,7 +139,9 @@ def test_a_bomb_is_refused_before_decoding(tmp_path, depth, monkeypatch):
     decoded = []
     monkeypatch.setattr(images, "_decode_8_bit", lambda *a: decoded.append(a))
     monkeypatch.setattr(images, "_decode_16_bit", lambda *a: decoded.append(a))
-    refusal(tmp_path / "bomb.png", "3000.0 Mpixel", "limit of 200.0", "--max-pixels 3000000000")
+    unusable_reason(
+        tmp_path / "bomb.png", "3000.0 Mpixel", "limit of 200.0", "--max-pixels 3000000000"
+    )
     assert not decoded
 
 
@@ -148,7 +150,7 @@ def test_the_pixel_limit_is_the_largest_allowed_size(tmp_path):
         write(tmp_path / f"a{suffix}", Picture(noise(10, 11, 3)))
         assert images.pixel_count(tmp_path / f"a{suffix}") == 110
         assert read(tmp_path / f"a{suffix}", max_pixels=110).pixels.shape == (10, 11, 3)
-        refusal(tmp_path / f"a{suffix}", "--max-pixels 110", max_pixels=109)
+        unusable_reason(tmp_path / f"a{suffix}", "--max-pixels 110", max_pixels=109)
 
 
 def test_pillows_own_limit_stops_only_webp_and_neither_warns_nor_changes(tmp_path, monkeypatch):
@@ -158,7 +160,7 @@ def test_pillows_own_limit_stops_only_webp_and_neither_warns_nor_changes(tmp_pat
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             if suffix == ".webp":
-                refusal(tmp_path / "a.webp", "too large for a WebP", "PNG")
+                unusable_reason(tmp_path / "a.webp", "too large for a WebP", "PNG")
             else:
                 assert read(tmp_path / f"a{suffix}").pixels.shape == (10, 11, 3)
     assert Image.MAX_IMAGE_PIXELS == 5

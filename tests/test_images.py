@@ -17,8 +17,8 @@ from picture_files import (
     noise,
     parsed,
     raw_png,
-    refusal,
     same,
+    unusable_reason,
 )
 from PIL import Image, ImageOps
 
@@ -258,14 +258,14 @@ def test_sixteen_bit_tiff_layouts_are_read_alike(tmp_path, options, tile):
 )
 def test_a_tiff_that_would_be_read_wrong_is_refused(tmp_path, kind, shape, options, words):
     tifffile.imwrite(tmp_path / "a.tif", np.ones(shape, kind), **options)
-    refusal(tmp_path / "a.tif", *words, "save it first as 8 or 16 bit")
+    unusable_reason(tmp_path / "a.tif", *words, "save it first as 8 or 16 bit")
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png", ".webp"])
 def test_several_pages_or_frames_are_refused(tmp_path, suffix):
     frames = [Image.fromarray(noise(8, 8, 3, seed=s)) for s in (0, 1)]
     frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:])
-    refusal(tmp_path / f"a{suffix}", "several pages or frames")
+    unusable_reason(tmp_path / f"a{suffix}", "several pages or frames")
 
 
 # --- orientation --------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def test_restorer_that_finds_no_rain_is_taught_by_physics_rain():
     batch = Batch(clean=torch.full((8, 3, 32, 32), 0.3), degraded=torch.full((8, 3, 32, 32), 0.5))
 
     def loss(share):
-        rain = Rain(dry=0.0, coverage=(0.5, 0.5), brightness=(0.3, 0.3))
+        rain = Rain(rain_free=0.0, coverage=(0.5, 0.5), brightness=(0.3, 0.3))
         objective = RainTransfer(
             identity, identity, rain, share=share, gain=(1.0, 1.0), threshold=0.01, coarse=0.0
         )
@@ -181,7 +181,7 @@ def test_only_an_untrained_average_is_helped_by_the_opening(progress, warm, taug
     clean = torch.full((4, 3, 16, 16), 0.3)
     batch = Batch(clean=clean, degraded=lines, progress=progress, warm=warm)
     identity = Untouched()
-    no_rain = Rain(dry=1.0)
+    no_rain = Rain(rain_free=1.0)
     objective = RainTransfer(
         identity, identity, no_rain, share=0.75, gain=(1.0, 1.0), threshold=0.01, coarse=1.0
     )
@@ -194,7 +194,7 @@ def test_only_an_untrained_average_is_helped_by_the_opening(progress, warm, taug
 
 
 def test_rain_that_whitens_a_whole_picture_can_be_behind_a_veil():
-    storm = Rain(dry=0.0, brightness=(9.0, 9.0), ceiling=(9.0, 9.0), coverage=(9.0, 9.0))
+    storm = Rain(rain_free=0.0, brightness=(9.0, 9.0), ceiling=(9.0, 9.0), coverage=(9.0, 9.0))
     objective = SyntheticRain(Untouched(), storm, Sensor(), Shares(veil=1.0))
     rainy, veiled, t, _ = objective.pair(torch.full((4, 3, 32, 32), 0.5), stream())
     assert rainy.mean() > 0.95
@@ -356,7 +356,7 @@ class Removes(Untouched):
 
 LIGHT = Rain(
     angle_rad=(-0.1, 0.1), length_px=(8.0, 16.0), width_px=(1.0, 1.5), brightness=(0.2, 0.4),
-    coverage=(0.05, 0.08), populations=(1, 1), dry=0.0, ceiling=(10.0, 10.0),
+    coverage=(0.05, 0.08), populations=(1, 1), rain_free=0.0, ceiling=(10.0, 10.0),
 )  # fmt: skip
 
 

@@ -42,12 +42,12 @@ def kinds():
 
 
 KINDS = dict(kinds())
-RAIN = Rain(dry=0.0)
+RAIN = Rain(rain_free=0.0)
 
 
 def made(name):
     """An objective by the names of its constructor's arguments, or by a case of its own."""
-    restorer, average = nets()
+    restorer, ema = nets()
     own = {
         "Contrast": lambda kind: kind(
             restorer.encoder, ProjectionHead(unet.deepest_channels(restorer), 8), 0.1
@@ -71,7 +71,7 @@ def made(name):
     for head in (critic.head, layer_critic.head):
         nn.init.constant_(head.weight, 0.1)  # past its start, too
     known = {
-        "restorer": restorer, "average": average, "rain": RAIN, "share": 0.5, "gain": (0.9, 1.6),
+        "restorer": restorer, "ema": ema, "rain": RAIN, "share": 0.5, "gain": (0.9, 1.6),
         "threshold": 0.01, "coarse": 0.5, "label": 0.5, "exposure": Sensor(),
         "critic": critic, "layer_critic": layer_critic,
             "sorts": ((Noise(), 0.5),), "jpeg": 0.3,
@@ -145,7 +145,7 @@ def test_gradients_are_finite_and_reach_no_average(name):
     sum(objective(batch(), rng.derive(0, "objective")).values()).backward()
     graded = {key for key, weight in objective.named_parameters() if weight.grad is not None}
     assert graded
-    assert not {key for key in graded if "average" in key.split(".")}
+    assert not {key for key in graded if "ema" in key.split(".")}
     assert all(w.grad.isfinite().all() for w in objective.parameters() if w.grad is not None)
 
 

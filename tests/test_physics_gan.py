@@ -26,7 +26,7 @@ from ssl_restore.types import Batch
 
 TINY = {"width": 4, "batch": 2, "patch": 16, "critic_width": 4}
 SPARSE = Rain(
-    dry=0.0, coverage=(0.1, 0.2), brightness=(0.3, 0.5), width_px=(1.0, 2.0),
+    rain_free=0.0, coverage=(0.1, 0.2), brightness=(0.3, 0.5), width_px=(1.0, 2.0),
     angle_rad=(-0.2, 0.2), population_spread_rad=(0.01, 0.02), ripple=(0.0, 0.0),
 )  # fmt: skip
 
@@ -43,8 +43,8 @@ def made(form="anchored", **settings):
         for player in recipe.players:
             for weight in player.objective.parameters():
                 weight.add_(0.05 * torch.randn(weight.shape, generator=stream(1)))
-    recipe.average.load_state_dict(recipe.restorer.state_dict())
-    recipe.average.eval()
+    recipe.ema.load_state_dict(recipe.restorer.state_dict())
+    recipe.ema.eval()
     return recipe
 
 
@@ -280,11 +280,11 @@ def test_restored_pictures_become_backgrounds_as_the_restorer_learns(progress, w
     clean = torch.full((4, 3, 16, 16), 0.5)
     given = Batch(clean, torch.full((4, 3, 16, 16), 0.9), progress, warm)
     objective = PhysicsGan(
-        Untouched(), Black(), Critic(width=4), Critic(1, 4), Rain(dry=1.0), share=0.5
+        Untouched(), Black(), Critic(width=4), Critic(1, 4), Rain(rain_free=1.0), share=0.5
     )
     seen = []
     objective.rain = type("Spy", (), {
-        "sample": lambda self, shape, generator: Rain(dry=1.0).sample(shape, generator),
+        "sample": lambda self, shape, generator: Rain(rain_free=1.0).sample(shape, generator),
         "apply": staticmethod(lambda image, params: seen.append(image) or image),
     })()  # fmt: skip
     objective(given, stream())

@@ -12,7 +12,8 @@ from degradations.rain import Rain
 from degradations.streaks import joined, streak_layer
 
 ONE = {
-    "dry": 0, "populations": (1, 1), "population_spread_rad": (1e-6, 1e-6), "angle_rad": (0.2, 0.2),
+    "rain_free": 0, "populations": (1, 1), "population_spread_rad": (1e-6, 1e-6),
+    "angle_rad": (0.2, 0.2),
     "angle_spread_rad": (1e-6, 1e-6), "length_px": (40, 40), "length_spread": (0.4, 0.4),
     "width_px": (2, 2), "width_spread": (0.4, 0.4), "brightness": (0.1, 0.1),
     "brightness_spread": (0, 0), "coverage": (0.2, 0.2), "ceiling": (100, 100),

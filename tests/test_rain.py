@@ -309,7 +309,7 @@ def test_a_streak_wider_than_the_picture_is_the_double_loop_too(angle, size):
 
 
 def frames_of(shutter=0.5, count=12, seed=0):
-    params = Rain(dry=0, coverage=(0.5, 0.5)).sample((2, 3, 60, 90), stream(seed))
+    params = Rain(rain_free=0, coverage=(0.5, 0.5)).sample((2, 3, 60, 90), stream(seed))
     return params, [at_frame(params, k, (60, 90), shutter=shutter) for k in range(count)]
 
 

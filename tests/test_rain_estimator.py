@@ -38,7 +38,7 @@ def test_windows_lie_in_the_picture_and_reach_its_edges(height, width):
 def test_numbers_are_those_of_a_loop_over_streaks():
     size = 200
     prior = Rain(
-        dry=0, populations=(1, 1), ripple=(0.6, 0.6), ripple_px=(9, 9), coverage=(0.1, 0.1)
+        rain_free=0, populations=(1, 1), ripple=(0.6, 0.6), ripple_px=(9, 9), coverage=(0.1, 0.1)
     )
     generator = torch.Generator().manual_seed(0)
     populations = prior.populate(1, generator)
@@ -57,12 +57,12 @@ def test_numbers_are_those_of_a_loop_over_streaks():
     assert found["mean"] == pytest.approx(layer.mean().item(), rel=1e-4)
     assert found["ripple"] == pytest.approx(0.6)
     assert found["ripple_px"] == pytest.approx(9)
-    assert found["dry"] == 0
+    assert found["rain_free"] == 0
 
 
 def test_the_spread_of_widths_is_within_a_population_that_of_lengths_over_all():
     one = Rain(
-        dry=0, populations=(2, 2), coverage=(0.3, 0.3), width_spread=(0.1, 0.1),
+        rain_free=0, populations=(2, 2), coverage=(0.3, 0.3), width_spread=(0.1, 0.1),
         length_spread=(0.1, 0.1), depth_share=(0, 0),
     ).populate(1, torch.Generator().manual_seed(0))  # fmt: skip
     populations = replace(
@@ -77,12 +77,12 @@ def test_the_spread_of_widths_is_within_a_population_that_of_lengths_over_all():
 
 
 def test_without_streaks_only_amounts_have_numbers():
-    prior = Rain(dry=1)
+    prior = Rain(rain_free=1)
     generator = torch.Generator().manual_seed(0)
     populations = prior.populate(2, generator)
     params = draw_streaks(populations, (2, 3, 64, 64), generator)
     found = numbers(populations, params, streak_layer(params, 64, 64))
-    assert (found[:, NAMES.index("dry")] == 1).all()
+    assert (found[:, NAMES.index("rain_free")] == 1).all()
     assert (found[:, NAMES.index("mean")] == 0).all()
     assert found[:, NAMES.index("length_px")].isnan().all()
 

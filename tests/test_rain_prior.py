@@ -15,7 +15,7 @@ def stream(seed=0):
 
 
 def one_population(**ranges):
-    return Rain(**({"populations": (1, 1), "dry": 0.0, "ceiling": (1e6, 1e6)} | ranges))
+    return Rain(**({"populations": (1, 1), "rain_free": 0.0, "ceiling": (1e6, 1e6)} | ranges))
 
 
 def mean_and_error(values):
@@ -77,13 +77,13 @@ def test_streaks_from_outside_leave_no_darker_border(spread, turned):
 
 
 def test_share_of_dry_and_of_veiled_images():
-    rain = Rain(dry=0.25, veil=0.4, coverage=(0.5, 0.6))
+    rain = Rain(rain_free=0.25, veil=0.4, coverage=(0.5, 0.6))
     params = rain.sample((800, 3, 32, 32), stream())
     limit = 4 * 0.5 / 800**0.5
-    dry, veiled = ~params.present.any(1), params.transmission < 1
-    assert float(dry.double().mean()) == pytest.approx(0.25, abs=limit)
+    rain_free, veiled = ~params.present.any(1), params.transmission < 1
+    assert float(rain_free.double().mean()) == pytest.approx(0.25, abs=limit)
     assert float(veiled.double().mean()) == pytest.approx(0.4, abs=limit)
-    assert torch.equal(dry, (streak_layer(params, 32, 32) == 0).all(-1).all(-1)[:, 0])
+    assert torch.equal(rain_free, (streak_layer(params, 32, 32) == 0).all(-1).all(-1)[:, 0])
 
 
 def test_the_wind_is_drawn_from_its_range_for_each_image():
@@ -109,7 +109,8 @@ def test_rows_of_a_batch_are_the_streaks_of_their_own_image():
 
 def test_drops_near_the_camera_are_wide_and_short_and_come_in_their_share():
     plain, near = (
-        Rain(populations=(1, 1), dry=0, near=share).populate(500, stream()) for share in (0.0, 0.3)
+        Rain(populations=(1, 1), rain_free=0, near=share).populate(500, stream())
+        for share in (0.0, 0.3)
     )
     shape = near.length_px / near.width_px
     low, high = NEAR_LENGTH

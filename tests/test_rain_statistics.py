@@ -10,7 +10,8 @@ from degradations.streaks import streak_layer
 from ssl_restore.calibration.rain_statistics import LAGS_PX, statistics
 
 LAYER = Rain(
-    dry=0, angle_rad=(0.2, 0.2), population_spread_rad=(1e-6, 1e-6), angle_spread_rad=(1e-6, 1e-6),
+    rain_free=0,
+    angle_rad=(0.2, 0.2), population_spread_rad=(1e-6, 1e-6), angle_spread_rad=(1e-6, 1e-6),
     length_px=(30, 30), length_spread=(0, 0), width_px=(1.5, 1.5), width_spread=(0, 0),
     brightness=(0.3, 0.3), brightness_spread=(0, 0), coverage=(0.1, 0.1), ceiling=(10, 10),
     populations=(1, 1), ripple=(0, 0),

@@ -21,7 +21,7 @@ ALSO = {  # forms of a recipe that its defaults do not show
     "rrcl": [{"reconstruction": "literal"}, {"lambda_c": 0.0}, {"contrast": "layers"}],
     "derain_unpaired": [{"share": 0.0}, {"share": 1.0}],
     "physics_gan": [{"form": "literal"}, {"share": 0.0}],
-    "derain_physics": [{"dry": 1.0}],
+    "derain_physics": [{"rain_free": 1.0}],
     "neighbor2neighbor": [{"shuffle": 2, "patch": 32}],
     "noise2noise": [{"noise": "impulse"}, {"noise": "bernoulli"}],
     "noise2void": [{"shuffle": 2}],
@@ -47,7 +47,7 @@ def tiny(name, form):
     with torch.no_grad():
         for weight in recipe.restorer.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=draws))
-    recipe.average.load_state_dict(recipe.restorer.state_dict())
+    recipe.ema.load_state_dict(recipe.restorer.state_dict())
     return recipe
 
 
@@ -82,7 +82,7 @@ def test_network_and_keywords_make_the_restorer(name, form):
     recipe = tiny(name, form)
     made = discover.builder("networks", recipe.network)(**recipe.keywords)
     shapes = {k: v.shape for k, v in made.state_dict().items()}
-    for net in (recipe.restorer, recipe.average):
+    for net in (recipe.restorer, recipe.ema):
         assert {k: v.shape for k, v in net.state_dict().items()} == shapes
 
 
@@ -92,7 +92,7 @@ def test_average_starts_as_the_restorer_and_is_another_network(name, form):
         k: v for k, v in TINY.items() if k in discover.settings(discover.builder("recipes", name))
     }
     recipe = discover.builder("recipes", name)(**{**small, **form})
-    trained, mean = recipe.restorer.state_dict(), recipe.average.state_dict()
+    trained, mean = recipe.restorer.state_dict(), recipe.ema.state_dict()
     assert all(torch.equal(value, mean[key]) for key, value in trained.items())
     assert not {v.data_ptr() for v in trained.values()} & {v.data_ptr() for v in mean.values()}
 
@@ -127,7 +127,7 @@ def test_same_generator_gives_the_same_loss_and_another_one_not(name, form):
         for seed in (1, 1, 2)
     )
     assert one == again
-    if form != {"dry": 1.0}:  # no rain: nothing is drawn that matters
+    if form != {"rain_free": 1.0}:  # no rain: nothing is drawn that matters
         assert one != other
 
 
@@ -142,16 +142,16 @@ def test_objectives_leave_the_global_streams_alone(name, form):
 @each_form
 def test_objectives_leave_the_batch_and_the_average_as_they_were(name, form):
     recipe = tiny(name, form)
-    recipe.average.eval()
-    batch, kept = batch_for(recipe), copy.deepcopy(recipe.average.state_dict())
+    recipe.ema.eval()
+    batch, kept = batch_for(recipe), copy.deepcopy(recipe.ema.state_dict())
     expected = batch_for(recipe)
     for terms in losses_of(recipe, batch):
         sum(terms.values()).backward()
     for kind in recipe.needs:
         assert torch.equal(getattr(batch, kind), getattr(expected, kind))
-    assert all(torch.equal(v, kept[k]) for k, v in recipe.average.state_dict().items())
-    assert not any(module.training for module in recipe.average.modules())
-    assert all(p.grad is None for p in recipe.average.parameters())
+    assert all(torch.equal(v, kept[k]) for k, v in recipe.ema.state_dict().items())
+    assert not any(module.training for module in recipe.ema.modules())
+    assert all(p.grad is None for p in recipe.ema.parameters())
 
 
 @each_form
@@ -175,7 +175,7 @@ def test_optimizers_hold_every_weight_of_the_restorer_once(name, form):
     held = [id(w) for p in recipe.players for g in p.optimizer.param_groups for w in g["params"]]
     assert len(held) == len(set(held))
     assert {id(w) for w in recipe.restorer.parameters()} <= set(held)
-    assert not {id(w) for w in recipe.average.parameters()} & set(held)
+    assert not {id(w) for w in recipe.ema.parameters()} & set(held)
 
 
 @each

@@ -8,7 +8,7 @@ import torch
 from tiny import pixels, random_restorer
 
 from ssl_restore.errors import UserError
-from ssl_restore.inference.folders import of_quality
+from ssl_restore.inference.folders import with_self_ensemble
 from ssl_restore.inference.tiles import Ensemble, back, restore, spans, tile_sides, turned
 from ssl_restore.io import images
 
@@ -173,7 +173,7 @@ def test_ensemble_is_the_mean_over_the_positions_and_does_not_care_how_a_picture
 @pytest.mark.parametrize("size", [(70, 88), (33, 64)])  # other widths are continued, to the right
 def test_the_best_quality_of_a_derainer_is_the_mean_of_it_and_its_mirror_image(size):
     picture = pixels(*size, dtype=np.uint16) // 3 + 20_000  # nothing is cut off
-    ensemble = of_quality(RESTORER, "best")
+    ensemble = with_self_ensemble(RESTORER, "best")
     mirrored = restored(picture[:, ::-1].copy(), 0)[:, ::-1].astype(int)
     expected = (restored(picture, 0).astype(int) + mirrored) / 2
     found = restored(picture, 0, ensemble)
@@ -182,4 +182,4 @@ def test_the_best_quality_of_a_derainer_is_the_mean_of_it_and_its_mirror_image(s
 
 
 def test_fast_quality_is_the_restorer_itself():
-    assert of_quality(RESTORER, "fast") is RESTORER
+    assert with_self_ensemble(RESTORER, "fast") is RESTORER

@@ -89,10 +89,10 @@ def test_a_video_whose_noise_cannot_be_measured_is_named_with_the_reason():
 
 @pytest.mark.parametrize("online", [False, True])
 def test_a_dry_video_teaches_a_derainer_nothing(monkeypatch, online):
-    monkeypatch.setattr(rain_calibration, "WET", 1.1)  # nothing is rain enough
+    monkeypatch.setattr(rain_calibration, "RAINY_FROM", 1.1)  # nothing is rain enough
     restorer, notes = random_restorer(strength=0.05).eval(), []
     given = with_noise(frames(1, 160, 160), 3)
-    course = {"name": "a.mp4", "online": online, "note": notes.append}
+    course = {"name": "a.mp4", "online": online, "notify": notes.append}
     if not online:
         with pytest.raises(UserError, match=r"^a\.mp4: no rain found to learn from$"):
             run(restorer, given, **course)
@@ -112,11 +112,13 @@ def test_pseudo_clean_frames_of_a_derainer_lie_across_the_rain():
 
 @pytest.mark.parametrize("online", [False, True])
 def test_what_leaves_more_rain_than_the_start_is_not_used(monkeypatch, online):
-    monkeypatch.setattr(rain_calibration, "WET", 0.0)  # whatever the frames show is rain enough
+    monkeypatch.setattr(
+        rain_calibration, "RAINY_FROM", 0.0
+    )  # whatever the frames show is rain enough
     monkeypatch.setattr(rerained_fine_tuning, "LEAST_LOST", -1.0)  # no texture is ever enough
     restorer, notes = random_restorer(strength=0.05).eval(), []
     given = with_noise(frames(2, 160, 168), 3)
-    found = run(restorer, given, name="a.mp4", online=online, note=notes.append)
+    found = run(restorer, given, name="a.mp4", online=online, notify=notes.append)
     plain = [restore(restorer, frame, precision="fp32") for frame in given]
     off = [np.abs(a.astype(int) - b).max() for a, b in zip(found, plain, strict=True)]
     assert max(off) <= 1  # norms are folded

@@ -15,7 +15,7 @@ from ssl_restore.inference.tiles import turned
 from ssl_restore.solvers import deep_image_prior, recorrupted_fine_tuning, zero_shot_noise2noise
 from ssl_restore.solvers.estimated_noise import EstimatedNoise, correlation, estimate, is_grey
 from ssl_restore.solvers.pace import pace
-from ssl_restore.solvers.recorrupted_fine_tuning import Lesson, useful_share
+from ssl_restore.solvers.recorrupted_fine_tuning import Examples, useful_share
 from ssl_restore.solvers.tiles import restored, to_multiple
 
 
@@ -114,7 +114,7 @@ def test_correlation_is_that_of_the_kernel():
     assert abs(correlation(white)) < 0.02
 
 
-def lesson(clean, sigma=0.1, *, aside=0.0, cut_off=False, before=None):
+def examples(clean, sigma=0.1, *, aside=0.0, cut_off=False, before=None):
     rows, columns = clean.shape[2:]
     draws = torch.Generator().manual_seed(1)
     chosen = (torch.rand(rows, columns, 1, generator=draws) < aside).numpy()
@@ -127,12 +127,12 @@ def lesson(clean, sigma=0.1, *, aside=0.0, cut_off=False, before=None):
         noisy = noisy.clamp(0, 1)
     squares = np.where(chosen, np.uint8(255), np.uint8(0))
     start = flat(clean if before is None else before)
-    return Lesson(flat(noisy), start, squares, EstimatedNoise(0, sigma), cut_off, 0.5)
+    return Examples(flat(noisy), start, squares, EstimatedNoise(0, sigma), cut_off, 0.5)
 
 
 def test_errors_of_both_recorrupted_pictures_are_independent():
     clean = torch.full((1, 3, 128, 128), 0.5)
-    seen, target, _, _ = lesson(clean).draw(32, 64, torch.Generator().manual_seed(0), "cpu")
+    seen, target, _, _ = examples(clean).draw(32, 64, torch.Generator().manual_seed(0), "cpu")
     one, other = seen - 0.5, target - 0.5
     assert one.std().item() == pytest.approx(0.1 * 1.25**0.5, rel=0.02)
     assert other.std().item() == pytest.approx(0.1 * 5**0.5, rel=0.02)
@@ -141,7 +141,7 @@ def test_errors_of_both_recorrupted_pictures_are_independent():
 
 
 def test_pixels_that_are_set_aside_are_judged_and_never_learned():
-    _, _, learned, judged = lesson(ramp(), aside=0.3).draw(4, 32, torch.Generator(), "cpu")
+    _, _, learned, judged = examples(ramp(), aside=0.3).draw(4, 32, torch.Generator(), "cpu")
     assert set(learned.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(judged, 1 - learned)
     assert judged.mean().item() == pytest.approx(0.3, abs=0.05)
@@ -150,12 +150,12 @@ def test_pixels_that_are_set_aside_are_judged_and_never_learned():
 def test_where_noise_was_cut_off_the_restored_picture_is_the_target():
     clean = torch.zeros(1, 3, 64, 64)
     clean[..., 32:] = 0.5
-    taught = lesson(clean, 0.05, aside=0.5, cut_off=True)
+    taught = examples(clean, 0.05, aside=0.5, cut_off=True)
     _, target, _, judged = taught.draw(8, 32, torch.Generator().manual_seed(0), "cpu")
     dark = (target == 0).float()
     assert dark.mean() > 0.2
     assert (judged * dark).sum() == 0
-    free = lesson(clean, 0.05).draw(8, 32, torch.Generator().manual_seed(0), "cpu")[1]
+    free = examples(clean, 0.05).draw(8, 32, torch.Generator().manual_seed(0), "cpu")[1]
     assert (free == 0).float().mean() < 0.01
 
 
@@ -163,7 +163,7 @@ def test_where_noise_was_cut_off_the_restored_picture_is_the_target():
     ("start", "end", "share"), [(0.6, 0.5, 1.0), (0.5, 0.6, 0.0), (0.6, 0.45, 1.0), (0.6, 0.1, 0.2)]
 )
 def test_so_much_is_taken_of_a_step_as_leads_to_the_clean_picture(start, end, share):
-    taught = lesson(torch.full((1, 3, 128, 128), 0.5), 0.05, aside=0.5)
+    taught = examples(torch.full((1, 3, 128, 128), 0.5), 0.05, aside=0.5)
     found = useful_share(
         Constant(start), Constant(end), taught, 64, torch.Generator().manual_seed(0), "fp32"
     )
@@ -176,7 +176,7 @@ def test_fine_tuning_finds_the_kernel_of_least_recorrupted_error():
     noisy, smoother, lines = clean + 0.06 * noise(clean), Smoother(), []
     found = recorrupted_fine_tuning.solve(
         noisy, generator=rng.derive(0, "solve"), restorer=smoother, steps=150, lr=1e-2, batch=4,
-        patch=32, precision="fp32", say=lines.append,
+        patch=32, precision="fp32", notify=lines.append,
     )["clean"]  # fmt: skip
     assert lines == []
 
@@ -199,8 +199,8 @@ def test_fine_tuning_finds_the_kernel_of_least_recorrupted_error():
 def test_fine_tuning_says_why_it_did_not_learn_and_gives_what_it_began_with():
     image, lines, shares = torch.full((1, 3, 64, 64), 0.3), [], []
     found = recorrupted_fine_tuning.solve(
-        image, generator=rng.derive(0, "solve"), restorer=Smoother(), steps=5, say=lines.append,
-        seen=shares.append, precision="fp32",
+        image, generator=rng.derive(0, "solve"), restorer=Smoother(), steps=5, notify=lines.append,
+        progress=shares.append, precision="fp32",
     )  # fmt: skip
     assert lines == ["hardly any noise was found (0.0 of 255): restored without learning"]
     assert shares == [1.0]
@@ -264,7 +264,7 @@ def test_prior_in_pieces_fills_the_picture_and_each_piece_sees_its_margin(monkey
     monkeypatch.setattr(deep_image_prior, "_drawn", drawn)
     image = noise(torch.empty(1, 3, 70, 40))
     shares = []
-    found = deep_image_prior.solve(image, generator=torch.Generator(), seen=shares.append)
+    found = deep_image_prior.solve(image, generator=torch.Generator(), progress=shares.append)
     assert torch.equal(found["clean"], image)
     assert sizes == [(48, 40), (48, 24), (54, 40), (54, 24), (22, 40), (22, 24)]
     assert shares[-1] == 1

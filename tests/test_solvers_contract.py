@@ -15,7 +15,7 @@ from ssl_restore.errors import UnknownName
 from ssl_restore.networks import denoiser
 
 NAMES = solvers.names()
-COMMON = {"generator", "steps", "seconds", "seen", "say"}
+COMMON = {"generator", "steps", "seconds", "progress", "notify"}
 SMALL = {"steps": 2, "width": 8, "batch": 2, "patch": 32, "precision": "fp32"}
 each = pytest.mark.parametrize("name", NAMES)
 
@@ -126,7 +126,7 @@ def test_global_stream_is_left_alone(name):
 @each
 def test_shares_rise_to_one_and_seconds_end_a_run(name):
     shares = []
-    solve(name, picture(), steps=1_000_000, seconds=0.2, seen=shares.append)
+    solve(name, picture(), steps=1_000_000, seconds=0.2, progress=shares.append)
     assert shares == sorted(shares)
     assert shares[0] == 0
     assert shares[-1] == 1

@@ -18,7 +18,8 @@ from ssl_restore.io import images
 PHOTO = Path(__file__).parents[1] / "data_samples" / "photos" / "carcassonne.jpg"
 SIDE = 192
 RAIN = Rain(
-    dry=0, angle_rad=(0.2, 0.2), population_spread_rad=(1e-6, 1e-6), angle_spread_rad=(0.02, 0.02),
+    rain_free=0,
+    angle_rad=(0.2, 0.2), population_spread_rad=(1e-6, 1e-6), angle_spread_rad=(0.02, 0.02),
     length_px=(40, 40), length_spread=(0.1, 0.1), width_px=(1.8, 1.8), width_spread=(0.1, 0.1),
     brightness=(0.25, 0.25), brightness_spread=(0.2, 0.2), coverage=(0.15, 0.15), ceiling=(10, 10),
     populations=(1, 1), ripple=(0, 0),

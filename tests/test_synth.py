@@ -265,12 +265,12 @@ def test_without_a_focal_length_it_goes_with_the_size_of_the_picture(photos, tmp
 def calibrated(path, length_px):
     rain = MeasuredRain(length_px=length_px)
     row = rain_file.PictureRain("a.png", 1.0, rain, 1.0, 0.1, 0.3, 0.2)
-    rain_file.Calibration((row,)).write(path)
+    rain_file.RainCalibration((row,)).write(path)
     return path
 
 
 def test_the_lengths_told_are_means_weighted_by_light():
-    params = Rain(dry=0, coverage=(0.1, 0.1)).sample(
+    params = Rain(rain_free=0, coverage=(0.1, 0.1)).sample(
         (1, 3, 90, 80), torch.Generator().manual_seed(0)
     )
     total = light = 0.0

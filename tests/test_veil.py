@@ -34,7 +34,7 @@ def test_no_depth_leaves_the_picture_and_a_great_one_the_airlight():
 
 def test_an_even_veil_is_that_of_rain_without_streaks():
     image = picture(1, 3, 12, 10).float()
-    rain = Rain(dry=1, veil=1, transmission=(0.7, 0.7), airlight=(0.6, 0.6))
+    rain = Rain(rain_free=1, veil=1, transmission=(0.7, 0.7), airlight=(0.6, 0.6))
     params = rain.sample((1, 3, 12, 10), torch.Generator().manual_seed(0))
     depth = -params.transmission.log().view(1, 1, 1, 1)
     alike = add_veil(image, VeilParams(depth, params.airlight.view(1, 1).expand(1, 3)))

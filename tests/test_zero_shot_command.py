@@ -124,7 +124,7 @@ def test_learning_keeps_fine_regular_texture_that_the_built_in_denoiser_smears()
     alone, _ = checkpoint.load(weights.built_in("denoise"))
     lines = []
     learned = solvers.solver(solvers.DEFAULT)(
-        noisy, generator=rng.derive(0, "solve"), steps=25, say=lines.append
+        noisy, generator=rng.derive(0, "solve"), steps=25, notify=lines.append
     )["clean"]
     before, after = (float((x - clean).square().mean()) for x in (restored(alone, noisy), learned))
     assert lines == []

@@ -107,8 +107,8 @@ class _Pairs:
         *,
         restored: bool = False,  # neighbours are the targets, not as they came
     ) -> None:
-        learner, average = copy.deepcopy(restorer), copy.deepcopy(restorer)
-        self.recipe = recipe(learner, average, FrameToFrame(learner), {"match": 1.0}, lr=lr)
+        learner, ema = copy.deepcopy(restorer), copy.deepcopy(restorer)
+        self.recipe = recipe(learner, ema, FrameToFrame(learner), {"match": 1.0}, lr=lr)
         self.device = next(learner.parameters()).device
         self.course, self.batch, self.patch, self.restored = course, batch, patch, restored
         self.stride = int(restorer.stride)  # type: ignore[arg-type]
@@ -135,7 +135,7 @@ class _Pairs:
             if motion.neighbours(pair.trusted.numpy()):
                 self.memory.add(pair, room(frame))
 
-    def refusal(self) -> str | None:
+    def unusable_reason(self) -> str | None:
         if self.memory.kept:
             return None
         if self.taken == 1:
@@ -148,7 +148,7 @@ class _Pairs:
             "use --method restore_from_restored"
         )
 
-    def denial(self, before: Restore, after: Restore) -> str | None:
+    def rejection_reason(self, before: Restore, after: Restore) -> str | None:
         return None
 
     def draw(self, step: int, progress: float) -> Matched:

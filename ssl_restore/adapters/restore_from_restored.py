@@ -110,7 +110,7 @@ class _Kind(Protocol):
     def measure(self, name: str, frame: Pixels) -> None:
         """Make the prior that of a further frame, too; UserError for one that does not show it."""
 
-    def denial(self, frame: Pixels, before: Restore, after: Restore) -> str | None:
+    def rejection_reason(self, frame: Pixels, before: Restore, after: Restore) -> str | None:
         """Why the start restored the frame better; None where nothing says so."""
 
 
@@ -118,9 +118,9 @@ class _Noise:
     falls = False
 
     def __init__(self, restorer: nn.Module, lr: float) -> None:
-        learner, average = copy.deepcopy(restorer), copy.deepcopy(restorer)
+        learner, ema = copy.deepcopy(restorer), copy.deepcopy(restorer)
         self.objective = Undo(learner, NoiseLike(()))
-        self.recipe = recipe(learner, average, self.objective, {"restore": 1.0}, lr=lr)
+        self.recipe = recipe(learner, ema, self.objective, {"restore": 1.0}, lr=lr)
         self.rows = Memory[PictureNoise](newest=True)
 
     @property
@@ -132,7 +132,7 @@ class _Noise:
         self.rows.add(noise_calibration.measure(name, values), MEASURED)
         self.objective.prior = NoiseLike(tuple(self.rows.kept))
 
-    def denial(self, frame: Pixels, before: Restore, after: Restore) -> str | None:
+    def rejection_reason(self, frame: Pixels, before: Restore, after: Restore) -> str | None:
         return None
 
 
@@ -140,12 +140,12 @@ class _Rain:
     falls = True
 
     def __init__(self, restorer: nn.Module, lr: float) -> None:
-        learner, average = copy.deepcopy(restorer), copy.deepcopy(restorer)
+        learner, ema = copy.deepcopy(restorer), copy.deepcopy(restorer)
         self.objective = RainTransfer(
-            learner, average, RainLike(()), share=0.25, gain=(0.9, 1.6), threshold=0.01, coarse=0.0
+            learner, ema, RainLike(()), share=0.25, gain=(0.9, 1.6), threshold=0.01, coarse=0.0
         )
         weights_of = {"restore": 1.0, "veil": 0.1}
-        self.recipe = recipe(learner, average, self.objective, weights_of, lr=lr)
+        self.recipe = recipe(learner, ema, self.objective, weights_of, lr=lr)
         self.device = next(restorer.parameters()).device
         self.start = copy.deepcopy(restorer).eval()
         self.estimator = rain_estimator.load(weights.rain_estimator()).to(self.device)
@@ -158,14 +158,14 @@ class _Rain:
     def measure(self, name: str, frame: Pixels) -> None:
         picture = images.to_tensor(frame)[0].to(self.device)
         found = rain_calibration.measure(name, picture, self.start, self.estimator)
-        if found.probability < rain_calibration.WET:
+        if found.probability < rain_calibration.RAINY_FROM:
             raise UserError(f"{name}: no rain found to learn from")
         self.rows.add(found, MEASURED)
         rows = tuple(row.rain for row in self.rows.kept)
-        doubt = rain_calibration.doubt(self.estimator)
-        self.objective.rain = RainLike(rows, doubt, dry=0.06, mirrored=True)
+        uncertainty = rain_calibration.uncertainty(self.estimator)
+        self.objective.rain = RainLike(rows, uncertainty, rain_free=0.06, mirrored=True)
 
-    def denial(self, frame: Pixels, before: Restore, after: Restore) -> str | None:
+    def rejection_reason(self, frame: Pixels, before: Restore, after: Restore) -> str | None:
         found = guarded(frame, before(frame), after(frame), self.rows.kept[-1])
         return None if found.kept else found.reason
 
@@ -203,20 +203,20 @@ class _Student:
             clean = np.ascontiguousarray(np.rot90(clean))
         self.memory.add(_Restored(data.eight_bit_rgb(frame), clean), room(frame))
 
-    def refusal(self) -> str | None:
+    def unusable_reason(self) -> str | None:
         return None if self.kind.measured else self.failure
 
-    def denial(self, before: Restore, after: Restore) -> str | None:
+    def rejection_reason(self, before: Restore, after: Restore) -> str | None:
         kept = self.memory.kept
         judged = kept[-1:] if self.course.online else kept[:: max(1, len(kept) // JUDGED)]
-        for seen in judged:
-            reason = self.kind.denial(seen.frame, before, after)
+        for memory_item in judged:
+            reason = self.kind.rejection_reason(memory_item.frame, before, after)
             if reason is not None:
                 return reason
         return None
 
     def draw(self, step: int, progress: float) -> Batch:
-        least = min(min(seen.clean.shape[:2]) for seen in self.memory.kept)
+        least = min(min(memory_item.clean.shape[:2]) for memory_item in self.memory.kept)
         size = min(self.patch, least) // self.stride * self.stride
         if self.others is None:
             found = images.find(session.bundled_photographs())
@@ -227,8 +227,8 @@ class _Student:
             return data.patches(pictures, count, size, generator, upright=upright, shrink=2)
 
         kept = self.memory.kept
-        ours = data.Pictures(tuple(seen.clean for seen in kept), (), "")
-        frames = data.Pictures(tuple(seen.frame for seen in kept), (), "")
+        ours = data.Pictures(tuple(memory_item.clean for memory_item in kept), (), "")
+        frames = data.Pictures(tuple(memory_item.frame for memory_item in kept), (), "")
         parts = []
         if self.photographs > 0:
             parts.append(drawn("photographs", self.others, self.photographs, False))

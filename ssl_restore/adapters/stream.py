@@ -42,7 +42,7 @@ class Course:
     """How long is learned: `steps` or `seconds`, online of each frame, else of the video.
 
     The same `steps` and `seed` give the same result. `name` is that of the video in errors,
-    `seen(share)` gets the share of the learning that is done, `note(line)` what was found.
+    `progress(share)` gets the share of the learning that is done, `notify(line)` what was found.
     """
 
     online: bool = False
@@ -52,8 +52,8 @@ class Course:
     precision: str = "auto"
     tile: int | None = None
     name: str = "the video"
-    seen: Callable[[float], None] = lambda share: None
-    note: Callable[[str], None] = lambda line: None
+    progress: Callable[[float], None] = lambda share: None
+    notify: Callable[[str], None] = lambda line: None
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.seconds is not None:
@@ -84,12 +84,12 @@ class Student(Protocol):
     def take(self, frame: Pixels, restored: Pixels) -> None:
         """A further frame, and what the restorer as it is now makes of it."""
 
-    def refusal(self) -> str | None:
+    def unusable_reason(self) -> str | None:
         """Why nothing can be learned from what was taken; None where it can."""
 
     def draw(self, step: int, progress: float) -> Batch: ...
 
-    def denial(self, before: Restore, after: Restore) -> str | None:
+    def rejection_reason(self, before: Restore, after: Restore) -> str | None:
         """Why what was learned makes frames in memory worse than the start; None where it does
         not, or nothing tells."""
 
@@ -120,7 +120,7 @@ def room(frame: Pixels) -> int:
 
 def recipe(
     learner: nn.Module,
-    average: nn.Module,
+    ema: nn.Module,
     objective: nn.Module,
     weights: Mapping[str, float],
     *,
@@ -128,12 +128,12 @@ def recipe(
 ) -> Recipe:
     """One player, norms at rest."""
     device = next(learner.parameters()).device
-    for module in (learner, average, objective):
+    for module in (learner, ema, objective):
         module.to(device)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=lr, betas=(0.9, 0.95), fused=True)
     return Recipe(
-        network="", keywords={}, restorer=learner, average=average,
-        players=(Player(objective, weights, optimizer),), decay=DECAY, fixed_norms=True,
+        network="", keywords={}, restorer=learner, ema=ema,
+        players=(Player(objective, weights, optimizer),), decay=DECAY, frozen_batchnorm=True,
     )  # fmt: skip
 
 
@@ -163,54 +163,56 @@ def _ready(net: nn.Module) -> nn.Module:
 
 
 def _offline(student: Student, frames: Iterable[Pixels], course: Course) -> Iterator[Pixels]:
-    start = _ready(copy.deepcopy(student.recipe.average))
+    start = _ready(copy.deepcopy(student.recipe.ema))
     for frame in checked(frames, course.name):
         student.take(frame, _restored(start, frame, course))
-    refusal = student.refusal()
-    if refusal is not None:
-        raise UserError(f"{course.name}: {refusal}")
+    unusable_reason = student.unusable_reason()
+    if unusable_reason is not None:
+        raise UserError(f"{course.name}: {unusable_reason}")
     seconds = SECONDS if course.seconds is None and course.steps is None else course.seconds
     rows = fit(
         student.recipe, student.draw, seed=course.seed, steps=course.steps, seconds=seconds,
         precision=course.precision,
     )  # fmt: skip
     for row in rows:
-        course.seen(row.progress)
-    learned = _ready(student.recipe.average)
-    denial = _denial(student, start, learned, course)
-    if denial is not None:
-        course.note(f"{course.name}: restored without what was learned: {denial}")
+        course.progress(row.progress)
+    learned = _ready(student.recipe.ema)
+    rejection_reason = _rejection_reason(student, start, learned, course)
+    if rejection_reason is not None:
+        course.notify(f"{course.name}: restored without what was learned: {rejection_reason}")
     for frame in checked(frames, course.name):
-        yield _restored(learned if denial is None else start, frame, course)
+        yield _restored(learned if rejection_reason is None else start, frame, course)
 
 
 def _online(student: Student, frames: Iterable[Pixels], course: Course) -> Iterator[Pixels]:
     rows = fit(
         student.recipe, student.draw, seed=course.seed, steps=ENDLESS, precision=course.precision
     )
-    start = used = _ready(copy.deepcopy(student.recipe.average))
-    refusal: str | None = None
-    denials: list[str] = []
+    start = used = _ready(copy.deepcopy(student.recipe.ema))
+    unusable_reason: str | None = None
+    rejections: list[str] = []
     for frame in checked(frames, course.name):
         student.take(frame, _restored(used, frame, course))
-        refusal = student.refusal()
-        if refusal is None:
+        unusable_reason = student.unusable_reason()
+        if unusable_reason is None:
             _some(rows, course)
-            used = _ready(student.recipe.average)
-            denial = _denial(student, start, used, course)
-            if denial is not None:
-                denials.append(denial)
+            used = _ready(student.recipe.ema)
+            rejection_reason = _rejection_reason(student, start, used, course)
+            if rejection_reason is not None:
+                rejections.append(rejection_reason)
                 used = start
         yield _restored(used, frame, course)
-    if refusal is not None:
-        course.note(f"{course.name}: restored without learning: {refusal}")
-    elif denials:
-        many = f"{len(denials)} frames restored without what was learned"
-        course.note(f"{course.name}: {many}: {denials[-1]}")
+    if unusable_reason is not None:
+        course.notify(f"{course.name}: restored without learning: {unusable_reason}")
+    elif rejections:
+        many = f"{len(rejections)} frames restored without what was learned"
+        course.notify(f"{course.name}: {many}: {rejections[-1]}")
 
 
-def _denial(student: Student, start: nn.Module, now: nn.Module, course: Course) -> str | None:
-    return student.denial(
+def _rejection_reason(
+    student: Student, start: nn.Module, now: nn.Module, course: Course
+) -> str | None:
+    return student.rejection_reason(
         lambda frame: _restored(start, frame, course), lambda frame: _restored(now, frame, course)
     )
 

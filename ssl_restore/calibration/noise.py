@@ -125,7 +125,7 @@ def calibrate(
     paths: Sequence[Path],
     *,
     limit: int | None = None,
-    seen: Callable[[Path], None] = lambda path: None,
+    on_read: Callable[[Path], None] = lambda path: None,
     max_pixels: int = 200_000_000,
 ) -> tuple[NoiseCalibration, list[str]]:
     """Measure pictures (`limit` of them, spread over the list); also a line for each skipped one.
@@ -142,7 +142,7 @@ def calibrate(
         except UserError as error:
             skipped.append(str(error))
         finally:
-            seen(path)
+            on_read(path)
     if not found:
         raise UserError(f"no picture could be measured ({skipped[0] if skipped else 'none given'})")
     return NoiseCalibration(tuple(found)), skipped

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from degradations.rain_like import Doubt, MeasuredRain
+from degradations.rain_like import MeasuredRain, Uncertainty
 from degradations.rainfall import implied_rate
 from ssl_restore import weights
 from ssl_restore.calibration import rain_estimator
@@ -25,13 +25,13 @@ from ssl_restore.calibration.rain_estimator import (
     observe,
     windows,
 )
-from ssl_restore.calibration.rain_file import Calibration, PictureRain
+from ssl_restore.calibration.rain_file import PictureRain, RainCalibration
 from ssl_restore.errors import UserError
 from ssl_restore.inference.folders import open_restorer
 from ssl_restore.io import images
 
-WET = 0.5  # probability, at even odds, from which a picture counts as rainy
-MISTAKEN = 0.15  # of rain-free pictures about so many count as rainy, too
+RAINY_FROM = 0.5  # probability, at even odds, from which a picture counts as rainy
+MISTAKEN_SHARE = 0.15  # of rain-free pictures about so many count as rainy, too
 LIMITS = {  # what the renderer and the prior can bear
     "length_px": (2.0, 400.0), "width_px": (0.3, 12.0), "length_spread": (0.02, 1.2),
     "width_spread": (0.02, 1.0), "brightness": (0.01, 1.5), "brightness_spread": (0.02, 1.5),
@@ -45,7 +45,7 @@ LIMITS = {  # what the renderer and the prior can bear
 class Measured:
     """A calibration and the files that could not be used, one line each."""
 
-    calibration: Calibration
+    calibration: RainCalibration
     skipped: tuple[str, ...]
 
 
@@ -54,7 +54,7 @@ def calibrate(
     device: torch.device,
     *,
     limit: int | None = None,
-    seen: Callable[[Path], None] = lambda path: None,
+    on_read: Callable[[Path], None] = lambda path: None,
     max_pixels: int = 200_000_000,
 ) -> Measured:
     """Measure the rain of pictures (`limit` of them, spread over the list).
@@ -74,19 +74,19 @@ def calibrate(
         except UserError as error:
             skipped.append(str(error))
         finally:
-            seen(path)
+            on_read(path)
     if not found:
         raise UserError(f"no picture could be measured ({skipped[0] if skipped else 'none given'})")
-    wet = tuple(picture for picture in found if picture.probability >= WET)
-    if len(wet) <= MISTAKEN * len(found):
+    rainy = tuple(picture for picture in found if picture.probability >= RAINY_FROM)
+    if len(rainy) <= MISTAKEN_SHARE * len(found):
         likeliest = max(found, key=lambda picture: picture.probability)
         raise UserError(
-            f"no rain found in {len(found)} pictures: {len(wet)} look rainy, no more than by "
+            f"no rain found in {len(found)} pictures: {len(rainy)} look rainy, no more than by "
             f"mistake (the likeliest, {likeliest.file}, with a probability of "
             f"{likeliest.probability:.0%}); give pictures with visible rain"
         )
-    dry = tuple(picture.file for picture in found if picture.probability < WET)
-    return Measured(Calibration(wet, dry, doubt(estimator)), tuple(skipped))
+    rain_free = tuple(picture.file for picture in found if picture.probability < RAINY_FROM)
+    return Measured(RainCalibration(rainy, rain_free, uncertainty(estimator)), tuple(skipped))
 
 
 @torch.inference_mode()
@@ -98,9 +98,9 @@ def measure(
     if min(height, width) < WINDOW_PX:
         raise UserError(f"{name}: {width}x{height} is too small; {WINDOW_PX} pixels are needed")
     parts = windows(picture.expand(3, -1, -1))
-    angle, seen = observe(parts, restorer)
-    told = estimator(seen)
-    values = dict(zip(NAMES, from_scale(told)[0].tolist(), strict=True))
+    angle, features = observe(parts, restorer)
+    predicted = estimator(features)
+    values = dict(zip(NAMES, from_scale(predicted)[0].tolist(), strict=True))
     for key, (low, high) in LIMITS.items():
         values[key] = min(max(values[key], low), high)
     rain = MeasuredRain(
@@ -110,13 +110,13 @@ def measure(
     )
     return PictureRain(
         file=name,
-        probability=1 - 1 / (1 + math.exp(-values["dry"])),
+        probability=1 - 1 / (1 + math.exp(-values["rain_free"])),
         rain=rain,
         **{key: values[key] for key in ("populations", "mean", "tail", "visible_share")},
     )
 
 
-def with_camera(found: Calibration, focal_px: float, exposure_s: float) -> Calibration:
+def with_camera(found: RainCalibration, focal_px: float, exposure_s: float) -> RainCalibration:
     """Add the rain rate that the median coverage implies for a camera."""
     coverage = found.summary()["coverage"][1]
     try:
@@ -124,12 +124,12 @@ def with_camera(found: Calibration, focal_px: float, exposure_s: float) -> Calib
     except ValueError as error:
         raise UserError(str(error)) from error
     camera = {"focal_px": focal_px, "exposure_s": exposure_s, "rate_mm_per_h": rate}
-    return Calibration(found.pictures, found.dry, found.doubt, camera)
+    return RainCalibration(found.pictures, found.rain_free, found.uncertainty, camera)
 
 
-def doubt(estimator: RainEstimator) -> Doubt:
+def uncertainty(estimator: RainEstimator) -> Uncertainty:
     error = dict(zip(NAMES, estimator.error.tolist(), strict=True))  # type: ignore[operator]
-    return Doubt(
+    return Uncertainty(
         length=error["length_px"], width=error["width_px"], brightness=error["brightness"],
         light=error["mean"],
     )  # fmt: skip

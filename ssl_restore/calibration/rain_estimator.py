@@ -41,7 +41,7 @@ NAMES = (
     "coverage", "angle_spread_rad", "taper", "depth_share", "ripple", "ripple_px",
     "ceiling",
     "populations", "optical_depth",
-    "mean", "tail", "visible_share", "dry",
+    "mean", "tail", "visible_share", "rain_free",
 )  # fmt: skip
 LOGARITHMIC = {
     "length_px": 0.0, "length_spread": 0.02, "width_px": 0.0, "width_spread": 0.02,
@@ -79,14 +79,14 @@ def observe(rainy: Tensor, restorer: nn.Module, pictures: int = 1) -> tuple[Tens
     """
     with autocast(rainy.device):
         restored = restorer(rainy.contiguous(memory_format=torch.channels_last)).float()
-    seen, coarse = (
+    features, coarse = (
         (rainy - other).mean(dim=1, keepdim=True).clamp_min(0)
         for other in (quantise(restored), opening(rainy))
     )
-    angle = common_angle(seen, pictures)
+    angle = common_angle(features, pictures)
     each = angle.repeat_interleave(len(rainy) // pictures)
     found = torch.cat(
-        [statistics(seen, each).features(), statistics(coarse, each).features(), _light(rainy)],
+        [statistics(features, each).features(), statistics(coarse, each).features(), _light(rainy)],
         dim=1,
     )
     return angle, found.unflatten(0, (pictures, -1))
@@ -162,7 +162,7 @@ def numbers(drawn: Populations, params: RainParams, layer: Tensor) -> Tensor:
         "optical_depth": -params.transmission.log(),
         "mean": layer.mean(1), "tail": layer.quantile(TAIL, dim=1),
         "visible_share": (layer > VISIBLE).float().mean(1),
-        "dry": (layer.mean(1) < 1e-4).float(),
+        "rain_free": (layer.mean(1) < 1e-4).float(),
     }  # fmt: skip
     return torch.stack([columns[name] for name in NAMES], dim=1)
 
@@ -178,18 +178,18 @@ class RainEstimator(nn.Module):
         self.tell = nn.Sequential(
             nn.GELU(), nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, len(NAMES))
         )
-        for name, size in (("seen", features), ("told", len(NAMES))):
+        for name, size in (("feature", features), ("predicted", len(NAMES))):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_spread", torch.ones(size))
         self.register_buffer("error", torch.zeros(len(NAMES)))  # on photographs kept aside
 
-    def forward(self, seen: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """(B, K, F) -> (B, NAMES)."""
-        inside = self.embed((seen - self.seen_mean) / self.seen_spread)  # type: ignore[operator]
+        inside = self.embed((features - self.feature_mean) / self.feature_spread)  # type: ignore[operator]
         share = self.trust(inside).softmax(dim=1)
         pooled = torch.cat([(share * inside).sum(dim=1), inside.mean(dim=1)], dim=1)
-        told: Tensor = self.tell(pooled) * self.told_spread + self.told_mean
-        return told
+        predicted: Tensor = self.tell(pooled) * self.predicted_spread + self.predicted_mean
+        return predicted
 
     def save(self, path: Path) -> None:
         metadata = {"format": str(FORMAT), "keywords": json.dumps(self.keywords)}
@@ -205,10 +205,12 @@ def to_scale(values: Tensor) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def from_scale(told: Tensor) -> Tensor:
+def from_scale(predicted: Tensor) -> Tensor:
     """The inverse of `to_scale`; what cannot be negative is not."""
     columns = [
-        (told[:, i].exp() - LOGARITHMIC[name]).clamp_min(0) if name in LOGARITHMIC else told[:, i]
+        (predicted[:, i].exp() - LOGARITHMIC[name]).clamp_min(0)
+        if name in LOGARITHMIC
+        else predicted[:, i]
         for i, name in enumerate(NAMES)
     ]
     return torch.stack(columns, dim=1)

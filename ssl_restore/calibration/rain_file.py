@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from degradations.rain import Rain
-from degradations.rain_like import Doubt, MeasuredRain, RainLike
+from degradations.rain_like import MeasuredRain, RainLike, Uncertainty
 from ssl_restore import __version__
 from ssl_restore.errors import UserError
 from ssl_restore.io.files import replacing
 
-FORMAT = 2
+FORMAT = 3
+RENAMED = {"doubt": "uncertainty", "dry": "rain_free"}  # keys of format 2, which still loads
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,20 @@ class PictureRain:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class RainCalibration:
     """The pictures with rain, how many have none, and how far the estimates can be trusted."""
 
     pictures: tuple[PictureRain, ...]
-    dry: tuple[str, ...] = ()  # files in which no rain was found
-    doubt: Doubt = field(default_factory=Doubt)  # standard deviations of the estimator's errors
+    rain_free: tuple[str, ...] = ()  # files in which no rain was found
+    uncertainty: Uncertainty = field(
+        default_factory=Uncertainty
+    )  # standard deviations of the estimator's errors
     camera: dict[str, float] = field(default_factory=dict)  # as stated, with the implied rate
     version: str = __version__
 
     def prior(self) -> RainLike:
         """Rain like that of these pictures."""
-        return RainLike(tuple(p.rain for p in self.pictures), self.doubt, dry=0)
+        return RainLike(tuple(p.rain for p in self.pictures), self.uncertainty, rain_free=0)
 
     def summary(self) -> dict[str, tuple[float, float, float]]:
         """Of every number the 5 % quantile, median and 95 % quantile over the pictures."""
@@ -58,14 +61,17 @@ class Calibration:
     def write(self, path: Path) -> None:
         content = {
             "format": FORMAT,
+            "kind": "rain",
             "version": self.version,
             "folder": {
                 name: dict(zip(("low", "median", "high"), map(_short, three), strict=True))
                 for name, three in self.summary().items()
             },
             "camera": {name: _short(value) for name, value in self.camera.items()},
-            "doubt": {name: _short(value) for name, value in asdict(self.doubt).items()},
-            "dry": list(self.dry),
+            "uncertainty": {
+                name: _short(value) for name, value in asdict(self.uncertainty).items()
+            },
+            "rain_free": list(self.rain_free),
             "pictures": [
                 {name: _short(value) for name, value in _flat(picture).items()}
                 for picture in self.pictures
@@ -75,23 +81,27 @@ class Calibration:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def rain_prior(path: str, *, dry: float, varied: float, near: float = 0.0) -> Rain | RainLike:
+def rain_prior(path: str, *, rain_free: float, varied: float, near: float = 0.0) -> Rain | RainLike:
     """For training: rain like that of a calibration file, of all kinds where there is none ("").
 
-    A share of `dry` images has no rain, one of `varied` ones rain of all kinds in either case. Of
-    rain of all kinds without a file, a share `near` of the populations is close to the camera.
+    A share of `rain_free` images has no rain, one of `varied` ones rain of all kinds in either
+    case. Of rain of all kinds without a file, a share `near` of the populations is close to the
+    camera.
     Mirrored, because the pictures that a restorer learns from are.
     """
     if not path:
-        return Rain(dry=dry, near=near)
-    return replace(read(Path(path)).prior(), dry=dry, varied=varied, mirrored=True)
+        return Rain(rain_free=rain_free, near=near)
+    return replace(read(Path(path)).prior(), rain_free=rain_free, varied=varied, mirrored=True)
 
 
-def read(path: Path) -> Calibration:
+def read(path: Path) -> RainCalibration:
     """The calibration in a file; UserError when it is none, damaged, or of another version."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found, kind = content["format"], content.get("kind", "rain")
+        if found == 2:
+            content = {RENAMED.get(key, key): value for key, value in content.items()}
+            found = FORMAT
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -104,10 +114,10 @@ def read(path: Path) -> Calibration:
             "`ssl-restore calibrate` again"
         )
     try:
-        return Calibration(
+        return RainCalibration(
             tuple(_picture(row) for row in content["pictures"]),
-            tuple(content["dry"]),
-            Doubt(**content["doubt"]),
+            tuple(content["rain_free"]),
+            Uncertainty(**content["uncertainty"]),
             content["camera"],
             content["version"],
         )

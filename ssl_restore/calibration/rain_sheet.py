@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from degradations.rain import add_rain
-from degradations.rain_like import Doubt, RainLike
+from degradations.rain_like import RainLike, Uncertainty
 from ssl_restore import rng
 from ssl_restore.calibration.rain_estimator import WINDOW_PX, windows
-from ssl_restore.calibration.rain_file import Calibration, PictureRain
+from ssl_restore.calibration.rain_file import PictureRain, RainCalibration
 from ssl_restore.inference.folders import open_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
@@ -33,7 +33,7 @@ HISTOGRAMS = {
 
 
 def write_sheet(
-    path: Path, found: Calibration, sources: Mapping[str, Path], device: torch.device
+    path: Path, found: RainCalibration, sources: Mapping[str, Path], device: torch.device
 ) -> None:
     """A PNG. The rendered rain lies on the same pictures, restored by the built-in restorer."""
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -65,7 +65,7 @@ def _value(picture: PictureRain, name: str) -> float:
     return float(found)
 
 
-def _rose(figure: Figure, place: Any, found: Calibration) -> None:
+def _rose(figure: Figure, place: Any, found: RainCalibration) -> None:
     """Angles as seen in the picture: a vertical streak is at the bottom, a positive one right."""
     axes = figure.add_subplot(place, projection="polar")
     angles = [picture.rain.angle_rad for picture in found.pictures]
@@ -85,7 +85,7 @@ def _patches(
     without = [restore(restorer, pixels) for pixels in real]
     most = max(range(len(real)), key=lambda i: float(real[i].mean() - without[i].mean()))
     restored = images.to_tensor(without[most])
-    prior = RainLike((picture.rain,), Doubt(0, 0, 0, 0, 0), dry=0)
+    prior = RainLike((picture.rain,), Uncertainty(0, 0, 0, 0, 0), rain_free=0)
     generator = rng.derive(0, f"sheet/{picture.file}", 0)
     rainy = add_rain(restored, prior.sample((1, 3, WINDOW_PX, WINDOW_PX), generator))
     return real[most], images.to_pixels(rainy, EIGHT_BIT)

@@ -29,10 +29,10 @@ def scenes(cleans: Mapping[str, Pixels], given: Path | None) -> list[str]:
     that copies and crops at one scale are recognised.
     """
     if given is not None:
-        told = json.loads(given.read_text(encoding="utf-8"))
-        if missing := [name for name in cleans if name not in told]:
+        named = json.loads(given.read_text(encoding="utf-8"))
+        if missing := [name for name in cleans if name not in named]:
             raise UserError(f"{given}: names no scene for {missing[0]}")
-        return [str(told[name]) for name in cleans]
+        return [str(named[name]) for name in cleans]
     scale = THUMBNAIL_PX / max(max(clean.shape) for clean in cleans.values())
     small = [
         cv2.resize(cv2.cvtColor(clean, cv2.COLOR_RGB2GRAY), None, fx=scale, fy=scale,

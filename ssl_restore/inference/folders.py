@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from ssl_restore import weights
-from ssl_restore.device import crew
+from ssl_restore.device import thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import MIRRORED, Ensemble, restore, tile_sides
 from ssl_restore.io import images
@@ -69,12 +69,12 @@ def without_veil(restorer: nn.Module) -> nn.Module:
     return WithoutVeil(restorer)
 
 
-def of_grain(restorer: nn.Module, grain: int) -> nn.Module:
+def with_pixel_shuffle(restorer: nn.Module, grain: int) -> nn.Module:
     """The restorer itself for 1; for noise coarser than it knows, on every `grain`-th pixel."""
     return restorer if grain == 1 else Shuffled(restorer, grain)
 
 
-def of_quality(restorer: nn.Module, quality: str) -> nn.Module:
+def with_self_ensemble(restorer: nn.Module, quality: str) -> nn.Module:
     """The restorer itself for `fast`; for `best` its mean over positions of the picture: it and its
     mirror image for a derainer, as rain falls down, all eight for others."""
     if quality == "fast":
@@ -210,7 +210,7 @@ def _side_by_side(
 ) -> list[str]:
     """As many jobs at once as torch has threads, one thread each; returns what was skipped."""
     skipped: list[str] = []
-    with crew(len(jobs)) as pool:
+    with thread_pool(len(jobs)) as pool:
         futures = [pool.submit(whole, job) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             try:
@@ -261,23 +261,23 @@ def one_by_one(
     max_pixels: int,
     done: Callable[[float], None],
 ) -> list[str]:
-    """For what learns from each picture: read it, and `finish(job, picture, seen)` writes.
+    """For what learns from each picture: read it, and `finish(job, picture, progress)` writes.
 
-    Returns one line for each picture that could not be restored. `seen(share)` takes the share of
-    the job that is done, `done(share)` is called with every further one.
+    Returns one line for each picture that could not be restored. `progress(share)` takes the share
+    of the job that is done, `done(share)` is called with every further one.
     """
     skipped: list[str] = []
     for job in jobs:
         so_far = 0.0
 
-        def seen(share: float) -> None:
+        def progress(share: float) -> None:
             nonlocal so_far
             done(share - so_far)
             so_far = share
 
         try:
             picture = images.read(job.source, max_pixels=max_pixels)
-            finish(job, picture, seen)
+            finish(job, picture, progress)
         except UserError as error:
             named = any(str(error).startswith(str(path)) for path in (job.source, job.target))
             skipped.append(str(error) if named else f"{job.source}: {error}")
@@ -285,7 +285,7 @@ def one_by_one(
             if not out_of_memory(error):
                 raise
             skipped.append(f"{job.source}: out of memory; try a smaller --tile")
-        seen(1.0)
+        progress(1.0)
     return skipped
 
 

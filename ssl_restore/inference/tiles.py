@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_restore.device import autocast, crew
+from ssl_restore.device import autocast, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 
@@ -112,7 +112,7 @@ def restore(
         for tile_ in tiles:
             done(fill(*tile_))
         return restored
-    with crew(TILES_AT_ONCE) as pool:
+    with thread_pool(TILES_AT_ONCE) as pool:
         for future in [pool.submit(fill, *tile_) for tile_ in tiles]:
             done(future.result())
     return restored

@@ -112,7 +112,7 @@ def pictures(
             yield frame, lambda frame=frame: _read(frame, max_pixels)  # type: ignore[misc]
             continue
         assert frame.number is not None
-        if clip is None or clip.path != frame.source or clip.seen >= frame.number:
+        if clip is None or clip.path != frame.source or clip.position >= frame.number:
             clip = _Clip(frame.source, max_pixels)
         picture = clip.picture(frame.number)
         yield frame, lambda p=picture, c=clip, f=frame: _given(p, c, f)  # type: ignore[misc]
@@ -141,7 +141,7 @@ class _Clip:
     def __init__(self, path: Path, max_pixels: int = 200_000_000) -> None:
         if not path.is_file():
             raise UserError(f"{path}: no such file; check the spelling")
-        self.path, self.seen = path, 0
+        self.path, self.position = path, 0
         self._capture = cv2.VideoCapture(str(path))
         width, height = (
             int(self._capture.get(side))
@@ -161,12 +161,12 @@ class _Clip:
         return rate if 0 < rate < math.inf else FRAMES_PER_S
 
     def skip(self) -> bool:
-        self.seen += 1
+        self.position += 1
         return bool(self._capture.grab())
 
     def picture(self, number: int) -> Picture | None:
         """Frame `number`, counted from 1 and not yet passed; None where the clip has ended."""
-        while self.seen < number:
+        while self.position < number:
             if not self.skip():
                 return None
         found, pixels = self._capture.retrieve()
@@ -178,9 +178,9 @@ def _length(path: Path) -> int:
     clip = _Clip(path)
     while clip.skip():
         pass
-    if clip.seen == 1:
+    if clip.position == 1:
         raise UserError(f"{path}: holds no frame that can be read; fetch the clip again")
-    return clip.seen - 1
+    return clip.position - 1
 
 
 def rate_of(photos: Path) -> float:

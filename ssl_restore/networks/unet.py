@@ -119,8 +119,8 @@ class VeilEstimator(nn.Module):
     def forward(self, layers: Tensor) -> tuple[Tensor, Tensor]:
         x = self.blocks(self.stem(F.pixel_unshuffle(layers, self.fold)))
         coarse = self.head(F.relu(self.norm(x))).float()
-        told = torch.cat([coarse[:, :1], torch.sigmoid(coarse[:, 1:] + 1)], dim=1)
-        smooth = F.interpolate(told, scale_factor=float(self.fold), mode="bilinear")
+        predicted = torch.cat([coarse[:, :1], torch.sigmoid(coarse[:, 1:] + 1)], dim=1)
+        smooth = F.interpolate(predicted, scale_factor=float(self.fold), mode="bilinear")
         return smooth[:, :1], smooth[:, 1:]
 
 
@@ -137,11 +137,11 @@ class RainUNet(nn.Module):
 
     def streaks(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """S (B, 1, H, W), display units, and V (B, 3, H, W)."""
-        told = self.decoder(self.encoder(image)).float()
-        rain = torch.minimum(told[:, :1], image.amin(dim=1, keepdim=True))
+        predicted = self.decoder(self.encoder(image)).float()
+        rain = torch.minimum(predicted[:, :1], image.amin(dim=1, keepdim=True))
         start, end = NEAR_WHITE
         white = ((image - start) / (end - start)).clamp(0, 1)
-        kept = white * torch.sigmoid(told[:, 1:] - LITTLE)
+        kept = white * torch.sigmoid(predicted[:, 1:] - LITTLE)
         return rain, image - (1 - kept) * rain
 
     def rain(self, image: Tensor) -> Tensor:

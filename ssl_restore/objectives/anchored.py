@@ -33,8 +33,8 @@ class Anchored(nn.Module):
         terms: dict[str, Tensor] = self.learned(batch, generator)
         if not batch.warm:
             return {**terms, "anchor": batch.degraded.new_zeros(())}
-        seen = batch.degraded[: max(1, round(SHARE * len(batch.degraded)))]
+        part = batch.degraded[: max(1, round(SHARE * len(batch.degraded)))]
         with torch.no_grad():
-            held = self.start(seen)
-            taken_away = (seen - held).square().mean() + FLOOR
-        return {**terms, "anchor": (self.restorer(seen) - held).square().mean() / taken_away}
+            held = self.start(part)
+            taken_away = (part - held).square().mean() + FLOOR
+        return {**terms, "anchor": (self.restorer(part) - held).square().mean() / taken_away}

@@ -29,10 +29,10 @@ class Neighbor2Neighbor(nn.Module):
     """Terms: `observed`, `consistent`.  Needs degraded patches only; a `share` of them is looked at
     by the second term, as restoring them whole costs more than a step on their neighbours."""
 
-    def __init__(self, restorer: nn.Module, average: nn.Module, share: float, shuffle: int) -> None:
+    def __init__(self, restorer: nn.Module, ema: nn.Module, share: float, shuffle: int) -> None:
         super().__init__()
         self.restorer = restorer
-        self.average = average
+        self.ema = ema
         self.share = share
         self.shuffle = shuffle
 
@@ -40,11 +40,11 @@ class Neighbor2Neighbor(nn.Module):
         assert batch.degraded is not None
         noisy = split(batch.degraded, self.shuffle)
         pick = draw_neighbors(noisy, generator)
-        seen, target = take_neighbors(noisy, pick)
-        error = self.restorer(seen) - target
+        source, target = take_neighbors(noisy, pick)
+        error = self.restorer(source) - target
         count = max(1, round(self.share * len(noisy)))
         with torch.no_grad():
-            expected, beside = take_neighbors(self.average(noisy[:count]), pick[:, :count])
+            expected, beside = take_neighbors(self.ema(noisy[:count]), pick[:, :count])
         change = (error[:count] - (expected - beside)).square().mean()
         return {"observed": error.square().mean(), "consistent": batch.progress * change}
 

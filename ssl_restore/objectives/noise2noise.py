@@ -32,8 +32,8 @@ class Noise2Noise(nn.Module):
         assert batch.observations is not None
         one, other = batch.observations.unbind(1)
         turned = torch.rand(len(one), 1, 1, 1, generator=generator).to(one.device) < 0.5
-        seen, target = torch.where(turned, other, one), torch.where(turned, one, other)
-        error = self.restorer(seen) - target
+        source, target = torch.where(turned, other, one), torch.where(turned, one, other)
+        error = self.restorer(source) - target
         return {"observed": power(error, exponent(self.loss, batch.progress)).mean()}
 
 

@@ -31,8 +31,8 @@ class Noise2Void(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         assert batch.degraded is not None
         noisy = split(batch.degraded, self.shuffle)
-        seen, hidden = hide(noisy, generator)
-        error = (self.restorer(seen) - noisy).square().mean(dim=1, keepdim=True)
+        source, hidden = hide(noisy, generator)
+        error = (self.restorer(source) - noisy).square().mean(dim=1, keepdim=True)
         return {"hidden": (error * hidden).sum() / hidden.sum()}
 
 

@@ -36,7 +36,7 @@ from degradations.sensor import quantise
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.networks.critic import Critic
 from ssl_restore.objectives.distance import charbonnier, relative
-from ssl_restore.objectives.synthetic_rain import degrade, of_layers, rained, veil_of
+from ssl_restore.objectives.synthetic_rain import degrade, layer_loss, rained, veil_of
 from ssl_restore.types import Batch
 
 LINE_PX = 11  # over which a streak must be even
@@ -57,7 +57,7 @@ class PhysicsGan(nn.Module):
     def __init__(
         self,
         restorer: nn.Module,
-        average: nn.Module,
+        ema: nn.Module,
         critic: Critic,
         layer_critic: Critic,
         rain: Degradation,
@@ -66,7 +66,7 @@ class PhysicsGan(nn.Module):
     ) -> None:
         super().__init__()
         self.restorer = restorer
-        self.average = average
+        self.ema = ema
         self.critic = critic
         self.layer_critic = layer_critic
         self.rain = rain
@@ -79,15 +79,15 @@ class PhysicsGan(nn.Module):
         background = clean
         if own > 0:
             with torch.no_grad():
-                known = self.average(degraded[:own]).clamp(0, 1)
+                known = self.ema(degraded[:own]).clamp(0, 1)
             background = torch.cat([known, clean[own:]])
         rainy, veiled, t, light = veil_of(rained(background, self.rain, generator))
         pictures, count = torch.cat([degraded, quantise(rainy)]), len(degraded)
-        told = self.restorer.layers(pictures)  # type: ignore[operator]
-        restored = told[0][:count]
+        predicted = self.restorer.layers(pictures)  # type: ignore[operator]
+        restored = predicted[0][:count]
         layer = (degraded - restored).mean(dim=1, keepdim=True)
         return {
-            **of_layers(tuple(part[count:] for part in told), quantise(veiled), t, light),
+            **layer_loss(tuple(part[count:] for part in predicted), quantise(veiled), t, light),
             "likelihood": relative(charbonnier(degraded - (restored + streaks(layer)))),
             "prior": F.softplus(-_judged(self.critic, restored)).mean(),
             "layer": F.softplus(-_judged(self.layer_critic, layer)).mean(),

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from degradations.sensor import quantise
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.objectives.opening import opening
-from ssl_restore.objectives.synthetic_rain import of_layers, rained, veil_of
+from ssl_restore.objectives.synthetic_rain import layer_loss, rained, veil_of
 from ssl_restore.types import Batch
 
 EMPTY = 1e-3  # mean light of a layer, display units, below which it is taken for none
@@ -37,7 +37,7 @@ class RainTransfer(nn.Module):
     def __init__(
         self,
         restorer: nn.Module,
-        average: nn.Module,
+        ema: nn.Module,
         rain: Degradation,
         *,
         share: float,
@@ -47,7 +47,7 @@ class RainTransfer(nn.Module):
     ) -> None:
         super().__init__()
         self.restorer = restorer
-        self.average = average
+        self.ema = ema
         self.rain = rain
         self.share = share
         self.gain = gain
@@ -62,7 +62,7 @@ class RainTransfer(nn.Module):
         rainy, veiled, t, light = veil_of(rained(clean, self.rain, generator))
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
-            layer = rain_layer(self.average, degraded[:count], self.threshold)
+            layer = rain_layer(self.ema, degraded[:count], self.threshold)
             chance = 0.0 if batch.warm else self.coarse * (1 - 2 * batch.progress)
             coarse = torch.rand(count, generator=generator) < chance
             layer[coarse] = rain_layer(opening, degraded[:count][coarse], self.threshold)
@@ -71,8 +71,8 @@ class RainTransfer(nn.Module):
             moved = torch.cat([clean[:count] + gain * layer, clean[count:]])
             rainy, veiled = torch.where(found, moved, rainy), torch.where(found, clean, veiled)
             t, light = torch.where(found, 1, t), torch.where(found, 0, light)
-        told = self.restorer.layers(quantise(rainy))  # type: ignore[operator]
-        return of_layers(told, quantise(veiled), t, light)
+        predicted = self.restorer.layers(quantise(rainy))  # type: ignore[operator]
+        return layer_loss(predicted, quantise(veiled), t, light)
 
 
 @torch.no_grad()

@@ -37,8 +37,8 @@ class Recorrupted(nn.Module):
         assert batch.degraded is not None
         noisy = split(batch.degraded, self.shuffle)
         deviation = noise_deviation(noisy, self.gain, self.sigma)
-        seen, target = recorrupt(noisy, deviation, self.alpha, generator)
-        return {"recorrupted": (self.restorer(seen) - target).square().mean()}
+        source, target = recorrupt(noisy, deviation, self.alpha, generator)
+        return {"recorrupted": (self.restorer(source) - target).square().mean()}
 
 
 def noise_deviation(noisy: Tensor, gain: float, sigma: float) -> Tensor:

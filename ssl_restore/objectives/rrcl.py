@@ -83,8 +83,8 @@ class LayerContrast(nn.Module):
         apart = torch.cdist(flat, flat) + torch.diag_embed(flat.new_full((count, each), torch.inf))
         nearest = apart.argmin(dim=2)
         encoder: nn.Module = self.restorer.encoder  # type: ignore[assignment]
-        seen = encoder(torch.cat([background, layer]).flatten(0, 1))[-1]
-        anchor, negative = self.head(seen).unflatten(0, (-1, each)).chunk(2)
+        features = encoder(torch.cat([background, layer]).flatten(0, 1))[-1]
+        anchor, negative = self.head(features).unflatten(0, (-1, each)).chunk(2)
         positive = anchor.gather(1, nearest[:, :, None].expand_as(anchor))
         return {"contrast": info_nce_against(anchor, positive, negative, self.temperature)}
 
@@ -113,10 +113,10 @@ class LiteralReconstruction(nn.Module):
 class RepairedReconstruction(nn.Module):
     """Terms: `reconstruction`, with rain estimated from the image itself."""
 
-    def __init__(self, restorer: nn.Module, average: nn.Module, label: float) -> None:
+    def __init__(self, restorer: nn.Module, ema: nn.Module, label: float) -> None:
         super().__init__()
         self.restorer = restorer
-        self.average = average
+        self.ema = ema
         self.label = label  # weight of the opening's label at the start; falls to a tenth
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -126,7 +126,7 @@ class RepairedReconstruction(nn.Module):
         opened = opening(degraded)
         half = len(degraded) // 2
         coarse = (degraded[:half] - opened[:half]).mean(dim=1, keepdim=True)
-        fine = rain_layer(self.average, degraded[half:], threshold=0.01)
+        fine = rain_layer(self.ema, degraded[half:], threshold=0.01)
         layer = torch.cat([coarse, fine])
         gain = uniform((0.9, 1.6), (len(degraded), 1, 1, 1), generator).to(degraded.device)
         moved = gain * layer.roll(1, dims=0).flip(3)  # another image's rain, mirrored

@@ -71,23 +71,23 @@ class SyntheticRain(nn.Module):
         return *on_chosen(chosen, (quantise(rainy), quantise(veiled)), Jpeg(), generator), t, light
 
     def compare(self, rainy: Tensor, veiled: Tensor, t: Tensor, light: Tensor) -> dict[str, Tensor]:
-        told = self.restorer.layers(rainy)  # type: ignore[operator]
-        return of_layers(told, veiled, t, light)
+        predicted = self.restorer.layers(rainy)  # type: ignore[operator]
+        return layer_loss(predicted, veiled, t, light)
 
 
-def of_layers(
-    told: tuple[Tensor, Tensor, Tensor], veiled: Tensor, t: Tensor, light: Tensor
+def layer_loss(
+    predicted: tuple[Tensor, Tensor, Tensor], veiled: Tensor, t: Tensor, light: Tensor
 ) -> dict[str, Tensor]:
     """The terms `restore`, of the picture without its streaks, and `veil`, of what a restorer told:
     V, tau and A."""
-    restored, depth, airlight = told
+    restored, depth, airlight = predicted
     return {
         "restore": relative(charbonnier(restored - veiled)),
-        "veil": of_veil(depth, airlight, t, light),
+        "veil": veil_loss(depth, airlight, t, light),
     }
 
 
-def of_veil(depth: Tensor, airlight: Tensor, t: Tensor, light: Tensor) -> Tensor:
+def veil_loss(depth: Tensor, airlight: Tensor, t: Tensor, light: Tensor) -> Tensor:
     """|tau' - tau| + |(1 - t) A' - (1 - t) A|, scalar."""
     return (depth + t.log()).abs().mean() + ((1 - t) * airlight - light).abs().mean()
 

@@ -46,7 +46,7 @@ def build(
         network="denoiser",
         keywords={"width": width},
         restorer=restorer,
-        average=copy.deepcopy(restorer),
+        ema=copy.deepcopy(restorer),
         players=(Player(SyntheticNoise(restorer, sorts, jpeg), {"restore": 1.0}, optimizer),),
         needs=frozenset({"clean"}),
         batch=batch,

@@ -2,10 +2,10 @@
 
 Varied synthetic rain carries over to rain that was never seen (training on heavy, varied rain
 restores light rain; the reverse fails), so the prior is wide: drizzle to storm, thin lines to
-drops close to the camera, with a share of dry pictures that must come back as they were, and shares
-of pictures with what is bright and no rain: regular patterns, the sky between leaves. Of the rainy
-ones a share lies behind a veil; some pictures have noise or were stored as JPEG, with and without
-rain alike.
+drops close to the camera, with a share of rain-free pictures that must come back as they were, and
+shares of pictures with what is bright and no rain: regular patterns, the sky between leaves. Of the
+rainy ones a share lies behind a veil; some pictures have noise or were stored as JPEG, with and
+without rain alike.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def build(
     batch: int = 8,
     patch: int = 64,
     decay: float = 0.999,
-    dry: float = 0.1,
+    rain_free: float = 0.1,
     patterns: float = 0.15,
     foliage: float = 0.15,
     veil: float = 0.3,
@@ -40,15 +40,15 @@ def build(
     varied: float = 0.0,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
-    share of `dry` pictures, shares of pictures with regular `patterns`, with `foliage` before the
-    sky, with a `veil`, with `noise` and stored as `jpeg`, share of populations of drops `near` to
-    the camera, file of a `calibration` that the rain shall be like in place of all kinds, share of
+    share of `rain_free` pictures, shares of pictures with regular `patterns`, with `foliage` before
+    the sky, with a `veil`, with `noise` and stored as `jpeg`, share of populations of drops
+    `near` to the camera, file of a `calibration` that the rain shall be like in place of all kinds, share of
     `varied` rain of all kinds besides."""
     keywords: dict[str, object] = {"width": width}
     restorer = unet.build(width=width)
     objective = SyntheticRain(
         restorer,
-        rain_prior(calibration, dry=dry, varied=varied, near=near),
+        rain_prior(calibration, rain_free=rain_free, varied=varied, near=near),
         Sensor(gain=(0.5, 1.2)),
         Shares(patterns=patterns, foliage=foliage, veil=veil, noise=noise, jpeg=jpeg),
     )
@@ -59,7 +59,7 @@ def build(
         network="unet",
         keywords=keywords,
         restorer=restorer,
-        average=copy.deepcopy(restorer),
+        ema=copy.deepcopy(restorer),
         players=(Player(objective, {"restore": 1.0, "veil": 0.1}, optimizer),),
         needs=frozenset({"clean"}),
         batch=batch,

@@ -29,18 +29,19 @@ def build(
     gain: tuple[float, float] = (0.9, 1.6),
     threshold: float = 0.01,
     coarse: float = 0.5,
-    dry: float = 0.06,
+    rain_free: float = 0.06,
     calibration: str = "",
     varied: float = 0.0,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer, share
-    of `coarse` layers at the start of a run from scratch, share of `dry` pictures in the physics
-    rain, file of a `calibration` that it is like, share of `varied` rain of all kinds besides."""
+    of `coarse` layers at the start of a run from scratch, share of `rain_free` pictures in the
+    physics rain, file of a `calibration` that it is like, share of `varied` rain of all kinds
+    besides."""
     restorer = unet.build(width=width)
-    average = copy.deepcopy(restorer)
+    ema = copy.deepcopy(restorer)
     objective = RainTransfer(
-        restorer, average, rain_prior(calibration, dry=dry, varied=varied),
+        restorer, ema, rain_prior(calibration, rain_free=rain_free, varied=varied),
         share=share, gain=gain, threshold=threshold, coarse=coarse,
     )  # fmt: skip
     optimizer = torch.optim.AdamW(
@@ -50,7 +51,7 @@ def build(
         network="unet",
         keywords={"width": width},
         restorer=restorer,
-        average=average,
+        ema=ema,
         players=(Player(objective, {"restore": 1.0, "veil": 0.1}, optimizer),),
         batch=batch,
         patch=patch,

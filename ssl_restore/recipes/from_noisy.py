@@ -47,11 +47,11 @@ def denoising(
     keywords: dict[str, object] = {"width": width}
     if shuffle > 1:
         restorer, keywords = shuffled.Shuffled(inner, shuffle), {**keywords, "shuffle": shuffle}
-    average = copy.deepcopy(restorer)
+    ema = copy.deepcopy(restorer)
     optimizer = torch.optim.AdamW(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )
-    plain = average.inner if isinstance(average, shuffled.Shuffled) else average
+    plain = ema.inner if isinstance(ema, shuffled.Shuffled) else ema
     learned, start = objective(inner, plain), None
     if anchor:
         start = copy.deepcopy(inner)
@@ -60,7 +60,7 @@ def denoising(
         network="denoiser" if shuffle == 1 else "shuffled",
         keywords=keywords,
         restorer=restorer,
-        average=average,
+        ema=ema,
         players=(Player(learned, weights, optimizer),),
         anchor=start,
         warm_rate=WARM_RATE if anchor else 1.0,

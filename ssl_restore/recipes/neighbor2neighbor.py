@@ -34,7 +34,7 @@ def build(
     `noise_calibration`."""
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 16)
     return denoising(
-        lambda restorer, average: Neighbor2Neighbor(restorer, average, share, shuffle),
+        lambda restorer, ema: Neighbor2Neighbor(restorer, ema, share, shuffle),
         {"observed": 1.0, "consistent": gamma},
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
         anchor=anchor, shuffle=shuffle, notes=notes,

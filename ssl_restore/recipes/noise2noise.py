@@ -33,7 +33,7 @@ def build(
     if loss and loss not in LOSS_FOR.values():
         raise UserError(f"--set loss={loss}: must be one of l2, l1, l0")
     return denoising(
-        lambda restorer, average: Noise2Noise(restorer, loss or LOSS_FOR[noise]),
+        lambda restorer, ema: Noise2Noise(restorer, loss or LOSS_FOR[noise]),
         {"observed": 1.0},
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
         needs=frozenset({"observations"}),

@@ -29,7 +29,7 @@ def build(
     `noise_calibration`."""
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)
     return denoising(
-        lambda restorer, average: Noise2Void(restorer, shuffle),
+        lambda restorer, ema: Noise2Void(restorer, shuffle),
         {"hidden": 1.0},
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
         anchor=anchor, shuffle=shuffle, notes=notes,

@@ -44,7 +44,7 @@ def build(
     share: float = 0.25,
     critic_width: int = 16,
     critic_lr: float = 2e-3,
-    dry: float = 0.06,
+    rain_free: float = 0.06,
     calibration: str = "",
     varied: float = 0.0,
 ) -> Recipe:
@@ -52,16 +52,16 @@ def build(
     average, `form` (anchored or literal: likelihood and critic only), weights of the `likelihood`,
     of the critic's `prior`, of the critic of the removed `layer` and of the critics' `penalty`,
     `share` of restored pictures that it rains on again, `critic_width`, `critic_lr`, share of
-    `dry` pictures in the rendered rain, file of a `calibration` that it is like, share of
+    `rain_free` pictures in the rendered rain, file of a `calibration` that it is like, share of
     `varied` rain of all kinds besides."""
     restorer = unet.build(width=width)
-    average = copy.deepcopy(restorer)
-    rain = rain_prior(calibration, dry=dry, varied=varied)
+    ema = copy.deepcopy(restorer)
+    rain = rain_prior(calibration, rain_free=rain_free, varied=varied)
     pictures, layers = Critic(3, critic_width), Critic(1, critic_width)
     objective: nn.Module
     critics: nn.Module
     if form == "anchored":
-        objective = PhysicsGan(restorer, average, pictures, layers, rain, share=share)
+        objective = PhysicsGan(restorer, ema, pictures, layers, rain, share=share)
         weights = {
             "restore": 1.0, "veil": 0.5, "likelihood": likelihood, "prior": prior, "layer": layer,
         }  # fmt: skip
@@ -84,7 +84,7 @@ def build(
         network="unet",
         keywords={"width": width},
         restorer=restorer,
-        average=average,
+        ema=ema,
         players=(Player(objective, weights, optimizer), Player(critics, contests, judging)),
         batch=batch,
         patch=patch,

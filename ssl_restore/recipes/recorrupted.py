@@ -38,7 +38,7 @@ def build(
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)
     gain, sigma, measured = chosen_strength(gain, sigma, noise_calibration)
     return denoising(
-        lambda restorer, average: Recorrupted(restorer, gain, sigma, alpha, shuffle),
+        lambda restorer, ema: Recorrupted(restorer, gain, sigma, alpha, shuffle),
         {"recorrupted": 1.0},
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
         anchor=anchor, shuffle=shuffle, notes=notes + measured,

@@ -48,11 +48,11 @@ def build(
     (pictures with one another, or layers: patches of what was restored with patches of the rain),
     `temperature`, size of the `embedding`."""
     restorer = unet.build(width=width)
-    average = copy.deepcopy(restorer)
+    ema = copy.deepcopy(restorer)
     if reconstruction == "repaired":
-        term: nn.Module = RepairedReconstruction(restorer, average, label)
+        term: nn.Module = RepairedReconstruction(restorer, ema, label)
     elif reconstruction == "literal":
-        term = LiteralReconstruction(restorer, Rain(dry=0.0))
+        term = LiteralReconstruction(restorer, Rain(rain_free=0.0))
     else:
         raise UserError(f"--set reconstruction={reconstruction}: must be repaired or literal")
     if contrast not in {"pictures", "layers"}:
@@ -76,7 +76,7 @@ def build(
         network="unet",
         keywords={"width": width},
         restorer=restorer,
-        average=average,
+        ema=ema,
         players=(Player(Joined(*objectives), weights, optimizer),),
         needs=frozenset({"degraded"} | ({"clean"} if reconstruction == "repaired" else set())),
         batch=batch,

@@ -34,7 +34,7 @@ def build(
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)
     gain, sigma, measured = chosen_strength(gain, sigma, noise_calibration)
     return denoising(
-        lambda restorer, average: Sure(restorer, gain, sigma, shuffle),
+        lambda restorer, ema: Sure(restorer, gain, sigma, shuffle),
         {"sure": 1.0},
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
         anchor=anchor, shuffle=shuffle, notes=notes + measured,

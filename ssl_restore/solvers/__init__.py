@@ -4,8 +4,8 @@
 
 image (1, 3, H, W), display values, which may go beyond black and white where it was not stored in a
 file; every layer of the result has its shape. A run ends after `steps`, or after `seconds` if they
-are over before; without `seconds` the result depends on the generator alone. `seen(share)` is
-called with the share of the run that is done, `say(line)` with what the user should know.
+are over before; without `seconds` the result depends on the generator alone. `progress(share)` is
+called with the share of the run that is done, `notify(line)` with what the user should know.
 """
 
 from __future__ import annotations

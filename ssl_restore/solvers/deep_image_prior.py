@@ -110,8 +110,8 @@ def solve(
     memory: int = 50,
     patience: int = 300,
     precision: str = "auto",
-    seen: Callable[[float], None] = lambda share: None,
-    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[float], None] = lambda share: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Tensor]:
     """{"clean"} of an image (1, 3, H, W), each side of 512 px at most or in such pieces.
 
@@ -124,7 +124,7 @@ def solve(
     for number, (rows, columns, inner) in enumerate(pieces):
 
         def share_seen(share: float, number: int = number) -> None:
-            seen((number + share) / len(pieces))
+            progress((number + share) / len(pieces))
 
         found = _drawn(
             image[..., rows, columns], generator, width, lr, shake, Stopping(memory, patience),

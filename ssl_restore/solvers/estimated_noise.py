@@ -121,7 +121,7 @@ def _probed(
     size = (1, 1 if grey else 3, *image.shape[2:])
     probe = (2 * torch.randint(2, size, generator=generator) - 1).to(image).expand_as(image)
     clean, moved = (
-        restored(restorer, seen, precision="fp32") for seen in (image, image + STEP * probe)
+        restored(restorer, picture, precision="fp32") for picture in (image, image + STEP * probe)
     )
     return clean, probe * (moved - clean) / STEP
 

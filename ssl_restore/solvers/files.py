@@ -44,22 +44,22 @@ def solve_all(
     seed: int,
     max_pixels: int = 200_000_000,
     done: Callable[[float], None] = lambda share: None,
-    said: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
     **settings: Any,
 ) -> list[str]:
     """Solve every job; returns one line for each picture that could not be.
 
-    `done(share)` is called with every further share of a job, `said(line)` with what a solver says
-    of a picture. A result does not depend on the other pictures.
+    `done(share)` is called with every further share of a job, `notify(line)` with what a solver
+    says of a picture. A result does not depend on the other pictures.
     """
 
-    def finish(job: Job, picture: Picture, seen: Callable[[float], None]) -> None:
+    def finish(job: Job, picture: Picture, progress: Callable[[float], None]) -> None:
         pixels = solved(
             picture.pixels,
             solve,
             generator=rng.derive(seed, "solve"),
-            seen=seen,
-            say=lambda line: said(f"{job.source}: {line}"),
+            progress=progress,
+            notify=lambda line: notify(f"{job.source}: {line}"),
             **settings,
         )
         write(job.target, replace(picture, pixels=pixels))

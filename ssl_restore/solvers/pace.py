@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 
 def pace(
-    steps: int, seconds: float | None, seen: Callable[[float], None] = lambda share: None
+    steps: int, seconds: float | None, progress: Callable[[float], None] = lambda share: None
 ) -> Iterator[tuple[int, float]]:
     """(step, share of the run done) from (0, 0.0) until `steps` or `seconds` are over.
 
-    At least one step is made; `seen(share)` is called before each, and with 1 at the end.
+    At least one step is made; `progress(share)` is called before each, and with 1 at the end.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
@@ -22,6 +22,6 @@ def pace(
             share = max(share, (time.monotonic() - begun) / seconds if step else 0.0)
         if share >= 1:
             break
-        seen(share)
+        progress(share)
         yield step, share
-    seen(1.0)
+    progress(1.0)

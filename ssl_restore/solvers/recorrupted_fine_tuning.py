@@ -34,7 +34,7 @@ from ssl_restore.solvers.estimated_noise import CUT_OFF, EstimatedNoise, cut_off
 from ssl_restore.solvers.pace import pace
 from ssl_restore.solvers.tiles import restored, to_multiple
 from ssl_restore.training import checkpoint, data
-from ssl_restore.training.fit import LARGEST_GRADIENT, schedule, update_average
+from ssl_restore.training.fit import LARGEST_GRADIENT, schedule, update_ema
 
 SQUARE_PX = 16
 ASIDE = 0.1  # share of the squares that are no target
@@ -43,7 +43,7 @@ JUDGED = 64  # patches that the share is measured on
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Examples:
     """The picture, what it became, and the pixels that are no target, (H, W, C) each."""
 
     noisy: np.ndarray
@@ -72,10 +72,10 @@ class Lesson:
         whole = (before > room) & (before < 1 - room)
         target = torch.where(whole, noisy - drawn / self.alpha, before)
         four = noisy + self.alpha * drawn, target, 1 - aside.expand_as(noisy), aside * whole
-        seen, target, learned, judged = (
+        source, target, learned, judged = (
             part.to(device, memory_format=torch.channels_last) for part in four
         )
-        return seen, target, learned, judged
+        return source, target, learned, judged
 
 
 def solve(
@@ -91,8 +91,8 @@ def solve(
     patch: int = 64,
     precision: str = "auto",
     tile: int | None = None,
-    seen: Callable[[float], None] = lambda share: None,
-    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[float], None] = lambda share: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Tensor]:
     """{"clean"} of an image (1, 3, H, W).  `restorer`, which is not changed and must not be folded,
     is the built-in denoiser by default.  Settings: `steps` at most, `lr`, `alpha`, `batch` and
@@ -104,29 +104,29 @@ def solve(
     before = restored(Ensemble(restorer), image, tile=tile, precision=precision)
     noise, reason = estimate(restorer, image, generator)
     if noise is None:
-        say(f"{reason}: restored without learning")
-        seen(1.0)
+        notify(f"{reason}: restored without learning")
+        progress(1.0)
         return {"clean": before}
-    lesson = _lesson(image, before, noise, alpha, patch, generator)
+    examples = _examples(image, before, noise, alpha, patch, generator)
     learned = _learned(
-        restorer, lesson, batch, patch, lr, generator, pace(steps, seconds, seen), precision
+        restorer, examples, batch, patch, lr, generator, pace(steps, seconds, progress), precision
     )
-    share = useful_share(restorer, learned, lesson, patch, generator, precision)
+    share = useful_share(restorer, learned, examples, patch, generator, precision)
     if share == 0:
-        say("what was learned did not help: restored without it")
+        notify("what was learned did not help: restored without it")
         return {"clean": before}
     after = restored(Ensemble(learned), image, tile=tile, precision=precision)
     return {"clean": torch.lerp(before, after, share)}
 
 
-def _lesson(
+def _examples(
     image: Tensor,
     before: Tensor,
     noise: EstimatedNoise,
     alpha: float,
     patch: int,
     generator: torch.Generator,
-) -> Lesson:
+) -> Examples:
     height, width = (max(side, patch) for side in image.shape[2:])
     rows, columns = -(-height // SQUARE_PX), -(-width // SQUARE_PX)
     chosen = torch.rand(rows, columns, generator=generator) < ASIDE
@@ -135,12 +135,12 @@ def _lesson(
         to_multiple(whole, 1, patch)[0].permute(1, 2, 0).cpu().numpy() for whole in (image, before)
     )
     aside = np.where(squares[:height, :width, None], np.uint8(255), np.uint8(0))
-    return Lesson(noisy, start, aside, noise, cut_off(image), alpha)
+    return Examples(noisy, start, aside, noise, cut_off(image), alpha)
 
 
 def _learned(
     restorer: nn.Module,
-    lesson: Lesson,
+    examples: Examples,
     batch: int,
     patch: int,
     lr: float,
@@ -149,14 +149,14 @@ def _learned(
     precision: str,
 ) -> nn.Module:
     """The average of the weights of a copy of the restorer that learns."""
-    learner, average = copy.deepcopy(restorer).eval(), copy.deepcopy(restorer).eval()
+    learner, ema = copy.deepcopy(restorer).eval(), copy.deepcopy(restorer).eval()
     device = next(learner.parameters()).device
     optimizer = torch.optim.AdamW(learner.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
     for step, share in run:
         optimizer.param_groups[0]["lr"] = lr * schedule(5 * step, share, floor=0.02)
-        seen, target, counted, _ = lesson.draw(batch, patch, generator, device)
+        source, target, counted, _ = examples.draw(batch, patch, generator, device)
         with autocast(device, precision):
-            output = learner(seen)
+            output = learner(source)
         error = (output.float() - target).square() * counted
         optimizer.zero_grad(set_to_none=True)
         error.mean().backward()
@@ -164,15 +164,15 @@ def _learned(
         if not math.isfinite(norm.item()):
             break  # the average is that of the steps before
         optimizer.step()
-        update_average(average, learner, min(DECAY, (step + 1) / (step + 11)))
-    return average
+        update_ema(ema, learner, min(DECAY, (step + 1) / (step + 11)))
+    return ema
 
 
 @torch.no_grad()
 def useful_share(
     restorer: nn.Module,
     learned: nn.Module,
-    lesson: Lesson,
+    examples: Examples,
     patch: int,
     generator: torch.Generator,
     precision: str,
@@ -182,9 +182,9 @@ def useful_share(
     device = next(restorer.parameters()).device
     along = length = 0.0
     for _ in range(JUDGED // 8):
-        seen, target, _, counted = lesson.draw(8, patch, generator, device)
+        source, target, _, counted = examples.draw(8, patch, generator, device)
         with autocast(device, precision):
-            first, second = restorer(seen).float(), learned(seen).float()
+            first, second = restorer(source).float(), learned(source).float()
         step = (second - first) * counted
         along += float((step * (target - first)).sum())
         length += float((step * step).sum())

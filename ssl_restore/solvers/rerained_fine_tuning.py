@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from degradations.rain_like import Doubt, RainLike
+from degradations.rain_like import RainLike, Uncertainty
 from ssl_restore import rng, weights
 from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.calibration import rain_estimator
 from ssl_restore.calibration.rain_file import PictureRain
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation.streak_energy import streak_energy, texture_energy
-from ssl_restore.inference.folders import Job, of_quality, one_by_one, write
+from ssl_restore.inference.folders import Job, one_by_one, with_self_ensemble, write
 from ssl_restore.inference.tiles import restore, tile_sides
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
@@ -68,22 +68,23 @@ def adapt(
     precision: str = "auto",
     tile: int | None = None,
     quality: str = "fast",
-    seen: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Adapted:
     """Pixels (H, W, 1 or 3), uint8 or uint16, restored by a copy of the restorer that learned on
     them; the restorer itself, which must not be folded, stays as it is.
 
-    `seen(share)` is called after every step with the share of `seconds` or `steps` that is done.
+    `progress(share)` is called after every step with the share of `seconds` or `steps` that is
+    done.
     UserError for a picture below 160 x 160, with its `name`.
     """
     device = next(restorer.parameters()).device
-    before = restore(of_quality(restorer, quality), pixels, tile=tile, precision=precision)
+    before = restore(with_self_ensemble(restorer, quality), pixels, tile=tile, precision=precision)
     picture = images.to_tensor(pixels)[0].to(device)
     estimator = rain_estimator.load(weights.rain_estimator()).to(device)
     found = rain_calibration.measure(name, picture, restorer, estimator)
-    if found.probability < rain_calibration.WET:
+    if found.probability < rain_calibration.RAINY_FROM:
         return Adapted(before, False, "no rain found to learn from")
-    recipe = _recipe(restorer, found, rain_calibration.doubt(estimator))
+    recipe = _recipe(restorer, found, rain_calibration.uncertainty(estimator))
     sources = _sources(pixels, before, seed)
 
     def draw(step: int, progress: float) -> Batch:
@@ -106,24 +107,24 @@ def adapt(
 
     rows = fit(recipe, draw, seed=seed, seconds=seconds, steps=steps, precision=precision)
     for row in rows:
-        seen(row.progress)
-    learned = of_quality(recipe.average, quality)
+        progress(row.progress)
+    learned = with_self_ensemble(recipe.ema, quality)
     after = restore(learned, pixels, tile=tile, precision=precision)
     return guarded(pixels, before, after, found)
 
 
-def _recipe(restorer: nn.Module, found: PictureRain, doubt: Doubt) -> Recipe:
-    prior = RainLike((found.rain,), doubt, dry=0.06, mirrored=True)
-    learner, average = copy.deepcopy(restorer), copy.deepcopy(restorer)
+def _recipe(restorer: nn.Module, found: PictureRain, uncertainty: Uncertainty) -> Recipe:
+    prior = RainLike((found.rain,), uncertainty, rain_free=0.06, mirrored=True)
+    learner, ema = copy.deepcopy(restorer), copy.deepcopy(restorer)
     objective = RainTransfer(
-        learner, average, prior, share=SHARE, gain=(0.9, 1.6), threshold=0.01, coarse=0.0
+        learner, ema, prior, share=SHARE, gain=(0.9, 1.6), threshold=0.01, coarse=0.0
     )
     optimizer = torch.optim.AdamW(learner.parameters(), lr=LR, betas=(0.9, 0.95), fused=True)
     weights_of = {"restore": 1.0, "veil": 0.1}
     return Recipe(
-        network="", keywords={}, restorer=learner, average=average,
+        network="", keywords={}, restorer=learner, ema=ema,
         players=(Player(objective, weights_of, optimizer),), batch=BATCH, patch=PATCH, decay=0.99,
-        fixed_norms=True,  # the statistics of a single picture led astray by up to 9 dB
+        frozen_batchnorm=True,  # the statistics of a single picture led astray by up to 9 dB
     )  # fmt: skip
 
 
@@ -180,10 +181,10 @@ def adapt_all(
         )
     denied: list[str] = []
 
-    def finish(job: Job, picture: Picture, seen: Callable[[float], None]) -> None:
+    def finish(job: Job, picture: Picture, progress: Callable[[float], None]) -> None:
         found = adapt(
             restorer, picture.pixels, name=str(job.source), seconds=seconds, seed=seed, tile=tile,
-            quality=quality, precision=precision, seen=seen,
+            quality=quality, precision=precision, progress=progress,
         )  # fmt: skip
         write(job.target, replace(picture, pixels=found.pixels))
         if not found.kept:

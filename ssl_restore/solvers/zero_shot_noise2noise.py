@@ -56,8 +56,8 @@ def solve(
     patch: int = 256,
     precision: str = "auto",
     tile: int | None = None,
-    seen: Callable[[float], None] = lambda share: None,
-    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[float], None] = lambda share: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Tensor]:
     """{"clean"} of an image (1, 3, H, W).  Settings: `steps` at most, learning rate `lr`, which is
     halved after half of the run, and `patch` px: a larger picture is learned from in parts.
@@ -69,7 +69,7 @@ def solve(
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     fits = max(whole.shape[2:]) <= patch
     values = whole[0].permute(1, 2, 0).cpu().numpy()
-    for _, share in pace(steps, seconds, seen):
+    for _, share in pace(steps, seconds, progress):
         part = whole if fits else _part(values, patch, generator).to(image.device)
         part = part.contiguous(memory_format=torch.channels_last)
         optimizer.param_groups[0]["lr"] = lr * 0.5 ** int(2 * share)

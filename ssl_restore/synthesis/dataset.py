@@ -24,7 +24,7 @@ from torch import Tensor
 
 from degradations.sensor import quantise
 from ssl_restore import __version__
-from ssl_restore.device import crew
+from ssl_restore.device import thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.io import images, shots
 from ssl_restore.io.files import replacing
@@ -108,7 +108,7 @@ def make(plan: Plan, *, workers: int = 1, max_pixels: int = 200_000_000) -> Iter
     pending = deque[Future[dict[str, Any] | str]]()
     path = plan.folder / "meta.jsonl"
     # One torch thread a worker: sums are then formed in one order, whatever the worker count.
-    with crew(workers, each=1) as pool, path.open("a", encoding="utf-8") as meta:
+    with thread_pool(workers, each=1) as pool, path.open("a", encoding="utf-8") as meta:
         sources = shots.pictures(plan.missing, max_pixels)
         while True:
             for frame, read in sources:

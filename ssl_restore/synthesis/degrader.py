@@ -244,15 +244,15 @@ def summary(params: RainParams, height: int, width: int) -> dict[str, float | in
     any light.
     """
     x, y = params.x_px[0], params.y_px[0]
-    seen = params.present[0] & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    areas = (params.length_px * params.width_px)[0][seen].double()
-    light = areas * params.brightness[0][seen]
+    visible = params.present[0] & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    areas = (params.length_px * params.width_px)[0][visible].double()
+    light = areas * params.brightness[0][visible]
 
     def mean(values: Tensor) -> float | None:
-        return _short((light * values[0][seen]).sum() / light.sum()) if light.any() else None
+        return _short((light * values[0][visible]).sum() / light.sum()) if light.any() else None
 
     return {
-        "streaks": int(seen.sum()),
+        "streaks": int(visible.sum()),
         "angle_rad": mean(params.angle_rad),
         "length_px": mean(params.length_px),
         "width_px": mean(params.width_px),

@@ -44,31 +44,31 @@ class SlantingRain(Rain):
 # Lengths and widths are in pixels of a picture of 480 x 320, on which they were chosen by eye.
 SIZED = ("length_px", "width_px", "ripple_px")
 PRESETS: Mapping[str, Rain] = {
-    "mixed": Rain(dry=0),
+    "mixed": Rain(rain_free=0),
     "drizzle": Rain(
-        dry=0, angle_rad=(-0.25, 0.25), population_spread_rad=(0.01, 0.05),
+        rain_free=0, angle_rad=(-0.25, 0.25), population_spread_rad=(0.01, 0.05),
         length_px=(6, 22), width_px=(0.5, 1.1), brightness=(0.08, 0.3), coverage=(0.01, 0.08),
         populations=(1, 2),
     ),
     "moderate": Rain(
-        dry=0, angle_rad=(-0.4, 0.4), population_spread_rad=(0.01, 0.06),
+        rain_free=0, angle_rad=(-0.4, 0.4), population_spread_rad=(0.01, 0.06),
         length_px=(14, 50), width_px=(0.6, 1.6), brightness=(0.1, 0.4), coverage=(0.04, 0.25),
         populations=(1, 3),
     ),
     "heavy": Rain(
-        dry=0, angle_rad=(-0.6, 0.6), population_spread_rad=(0.01, 0.08),
+        rain_free=0, angle_rad=(-0.6, 0.6), population_spread_rad=(0.01, 0.08),
         length_px=(22, 90), width_px=(0.6, 1.9), brightness=(0.08, 0.36), coverage=(0.1, 0.45),
         ceiling=(0.25, 0.7), populations=(2, 3), veil=0.3, transmission=(0.75, 0.95),
         airlight=(0.5, 0.8),
     ),
     "storm": Rain(
-        dry=0, angle_rad=(-0.8, 0.8), population_spread_rad=(0.02, 0.12),
+        rain_free=0, angle_rad=(-0.8, 0.8), population_spread_rad=(0.02, 0.12),
         length_px=(30, 120), width_px=(0.7, 2.4), brightness=(0.1, 0.4), coverage=(0.2, 0.7),
         ceiling=(0.25, 0.6), populations=(3, 3), veil=0.7, transmission=(0.65, 0.9),
         airlight=(0.5, 0.8),
     ),
     "windy": SlantingRain(  # the gusts are the spreads of the angle
-        dry=0, angle_rad=(0.5, 1.0), angle_spread_rad=(0.03, 0.12),
+        rain_free=0, angle_rad=(0.5, 1.0), angle_spread_rad=(0.03, 0.12),
         population_spread_rad=(0.03, 0.15), length_px=(18, 70), width_px=(0.6, 1.8),
         brightness=(0.08, 0.36), coverage=(0.06, 0.4), ceiling=(0.3, 1.0), populations=(2, 3),
         veil=0.3, transmission=(0.8, 0.97), airlight=(0.5, 0.8),
@@ -77,7 +77,7 @@ PRESETS: Mapping[str, Rain] = {
     # bright against a dark picture, and the noise of a high sensitivity. The photograph itself is
     # darkened (NIGHT_LIGHT); streaks are no brighter near the lamps in it.
     "night": Rain(
-        dry=0, angle_rad=(-0.35, 0.35), angle_spread_rad=(0.005, 0.04),
+        rain_free=0, angle_rad=(-0.35, 0.35), angle_spread_rad=(0.005, 0.04),
         population_spread_rad=(0.01, 0.05), length_px=(40, 160), width_px=(0.6, 1.6),
         brightness=(0.1, 0.5), brightness_spread=(0.4, 0.9), coverage=(0.01, 0.1),
         populations=(1, 2), transmission=(0.8, 0.97), airlight=(0.1, 0.3),

@@ -39,7 +39,7 @@ def load(
     patch: int,
     seed: int = 0,
     budget_bytes: int = 2_000_000_000,
-    seen: Callable[[Path], None] = lambda path: None,
+    on_read: Callable[[Path], None] = lambda path: None,
 ) -> Pictures:
     """Read pictures for training; unreadable ones and ones smaller than a patch are skipped.
 
@@ -56,7 +56,7 @@ def load(
             skipped.append(str(error))
             continue
         finally:
-            seen(path)
+            on_read(path)
         if min(whole.shape[:2]) < patch:
             height, width = whole.shape[:2]
             skipped.append(f"{path}: {width}x{height} is smaller than the patch of {patch}")
@@ -118,11 +118,11 @@ def observations(
     """`count` pairs of patches (count, 2, 3, size, size): two observations of a place each."""
     found = []
     for _ in range(count):
-        seen = _crop(scenes, size, generator, upright, shrink).unflatten(0, (-1, 3))
+        views = _crop(scenes, size, generator, upright, shrink).unflatten(0, (-1, 3))
         first, step = torch.rand(2, generator=generator).tolist()
-        one = int(first * len(seen))
-        other = (one + 1 + int(step * (len(seen) - 1))) % len(seen)
-        found.append(seen[[one, other]])
+        one = int(first * len(views))
+        other = (one + 1 + int(step * (len(views) - 1))) % len(views)
+        found.append(views[[one, other]])
     return torch.stack(found)
 
 

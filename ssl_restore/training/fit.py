@@ -58,9 +58,9 @@ def fit(
     device = next(recipe.restorer.parameters()).device
     base_lr = [[group["lr"] for group in p.optimizer.param_groups] for p in recipe.players]
     recipe.restorer.train()
-    if recipe.fixed_norms:
-        rest_norms(recipe.restorer)
-    recipe.average.eval()
+    if recipe.frozen_batchnorm:
+        freeze_batchnorm(recipe.restorer)
+    recipe.ema.eval()
     begun = time.monotonic() - spent
     while True:
         if steps:
@@ -85,12 +85,12 @@ def fit(
                 _step(player, done + 1)
             losses |= {name: term.item() for name, term in terms.items()}
         done += 1
-        update_average(recipe.average, recipe.restorer, min(recipe.decay, done / (done + 10)))
+        update_ema(recipe.ema, recipe.restorer, min(recipe.decay, done / (done + 10)))
         lr = recipe.players[0].optimizer.param_groups[0]["lr"]
         yield Row(done, progress, time.monotonic() - begun, lr, losses)
 
 
-def rest_norms(net: nn.Module) -> None:
+def freeze_batchnorm(net: nn.Module) -> None:
     """Let norms use the statistics that they have, and not those of the batch."""
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -140,9 +140,9 @@ def _step(player: Player, step: int) -> None:
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, restorer: nn.Module, decay: float) -> None:
+def update_ema(ema: nn.Module, restorer: nn.Module, decay: float) -> None:
     """average <- decay * average + (1 - decay) * restorer, for weights and running statistics."""
-    pairs = zip(average.state_dict().values(), restorer.state_dict().values(), strict=True)
+    pairs = zip(ema.state_dict().values(), restorer.state_dict().values(), strict=True)
     for mean, value in pairs:
         if mean.is_floating_point():
             mean.lerp_(value, 1 - decay)

@@ -52,7 +52,7 @@ def load(
     patch: int,
     seed: int = 0,
     budget_bytes: int = 2_000_000_000,
-    seen: Callable[[Path], None] = lambda path: None,
+    on_read: Callable[[Path], None] = lambda path: None,
 ) -> Pictures:
     """Read the scenes of a folder for training, (H, W, 3 N) each.
 
@@ -79,7 +79,7 @@ def load(
             else:
                 stack.append(one)
             finally:
-                seen(path)
+                on_read(path)
             if not stack:  # without its first picture there is nothing to compare the others with
                 break
         if len(stack) < 2:

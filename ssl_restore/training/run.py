@@ -89,7 +89,7 @@ class Run:
             "step": row.step,
             "seconds": row.seconds,
             "restorer": recipe.restorer.state_dict(),
-            "average": recipe.average.state_dict(),
+            "average": recipe.ema.state_dict(),
             "players": [
                 {"objective": p.objective.state_dict(), "optimizer": p.optimizer.state_dict()}
                 for p in recipe.players
@@ -108,7 +108,7 @@ class Run:
             seed=plan.seed,
             data=plan.data,
         )
-        checkpoint.save(self.weights, recipe.average, header)
+        checkpoint.save(self.weights, recipe.ema, header)
 
     def load(self, recipe: Recipe) -> tuple[int, float]:
         """Put the saved state back into a freshly built recipe: (steps done, seconds spent)."""
@@ -117,7 +117,7 @@ class Run:
         try:
             state = torch.load(self.state, map_location="cpu", weights_only=True)
             recipe.restorer.load_state_dict(state["restorer"])
-            recipe.average.load_state_dict(state["average"])
+            recipe.ema.load_state_dict(state["average"])
             for player, saved in zip(recipe.players, state["players"], strict=True):
                 player.objective.load_state_dict(saved["objective"])
                 rates = [group["lr"] for group in player.optimizer.param_groups]

@@ -16,7 +16,7 @@ from ssl_restore import __version__, discover, rng, weights
 from ssl_restore.calibration import noise as noise_calibration
 from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.calibration.noise import NoiseCalibration
-from ssl_restore.calibration.rain_file import Calibration
+from ssl_restore.calibration.rain_file import RainCalibration
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.networks.shuffled import Shuffled
@@ -56,7 +56,7 @@ def prepare(
     device: torch.device,
     *,
     resume: bool = False,
-    seen: Callable[[Path], None] = lambda path: None,
+    on_read: Callable[[Path], None] = lambda path: None,
 ) -> Job:
     """Build the recipe, load the pictures and create the run folder (or check the one resumed)."""
     run = Run(folder)
@@ -74,7 +74,7 @@ def prepare(
     if recipe.batch < 1:
         raise UserError(f"--set batch={recipe.batch}: batch must be at least 1")
     pictures = {
-        kind: _load(kind, source, recipe, plan.seed, seen)
+        kind: _load(kind, source, recipe, plan.seed, on_read)
         for kind, source in sources(plan, recipe).items()
     }
     fingerprints = {kind: found.fingerprint for kind, found in pictures.items()}
@@ -104,7 +104,7 @@ def with_calibration(
     folder: Path,
     device: torch.device,
     *,
-    seen: Callable[[Path], None] = lambda path: None,
+    on_read: Callable[[Path], None] = lambda path: None,
 ) -> tuple[Plan, str | None]:
     """The plan of a new run, with the rain of its pictures measured into FOLDER/rain.json, or for a
     recipe that learns to denoise their noise into FOLDER/noise.json.
@@ -119,15 +119,17 @@ def with_calibration(
         run.refuse_existing()
         file.unlink(missing_ok=True)
         paths = images.find(Path(plan.images))
-        found: Calibration | NoiseCalibration
+        found: RainCalibration | NoiseCalibration
         try:
             if key == "calibration":
                 measured = rain_calibration.calibrate(
-                    paths, device, limit=CALIBRATED_PICTURES, seen=seen
+                    paths, device, limit=CALIBRATED_PICTURES, on_read=on_read
                 )
                 found = measured.calibration
             else:
-                found, _ = noise_calibration.calibrate(paths, limit=CALIBRATED_PICTURES, seen=seen)
+                found, _ = noise_calibration.calibrate(
+                    paths, limit=CALIBRATED_PICTURES, on_read=on_read
+                )
         except UserError as error:
             failure = f"not calibrated, learning {CALIBRATIONS[key]}: {error}"
         else:
@@ -178,12 +180,12 @@ def bundled_photographs() -> Path:
 
 
 def _load(
-    kind: str, folder: Path, recipe: Recipe, seed: int, seen: Callable[[Path], None]
+    kind: str, folder: Path, recipe: Recipe, seed: int, on_read: Callable[[Path], None]
 ) -> data.Pictures:
     if kind == "observations":
-        pictures = observations.load(folder, patch=recipe.patch, seed=seed, seen=seen)
+        pictures = observations.load(folder, patch=recipe.patch, seed=seed, on_read=on_read)
     else:
-        pictures = data.load(images.find(folder), patch=recipe.patch, seed=seed, seen=seen)
+        pictures = data.load(images.find(folder), patch=recipe.patch, seed=seed, on_read=on_read)
     if not pictures.pixels:
         raise UserError(
             f"{folder}: no picture there can be used ({pictures.skipped[0]}); "
@@ -201,14 +203,14 @@ def start_from(recipe: Recipe, path: Path) -> Recipe:
     trained, header = checkpoint.load(path)
     for form in _forms(recipe):
         if (header.network, header.keywords) == (form.network, form.keywords):
-            for net in (form.restorer, form.average):
+            for net in (form.restorer, form.ema):
                 net.load_state_dict(copy.deepcopy(trained.state_dict()))
             if form.anchor is not None:
                 form.anchor.load_state_dict(_on_whole_pictures(trained).state_dict())
             for player in form.players:
                 for group in player.optimizer.param_groups:
                     group["lr"] *= form.warm_rate
-            return replace(form, fixed_norms=True)
+            return replace(form, frozen_batchnorm=True)
     raise UserError(
         f"{path}: holds network {header.network} {header.keywords}, the recipe wants "
         f"{recipe.network} {recipe.keywords}; change --set, or add --from-scratch"
@@ -232,8 +234,8 @@ def _forms(recipe: Recipe) -> list[Recipe]:
     forms = [recipe]
     if recipe.network == "shuffled":
         plain = {key: value for key, value in recipe.keywords.items() if key != "shuffle"}
-        inner, average = map(_on_whole_pictures, (recipe.restorer, recipe.average))
-        whole = replace(recipe, network="denoiser", keywords=plain, restorer=inner, average=average)
+        inner, ema = map(_on_whole_pictures, (recipe.restorer, recipe.ema))
+        whole = replace(recipe, network="denoiser", keywords=plain, restorer=inner, ema=ema)
         forms.append(whole)
     return forms
 
@@ -273,7 +275,7 @@ def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generat
                 keep()
                 saved_at = now
             if leader and now - sampled_at > SAMPLE_EVERY_S:
-                write_sample(run.sample, recipe.average, job.pictures)
+                write_sample(run.sample, recipe.ema, job.pictures)
                 sampled_at = now
             yield row
     except Diverged as error:
@@ -288,7 +290,7 @@ def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generat
         raise
     keep()
     if leader:
-        write_sample(run.sample, recipe.average, job.pictures)
+        write_sample(run.sample, recipe.ema, job.pictures)
 
 
 def _draw(job: Job, step: int, progress: float) -> Batch:
@@ -315,4 +317,4 @@ def _draw(job: Job, step: int, progress: float) -> Batch:
 
 
 def _modules(recipe: Recipe) -> list[nn.Module]:
-    return [recipe.restorer, recipe.average, *(player.objective for player in recipe.players)]
+    return [recipe.restorer, recipe.ema, *(player.objective for player in recipe.players)]
