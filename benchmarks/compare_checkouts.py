@@ -263,8 +263,10 @@ def _of_lines(old: Sequence[str], new: Sequence[str], *, counts: bool) -> Iterat
     """The first line that differs."""
     for number, (one, other) in enumerate(zip_longest(old, new), start=1):
         if one != other:
-            what = f"line {number}: {_short(one)} against {_short(other)}"
-            yield Difference(what, counts=counts)
+            pairs = enumerate(zip_longest(one or "", other or ""))
+            begin = max(0, next((at for at, (a, b) in pairs if a != b), 0) - 20)
+            cut = [_short(line if line is None else line[begin:]) for line in (one, other)]
+            yield Difference(f"line {number}: {' against '.join(cut)}", counts=counts)
             return
 
 
@@ -340,7 +342,7 @@ def verdict(found: Sequence[tuple[str, Difference]]) -> tuple[bool, str]:
     if not wrong:
         return True, f"same{aside}"
     lines = []
-    for name, own in wrong.items():
+    for name, own in sorted(wrong.items(), key=lambda one: not one[0].endswith(".safetensors")):
         worst = max(own, key=lambda d: math.inf if d.size is None else d.size)
         sizes = [d.size for d in own if d.size is not None]
         more = f", and {len(own) - 1} more" if len(own) > 1 else ""

@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed
+from torch import nn
 
 from ssl_restore.errors import UserError
 
@@ -20,9 +22,17 @@ def choose(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"--device {name}: unknown; use auto, cpu, cuda or cuda:N") from error
+        raise UserError(
+            f"{name!r} is unknown; use auto, cpu, cuda or cuda:N", parameter="device"
+        ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"--device {name}: this torch sees no CUDA device; use --device cpu")
+        raise UserError(f"{name}: this torch sees no CUDA device; use cpu", parameter="device")
+    try:
+        torch.ones(1, device=device).item()
+    except Exception as error:  # each kind of device that is not there fails in its own way
+        raise UserError(
+            f"{name}: not a device of this machine; use cpu", parameter="device"
+        ) from error
     return device
 
 
@@ -53,9 +63,18 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 def autocast(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
     """Convolutions in bfloat16: `auto` (where it is fast), `bf16` always, `fp32` never."""
     if precision not in {"auto", "bf16", "fp32"}:
-        raise UserError(f"--precision {precision}: unknown; use auto, bf16 or fp32")
+        raise UserError(f"{precision!r} is unknown; use auto, bf16 or fp32", parameter="precision")
     enabled = precision == "bf16" or (precision == "auto" and has_fast_bfloat16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def place(net: Net, device: torch.device) -> Net:
+    """The network itself, moved to the device, its convolutions in channels-last layout."""
+    net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
 
 
 @contextmanager
@@ -76,3 +95,9 @@ def thread_pool(workers: int, *, each: int | None = None) -> Iterator[ThreadPool
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # of threads that are started from now on
+
+
+def out_of_memory(error: Exception) -> bool:
+    """torch reports a full main memory as a plain RuntimeError."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "allocate memory" in str(error)

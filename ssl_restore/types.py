@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+from degradations.types import Degradation
+from ssl_restore.io.picture import Pixels
+from ssl_restore.restorer import SQUARE, Restorer
 
 
 @dataclass(frozen=True)
@@ -49,19 +53,68 @@ class Player:
 class Recipe:
     """Everything that learns a restorer from a folder; a file in `recipes/` builds it."""
 
+    task: str  # what the restorer is for: a file in `tasks/`
     network: str
     keywords: dict[str, object]
-    restorer: nn.Module  # in training
-    ema: nn.Module  # exponential moving average of the restorer: what is saved and used
+    restorer: Restorer  # in training
+    ema: Restorer  # exponential moving average of the restorer: what is saved and used
     players: tuple[Player, ...]
     needs: frozenset[str] = field(default_factory=lambda: frozenset({"clean", "degraded"}))
     batch: int = 16
     patch: int = 64
     decay: float = 0.999  # of the average
-    anchor: nn.Module | None = None  # what the run started from, at rest: for an objective
+    anchor: Restorer | None = None  # what the run started from, at rest: for an objective
     warm_rate: float = 1.0  # factor on the learning rates after a warm start
     frozen_batchnorm: bool = False  # statistics of the restorer's norms rest: after a warm start
     lr_floor: float = 0.02  # the cosine schedule ends at this share of the learning rate
     upright: bool = True  # degraded pictures are mirrored left to right only: rain falls down
     shrink: int = 3  # large pictures are also seen at up to this part of their size
     notes: tuple[str, ...] = ()  # what the recipe chose for these pictures, a line each
+
+
+class FrameDegradation(Protocol):
+    """What the frames of one stream, or one picture, tell of their degradation."""
+
+    def measure(self, name: str, frame: Pixels) -> None:
+        """Take a further frame into account; UserError for one that does not show it."""
+
+    @property
+    def prior(self) -> Degradation | None:
+        """The degradation of the frames measured so far; None where none showed it."""
+
+    def rejected_reason(self, frame: Pixels, before: Pixels, after: Pixels) -> str | None:
+        """Why `after` restores a frame worse than `before`; None where nothing says so."""
+
+
+class Undo(Protocol):
+    """An objective whose `prior` can be exchanged while it is learned from."""
+
+    prior: Degradation
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything particular about what is removed; a file in `tasks/` defines one as `task`.
+
+    Its name is that of the file, of the command, and of the built-in weights.
+    """
+
+    name: str
+    recipe: str  # that `fit` takes by default
+    solver: str  # that learns from one picture
+    adapter: str  # that learns from a stream
+    calibration: str  # kind of the calibration of a folder: a file in `calibration/`
+    prior: Callable[[], Degradation]  # of all kinds, for what knows nothing of the pictures
+    baseline: tuple[str, Callable[[Pixels], Pixels]]  # the classical filter to beat, and its name
+    measure: Callable[[Pixels, Pixels], dict[str, float]]  # (degraded, restored), without a truth
+    frames: Callable[[Restorer], FrameDegradation]  # of a stream that the restorer restores
+    undo: Callable[[Restorer, Restorer, Degradation], tuple[nn.Module, Mapping[str, float]]]
+    # (restorer, ema, prior) -> an objective with an exchangeable prior, and its weights
+    symmetry: tuple[int, ...] = SQUARE  # positions of a picture that it does not tell apart
+    learns_from_restored: bool = False  # frame2frame: the target is the neighbour as restored
+    adapter_lr: Mapping[str, float] = field(default_factory=dict)  # by adapter, where not its own
+
+    @property
+    def upright(self) -> bool:
+        """Whether pictures may not be rotated, as what falls down keeps falling."""
+        return len(self.symmetry) < len(SQUARE)

@@ -1,132 +1,157 @@
 """A restorer on whole pictures, tile by tile, so that a large one fits into memory.
 
-Tiles overlap by the reach of the network and start on multiples of its stride: every output
-pixel is computed from exactly the pixels that it would see in the whole picture.
+Tiles overlap by the receptive field of the network and start on multiples of its stride: every
+output pixel is computed from exactly the pixels that it would see in the whole picture.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_restore.device import autocast, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
+from ssl_restore.io.picture import Pixels
+from ssl_restore.restorer import Restorer
 
 TILE_PIXELS = 1_600_000  # largest tile, margins included, that `tile=None` takes
-MIRRORED = 4  # the position that is mirrored left to right, and not turned
 TILES_AT_ONCE = 2  # on a CPU; more would take more memory
 
 
-class Strength(nn.Module):
-    """I - strength (I - restored): 0 gives the picture back, 1 the restored one.
+@dataclass(frozen=True)
+class Tile:
+    """Rows and columns of the input that a tile fills, and of the window that it needs for that."""
 
-    image (B, 3, H, W), sides multiples of `stride`, -> the same shape, not clamped.
-    """
+    rows: slice
+    columns: slice
+    window_rows: slice
+    window_columns: slice
 
-    def __init__(self, restorer: nn.Module, strength: float) -> None:
-        super().__init__()
-        self.restorer = restorer
-        self.strength = strength
-        self.stride = restorer.stride
-        self.reach = restorer.reach
+    def target(self, scale: int) -> tuple[slice, slice]:
+        """Where it goes in the output."""
+        return _times(self.rows, scale), _times(self.columns, scale)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.lerp(image, self.restorer(image).to(image), self.strength)
-
-
-class Ensemble(nn.Module):
-    """Mean of what a restorer gives for the picture in several positions, turned back.
-
-    image (B, 3, H, W), sides multiples of `stride`, -> the same shape. Reference: Timofte, Rothe
-    and Van Gool, "Seven ways to improve example-based single image super resolution", CVPR 2016.
-    """
-
-    def __init__(self, restorer: nn.Module, positions: Sequence[int] = range(8)) -> None:
-        super().__init__()
-        self.restorer = restorer
-        self.positions = positions
-        self.stride = restorer.stride
-        self.reach = restorer.reach
-
-    def forward(self, image: Tensor) -> Tensor:
-        total = torch.zeros_like(image)
-        for position in self.positions:
-            total += back(self.restorer(turned(image, position)).to(image), position)
-        return total / len(self.positions)
-
-
-def turned(image: Tensor, position: int) -> Tensor:
-    """One of the eight symmetries of the square: mirrored from the fifth on, then turned."""
-    mirrored = image.flip(-1) if position >= MIRRORED else image
-    quarter = torch.rot90(mirrored, position % 4, (-2, -1))
-    return quarter.contiguous(memory_format=torch.channels_last)
-
-
-def back(image: Tensor, position: int) -> Tensor:
-    """The inverse of `turned`."""
-    upright = torch.rot90(image, -(position % 4), (-2, -1))
-    return upright.flip(-1) if position >= MIRRORED else upright
+    def within(self, scale: int) -> tuple[slice, slice]:
+        """Where it is in the output of its window."""
+        pairs = (self.rows, self.window_rows), (self.columns, self.window_columns)
+        rows, columns = (slice(a.start - w.start, a.stop - w.start) for a, w in pairs)
+        return _times(rows, scale), _times(columns, scale)
 
 
 def restore(
-    restorer: nn.Module,
-    pixels: np.ndarray,
+    restorer: Restorer,
+    pixels: Pixels,
     *,
     tile: int | None = None,
     precision: str = "auto",
-    done: Callable[[int], None] = lambda pixels: None,
-) -> np.ndarray:
-    """Restored pixels, same shape and dtype as `pixels` (H, W, 1 or 3), uint8 or uint16.
+    progress: Callable[[int], None] = lambda pixels: None,
+) -> Pixels:
+    """Restored pixels of a picture (H, W, 1 or 3), uint8 or uint16, of the same type.
 
-    `tile` is the side of a tile without its margin; None chooses, 0 takes the whole picture at
-    once. `done(n)` is called after each tile with the number of output pixels it gave.
+    Args:
+        restorer: What is applied, on its own device.
+        pixels: The picture; one side of the result is `restorer.scale` times as long.
+        tile: Side of a tile without its margin; None chooses, 0 takes the whole picture at once.
+        precision: `auto`, `bf16` or `fp32`, as of `device.autocast`.
+        progress: Called after each tile with the number of input pixels that it covered.
     """
-    height, width = pixels.shape[:2]
-    device = next(restorer.parameters()).device
-    stride, reach = int(restorer.stride), int(restorer.reach)  # type: ignore[arg-type]
-    margin = math.ceil(reach / stride) * stride
-    rows, columns = tile_sides(height, width, tile, margin, stride)
-    restored = np.empty_like(pixels)
+    height, width, channels = pixels.shape
+    device, scale = next(restorer.parameters()).device, restorer.scale
+    restored = np.empty((scale * height, scale * width, channels), pixels.dtype)
 
-    def fill(top: int, bottom: int, left: int, right: int) -> int:
-        # The window, with its margin, is clipped to the picture.
-        first_row, first_column = max(0, top - margin), max(0, left - margin)
-        window = pixels[first_row : bottom + margin, first_column : right + margin]
-        with torch.inference_mode(), autocast(device, precision):
-            image = _to_stride(images.to_tensor(window).to(device), stride)
-            output = restorer(image.contiguous(memory_format=torch.channels_last))
-        inner = output[
-            :, :, top - first_row : bottom - first_row, left - first_column : right - first_column
-        ]
-        restored[top:bottom, left:right] = images.to_pixels(inner.float().cpu(), pixels)
-        return (bottom - top) * (right - left)
+    @torch.inference_mode()
+    def fill(part: Tile) -> int:
+        window = pixels[part.window_rows, part.window_columns]
+        output = _apply(restorer, images.to_tensor(window).to(device), precision)
+        inner = output[(..., *part.within(scale))]
+        restored[part.target(scale)] = images.to_pixels(inner.float().cpu(), pixels)
+        return (part.rows.stop - part.rows.start) * (part.columns.stop - part.columns.start)
 
-    tiles = [(*r, *c) for r in spans(height, rows) for c in spans(width, columns)]
-    if device.type != "cpu" or len(tiles) == 1:
-        for tile_ in tiles:
-            done(fill(*tile_))
-        return restored
-    with thread_pool(TILES_AT_ONCE) as pool:
-        for future in [pool.submit(fill, *tile_) for tile_ in tiles]:
-            done(future.result())
+    _each(fill, tiles(restorer, height, width, tile), device, progress)
     return restored
+
+
+@torch.no_grad()
+def restore_tensor(
+    restorer: Restorer, image: Tensor, *, tile: int | None = None, precision: str = "auto"
+) -> Tensor:
+    """As `restore`, of an image (1, 3, H, W) of any size in display values; not clamped."""
+    height, width = image.shape[2:]
+    scale = restorer.scale
+    result = image.new_empty(1, image.shape[1], scale * height, scale * width)
+
+    @torch.no_grad()
+    def fill(part: Tile) -> int:
+        window = image[..., part.window_rows, part.window_columns]
+        output = _apply(restorer, window, precision)
+        result[(..., *part.target(scale))] = output[(..., *part.within(scale))]
+        return 0
+
+    _each(fill, tiles(restorer, height, width, tile), image.device, lambda pixels: None)
+    return result
+
+
+def _apply(restorer: Restorer, window: Tensor, precision: str) -> Tensor:
+    padded = to_multiple(window, restorer.stride)
+    with autocast(window.device, precision):
+        output: Tensor = restorer(padded.contiguous(memory_format=torch.channels_last))
+    return output
+
+
+def _each(
+    fill: Callable[[Tile], int],
+    parts: list[Tile],
+    device: torch.device,
+    progress: Callable[[int], None],
+) -> None:
+    """Fill every tile, on a CPU several side by side."""
+    if device.type != "cpu" or len(parts) == 1:
+        for part in parts:
+            progress(fill(part))
+        return
+    with thread_pool(TILES_AT_ONCE) as pool:
+        for future in [pool.submit(fill, part) for part in parts]:
+            progress(future.result())
+
+
+def tiles(restorer: Restorer, height: int, width: int, tile: int | None = None) -> list[Tile]:
+    """The tiles of a picture, left to right and top to bottom; margins are clipped to it."""
+    margin = math.ceil(restorer.reach / restorer.stride) * restorer.stride
+    rows, columns = tile_sides(height, width, tile, margin, restorer.stride)
+
+    def window(part: slice, side: int) -> slice:
+        return slice(max(0, part.start - margin), min(side, part.stop + margin))
+
+    return [
+        Tile(r, c, window(r, height), window(c, width))
+        for r in spans(height, rows)
+        for c in spans(width, columns)
+    ]
+
+
+def check_tile(tile: int | None, stride: int) -> None:
+    """UserError for a tile that is smaller than the stride and not 0."""
+    if tile is not None and tile != 0 and tile < stride:
+        raise UserError(
+            f"{tile} is too small; at least {stride}, or 0 for no tiles", parameter="tile"
+        )
 
 
 def tile_sides(
     height: int, width: int, tile: int | None, margin: int, stride: int
 ) -> tuple[int, int]:
     """Rows and columns of a tile without its margin, multiples of the stride."""
+    check_tile(tile, stride)
     if tile == 0:
         return height, width
     if tile is not None:
-        if tile < stride:
-            raise UserError(f"--tile {tile}: too small; at least {stride}, or 0 for no tiles")
         side = tile // stride * stride
         return side, side
     rows, columns = height, width
@@ -144,14 +169,23 @@ def _part(side: int, parts: int, stride: int) -> int:
     return max(stride, math.ceil(side / parts / stride) * stride)
 
 
-def spans(side: int, step: int) -> Iterator[tuple[int, int]]:
+def spans(side: int, step: int) -> Iterator[slice]:
     """[0, step), [step, 2 step), ... up to `side`."""
     for first in range(0, side, step):
-        yield first, min(first + step, side)
+        yield slice(first, min(first + step, side))
 
 
-def _to_stride(image: Tensor, stride: int) -> Tensor:
-    """Pad right and bottom by reflection to multiples of `stride`."""
-    down, right = -image.shape[-2] % stride, -image.shape[-1] % stride
-    mode = "reflect" if down < image.shape[-2] and right < image.shape[-1] else "replicate"
+def _times(part: slice, scale: int) -> slice:
+    return slice(scale * part.start, scale * part.stop)
+
+
+def to_multiple(image: Tensor, multiple: int, least: int = 1) -> Tensor:
+    """Pad an image (B, C, H, W) to the right and below to sides that are multiples, at least so
+    large: by reflection where that is enough, else by repetition."""
+    height, width = image.shape[2:]
+    down, right = (max(-side % multiple, least - side) for side in (height, width))
+    down, right = down + -(height + down) % multiple, right + -(width + right) % multiple
+    if down == right == 0:
+        return image
+    mode = "reflect" if down < height and right < width else "replicate"
     return F.pad(image, (0, right, 0, down), mode=mode)

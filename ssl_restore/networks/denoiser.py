@@ -9,12 +9,13 @@ denoiser: residual learning of deep CNN for image denoising", IEEE TIP 2017 (res
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from ssl_restore.networks.unet import Decoder, Encoder, folded, reach
+from ssl_restore.networks.unet import Decoder, Encoder, reach
+from ssl_restore.restorer import Restorer
 
 
-class Denoiser(nn.Module):
+class Denoiser(Restorer):
     """image (B, 3, H, W), sides multiples of `stride`, -> restored, the same shape."""
 
     def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
@@ -27,12 +28,8 @@ class Denoiser(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return image - self.decoder(self.encoder(image)).float()
 
-    def folded(self) -> Denoiser:
-        """The same restorer, for inference only, with each block's second norm in a convolution."""
-        return folded(self)
 
-
-def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 4)) -> nn.Module:
+def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 4)) -> Denoiser:
     """`width` channels at half resolution, `blocks` residual blocks a level, finest first."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")

@@ -11,29 +11,24 @@ not collapse. The price is texture finer than s pixels, which folds over. Refere
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_restore.networks import denoiser
-from ssl_restore.networks.unet import folded
+from ssl_restore.restorer import Restorer, Wrapped
 
 
-class Shuffled(nn.Module):
+class Shuffled(Wrapped):
     """image (B, 3, H, W), sides multiples of `stride`, -> restored, the same shape."""
 
-    def __init__(self, inner: nn.Module, shuffle: int) -> None:
-        super().__init__()
-        self.inner = inner
+    def __init__(self, inner: Restorer, shuffle: int) -> None:
+        super().__init__(inner)
         self.shuffle = shuffle
-        self.stride = shuffle * int(inner.stride)  # type: ignore[arg-type]
-        self.reach = shuffle * int(inner.reach) + shuffle - 1  # type: ignore[arg-type]
+        self.stride = shuffle * inner.stride
+        self.reach = shuffle * inner.reach + shuffle - 1
 
     def forward(self, image: Tensor) -> Tensor:
         return merge(self.inner(split(image, self.shuffle)), self.shuffle)
-
-    def folded(self) -> Shuffled:
-        """The same restorer, for inference only, with each block's second norm in a convolution."""
-        return folded(self)
 
 
 def split(image: Tensor, step: int) -> Tensor:
@@ -55,7 +50,7 @@ def merge(parts: Tensor, step: int) -> Tensor:
     return F.pixel_shuffle(stacked.reshape(-1, channels * step**2, height, width), step)
 
 
-def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 4), shuffle: int = 2) -> nn.Module:
+def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 4), shuffle: int = 2) -> Shuffled:
     """A `denoiser` of `width` channels and `blocks` on every `shuffle`-th pixel."""
     if shuffle < 1:
         raise ValueError(f"shuffle must be at least 1, got {shuffle}")

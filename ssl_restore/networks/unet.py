@@ -7,8 +7,8 @@ colours, and never more than the pixel's darkest channel. A colour that was cut 
 got less of it, which left dark lines of the opposite colour: V = I - (1 - K) S, with a share K of
 every colour, 0 where it is not near white. The restored picture is V. It may have a veil, whose
 transmission t and airlight A are smooth: a few convolutions at the resolution of the coarsest
-features read them from V and S, and `WithoutVeil` takes it away. That is asked for and not the
-rule, because haze may belong to the picture.
+features read them from V and S, and `inference.wrappers.WithoutVeil` removes it. That is asked for
+and not the rule, because haze may belong to the picture.
 
 The picture is first folded by pixel-unshuffle (x2), so that no convolution runs at full
 resolution. Every residual block normalises first (pre-activation BatchNorm, He et al. 2016,
@@ -19,17 +19,17 @@ restoration", CVPR 2019, eq. 1.
 
 from __future__ import annotations
 
-import copy
-from typing import TypeVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ssl_restore.restorer import UPRIGHT, Restorer
+
 LARGEST_DEPTH = 2.0  # optical, of a veil: what shines through 14 % is not brought back
 VEIL_WIDTH, VEIL_BLOCKS = 32, 2
 NEAR_WHITE = (0.9, 0.98)  # display values from which a colour may be cut off, and surely may
+BLOCKS = (2, 2, 2)  # residual blocks a level, finest first
 LITTLE = 3.0  # K is sigmoid(-LITTLE) before training
 
 
@@ -40,7 +40,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.norm2: nn.Module = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)  # each block starts as the identity
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
@@ -48,6 +48,12 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.relu(self.norm1(x), inplace=True))
         return self.conv2(F.relu(self.norm2(h), inplace=True)).add_(x)  # in place: a third faster
+
+    def fold(self) -> None:
+        """Put the second norm into the convolution before it: for inference alone."""
+        if isinstance(self.norm2, nn.BatchNorm2d):
+            self.conv1 = fuse_conv_bn_eval(self.conv1, self.norm2)
+            self.norm2 = nn.Identity()
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
@@ -124,8 +130,11 @@ class VeilEstimator(nn.Module):
         return smooth[:, :1], smooth[:, 1:]
 
 
-class RainUNet(nn.Module):
+class RainUNet(Restorer):
     """image (B, 3, H, W), sides multiples of `stride`, -> V, the same shape."""
+
+    symmetry = UPRIGHT
+    layer_names = ("clean", "rain", "transmission", "optical_depth", "airlight")
 
     def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
         super().__init__()
@@ -151,46 +160,27 @@ class RainUNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return self.streaks(image)[1]
 
-    def layers(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(V, optical depth, A), to learn from; the veil's gradient does not reach the streaks."""
-        rain, veiled = self.streaks(image)
-        return veiled, *self.veil(torch.cat([veiled, rain], dim=1).detach())
+    @property
+    def layers_reach(self) -> int:
+        return self.reach + self.veil.reach
 
-    def folded(self) -> RainUNet:
-        """The same restorer, for inference only, with each block's second norm in a convolution."""
-        return folded(self)
-
-
-class WithoutVeil(nn.Module):
-    """J: what a RainUNet restores, with its veil taken away, too; V where there is none."""
-
-    def __init__(self, restorer: RainUNet) -> None:
-        super().__init__()
-        self.restorer = restorer
-        self.stride = restorer.stride
-        self.reach = restorer.reach + restorer.veil.reach
-
-    def forward(self, image: Tensor) -> Tensor:
-        veiled, depth, airlight = self.restorer.layers(image)
-        return veiled + depth.clamp(0, LARGEST_DEPTH).expm1() * (veiled - airlight)
+    def layers(self, image: Tensor) -> dict[str, Tensor]:
+        """`clean` V, `rain` S, and of the veil `transmission` t, `optical_depth` -ln t as predicted
+        (below 0: none) and `airlight` A; the veil's gradient does not reach the streaks."""
+        rain, clean = self.streaks(image)
+        depth, airlight = self.veil(torch.cat([clean, rain], dim=1).detach())
+        return {
+            "clean": clean,
+            "rain": rain,
+            "transmission": (-depth.clamp(0, LARGEST_DEPTH)).exp(),
+            "optical_depth": depth,
+            "airlight": airlight,
+        }
 
 
-Net = TypeVar("Net", bound=nn.Module)
-
-
-def folded(net: Net) -> Net:
-    """A copy for inference with the second norm of every residual block in a convolution."""
-    copied = copy.deepcopy(net).eval()
-    for block in copied.modules():
-        if isinstance(block, ResidualBlock):
-            block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm2)
-            block.norm2 = nn.Identity()  # type: ignore[assignment]
-    return copied
-
-
-def deepest_channels(restorer: nn.Module) -> int:
-    """Channels of the encoder's coarsest feature map."""
-    return int(restorer.encoder.levels[-1][0].conv2.out_channels)  # type: ignore
+def deepest_channels(width: int, blocks: tuple[int, ...] = BLOCKS) -> int:
+    """Channels of the coarsest feature map of an encoder."""
+    return width * 2 ** (len(blocks) - 1)
 
 
 def reach(blocks: tuple[int, ...]) -> int:
@@ -202,7 +192,7 @@ def reach(blocks: tuple[int, ...]) -> int:
     return sum(n * 2 ** (level + 1) for level, n in enumerate(convolutions)) + stride
 
 
-def build(*, width: int = 24, blocks: tuple[int, ...] = (2, 2, 2)) -> nn.Module:
+def build(*, width: int = 24, blocks: tuple[int, ...] = BLOCKS) -> RainUNet:
     """`width` channels at half resolution, `blocks` residual blocks a level, finest first."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 SHARE = 0.5  # of the patches: restoring them whole costs more than a step on parts of them
@@ -22,7 +23,7 @@ FLOOR = 1e-7  # a twelfth of a level of 255, squared: for a start that takes not
 class Anchored(nn.Module):
     """Terms: those of `learned`, and `anchor`, which is 0 where a run starts from nothing."""
 
-    def __init__(self, learned: nn.Module, restorer: nn.Module, start: nn.Module) -> None:
+    def __init__(self, learned: nn.Module, restorer: Restorer, start: Restorer) -> None:
         super().__init__()
         self.learned = learned
         self.restorer = restorer

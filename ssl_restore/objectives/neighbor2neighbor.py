@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_restore.networks.shuffled import split
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 # Pixels of a cell are counted 0 1 / 2 3: every ordered pair of neighbours.
@@ -29,7 +30,7 @@ class Neighbor2Neighbor(nn.Module):
     """Terms: `observed`, `consistent`.  Needs degraded patches only; a `share` of them is looked at
     by the second term, as restoring them whole costs more than a step on their neighbours."""
 
-    def __init__(self, restorer: nn.Module, ema: nn.Module, share: float, shuffle: int) -> None:
+    def __init__(self, restorer: Restorer, ema: Restorer, share: float, shuffle: int) -> None:
         super().__init__()
         self.restorer = restorer
         self.ema = ema

@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 LOSS_FOR = {"gaussian": "l2", "poisson": "l2", "bernoulli": "l1", "impulse": "l0"}
@@ -23,7 +24,7 @@ EPS = 1e-8
 class Noise2Noise(nn.Module):
     """Terms: `observed`.  Needs observations; which of the two is the input is drawn."""
 
-    def __init__(self, restorer: nn.Module, loss: str) -> None:
+    def __init__(self, restorer: Restorer, loss: str) -> None:
         super().__init__()
         self.restorer = restorer
         self.loss = loss

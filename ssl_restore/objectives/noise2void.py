@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_restore.networks.shuffled import split
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 CELL_PX = 4
@@ -23,7 +24,7 @@ RADIUS_PX = 2
 class Noise2Void(nn.Module):
     """Terms: `hidden`.  Needs degraded patches only."""
 
-    def __init__(self, restorer: nn.Module, shuffle: int) -> None:
+    def __init__(self, restorer: Restorer, shuffle: int) -> None:
         super().__init__()
         self.restorer = restorer
         self.shuffle = shuffle

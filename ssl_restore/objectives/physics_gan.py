@@ -37,6 +37,7 @@ from degradations.types import Degradation, Range, uniform
 from ssl_restore.networks.critic import Critic
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.synthetic_rain import degrade, layer_loss, rained, veil_of
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 LINE_PX = 11  # over which a streak must be even
@@ -56,8 +57,8 @@ class PhysicsGan(nn.Module):
 
     def __init__(
         self,
-        restorer: nn.Module,
-        ema: nn.Module,
+        restorer: Restorer,
+        ema: Restorer,
         critic: Critic,
         layer_critic: Critic,
         rain: Degradation,
@@ -83,11 +84,13 @@ class PhysicsGan(nn.Module):
             background = torch.cat([known, clean[own:]])
         rainy, veiled, t, light = veil_of(rained(background, self.rain, generator))
         pictures, count = torch.cat([degraded, quantise(rainy)]), len(degraded)
-        predicted = self.restorer.layers(pictures)  # type: ignore[operator]
-        restored = predicted[0][:count]
+        predicted = self.restorer.layers(pictures)
+        restored = predicted["clean"][:count]
         layer = (degraded - restored).mean(dim=1, keepdim=True)
         return {
-            **layer_loss(tuple(part[count:] for part in predicted), quantise(veiled), t, light),
+            **layer_loss(
+                {name: part[count:] for name, part in predicted.items()}, quantise(veiled), t, light
+            ),
             "likelihood": relative(charbonnier(degraded - (restored + streaks(layer)))),
             "prior": F.softplus(-_judged(self.critic, restored)).mean(),
             "layer": F.softplus(-_judged(self.layer_critic, layer)).mean(),
@@ -97,7 +100,7 @@ class PhysicsGan(nn.Module):
 class LiteralPhysicsGan(nn.Module):
     """Terms of the restorer: `likelihood`, mean |y - (x + random rain)|, and `prior`."""
 
-    def __init__(self, restorer: nn.Module, critic: Critic, rain: Degradation) -> None:
+    def __init__(self, restorer: Restorer, critic: Critic, rain: Degradation) -> None:
         super().__init__()
         self.restorer = restorer
         self.critic = critic
@@ -121,7 +124,7 @@ class PictureCritic(nn.Module):
     The clean pictures are mirrored at random. Nothing of the restorer moves, statistics included.
     """
 
-    def __init__(self, restorer: nn.Module, critic: Critic) -> None:
+    def __init__(self, restorer: Restorer, critic: Critic) -> None:
         super().__init__()
         self.restorer = restorer
         self.critic = critic
@@ -146,7 +149,7 @@ class BothCritics(nn.Module):
     """
 
     def __init__(
-        self, restorer: nn.Module, critic: Critic, layer_critic: Critic, rain: Degradation
+        self, restorer: Restorer, critic: Critic, layer_critic: Critic, rain: Degradation
     ) -> None:
         super().__init__()
         self.restorer = restorer
@@ -185,7 +188,7 @@ def contest(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tens
 
 
 @torch.no_grad()
-def without_streaks(restorer: nn.Module, image: Tensor) -> Tensor:
+def without_streaks(restorer: Restorer, image: Tensor) -> Tensor:
     """The picture without its streaks, as the restorer trains; a copy's statistics move."""
     restored: Tensor = copy.deepcopy(restorer)(image)
     return restored

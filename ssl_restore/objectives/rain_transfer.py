@@ -21,6 +21,7 @@ from degradations.sensor import quantise
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.objectives.opening import opening
 from ssl_restore.objectives.synthetic_rain import layer_loss, rained, veil_of
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 EMPTY = 1e-3  # mean light of a layer, display units, below which it is taken for none
@@ -36,9 +37,9 @@ class RainTransfer(nn.Module):
 
     def __init__(
         self,
-        restorer: nn.Module,
-        ema: nn.Module,
-        rain: Degradation,
+        restorer: Restorer,
+        ema: Restorer,
+        prior: Degradation,
         *,
         share: float,
         gain: Range,
@@ -48,7 +49,7 @@ class RainTransfer(nn.Module):
         super().__init__()
         self.restorer = restorer
         self.ema = ema
-        self.rain = rain
+        self.prior = prior
         self.share = share
         self.gain = gain
         self.threshold = threshold
@@ -59,7 +60,7 @@ class RainTransfer(nn.Module):
         assert clean is not None
         assert degraded is not None
         count = min(round(self.share * len(clean)), len(clean) - 1)  # never without the anchor
-        rainy, veiled, t, light = veil_of(rained(clean, self.rain, generator))
+        rainy, veiled, t, light = veil_of(rained(clean, self.prior, generator))
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
             layer = rain_layer(self.ema, degraded[:count], self.threshold)
@@ -71,7 +72,7 @@ class RainTransfer(nn.Module):
             moved = torch.cat([clean[:count] + gain * layer, clean[count:]])
             rainy, veiled = torch.where(found, moved, rainy), torch.where(found, clean, veiled)
             t, light = torch.where(found, 1, t), torch.where(found, 0, light)
-        predicted = self.restorer.layers(quantise(rainy))  # type: ignore[operator]
+        predicted = self.restorer.layers(quantise(rainy))
         return layer_loss(predicted, quantise(veiled), t, light)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_restore.networks.shuffled import split
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 
@@ -24,7 +25,7 @@ class Recorrupted(nn.Module):
     deviation of each patch is told by `diagonal_sigma`, which takes fine texture for noise."""
 
     def __init__(
-        self, restorer: nn.Module, gain: float, sigma: float, alpha: float, shuffle: int
+        self, restorer: Restorer, gain: float, sigma: float, alpha: float, shuffle: int
     ) -> None:
         super().__init__()
         self.restorer = restorer

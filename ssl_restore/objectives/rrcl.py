@@ -34,6 +34,7 @@ from ssl_restore.objectives.opening import opening
 from ssl_restore.objectives.positives import positive
 from ssl_restore.objectives.rain_transfer import rain_layer
 from ssl_restore.objectives.synthetic_rain import degrade
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 TILE_PX = 16  # of the patches that `LayerContrast` compares
@@ -64,7 +65,7 @@ class LayerContrast(nn.Module):
     contrastive learning meets self-similarity", CVPR 2022.
     """
 
-    def __init__(self, restorer: nn.Module, head: ProjectionHead, temperature: float) -> None:
+    def __init__(self, restorer: Restorer, head: ProjectionHead, temperature: float) -> None:
         super().__init__()
         self.restorer = restorer
         self.head = head
@@ -98,7 +99,7 @@ def tiles(image: Tensor) -> Tensor:
 class LiteralReconstruction(nn.Module):
     """Terms: `reconstruction`, mean |I - (restored + random rain)|; the identity minimises it."""
 
-    def __init__(self, restorer: nn.Module, rain: Rain) -> None:
+    def __init__(self, restorer: Restorer, rain: Rain) -> None:
         super().__init__()
         self.restorer = restorer
         self.rain = rain
@@ -113,7 +114,7 @@ class LiteralReconstruction(nn.Module):
 class RepairedReconstruction(nn.Module):
     """Terms: `reconstruction`, with rain estimated from the image itself."""
 
-    def __init__(self, restorer: nn.Module, ema: nn.Module, label: float) -> None:
+    def __init__(self, restorer: Restorer, ema: Restorer, label: float) -> None:
         super().__init__()
         self.restorer = restorer
         self.ema = ema

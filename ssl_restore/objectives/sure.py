@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ssl_restore.networks.shuffled import split
 from ssl_restore.objectives.recorrupted import noise_deviation
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 EPS = 1e-3  # step of the probe, display units
@@ -26,7 +27,7 @@ class Sure(nn.Module):
     """Terms: `sure`, the estimate plus s^2.  Needs degraded patches only.  Without `gain` and
     `sigma`, the deviation of each patch is told by `diagonal_sigma`."""
 
-    def __init__(self, restorer: nn.Module, gain: float, sigma: float, shuffle: int) -> None:
+    def __init__(self, restorer: Restorer, gain: float, sigma: float, shuffle: int) -> None:
         super().__init__()
         self.restorer = restorer
         self.gain = gain

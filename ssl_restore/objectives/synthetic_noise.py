@@ -19,6 +19,7 @@ from degradations.sensor import quantise
 from degradations.types import Degradation, uniform
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.synthetic_rain import on_chosen, on_share
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 STORED = 0.5
@@ -31,7 +32,7 @@ class SyntheticNoise(nn.Module):
     pictures, what is left stays clean; then `jpeg` is the share that is compressed."""
 
     def __init__(
-        self, restorer: nn.Module, sorts: tuple[tuple[Degradation, float], ...], jpeg: float
+        self, restorer: Restorer, sorts: tuple[tuple[Degradation, float], ...], jpeg: float
     ) -> None:
         super().__init__()
         self.restorer = restorer

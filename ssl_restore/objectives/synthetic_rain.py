@@ -12,6 +12,7 @@ I and V are stored alike: noise and JPEG of some are in both, and are not to be 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from degradations.types import Degradation, map_tensors
 from degradations.veil import Veil
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.patterns import foliage, patterned
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 
@@ -43,7 +45,7 @@ class SyntheticRain(nn.Module):
     """Terms: `restore`, `veil`.  Needs clean patches only; `exposure` makes dim and bright ones."""
 
     def __init__(
-        self, restorer: nn.Module, rain: Degradation, exposure: Sensor, shares: Shares = Shares()
+        self, restorer: Restorer, rain: Degradation, exposure: Sensor, shares: Shares = Shares()
     ) -> None:
         super().__init__()
         self.restorer = restorer
@@ -71,19 +73,18 @@ class SyntheticRain(nn.Module):
         return *on_chosen(chosen, (quantise(rainy), quantise(veiled)), Jpeg(), generator), t, light
 
     def compare(self, rainy: Tensor, veiled: Tensor, t: Tensor, light: Tensor) -> dict[str, Tensor]:
-        predicted = self.restorer.layers(rainy)  # type: ignore[operator]
+        predicted = self.restorer.layers(rainy)
         return layer_loss(predicted, veiled, t, light)
 
 
 def layer_loss(
-    predicted: tuple[Tensor, Tensor, Tensor], veiled: Tensor, t: Tensor, light: Tensor
+    predicted: Mapping[str, Tensor], veiled: Tensor, t: Tensor, light: Tensor
 ) -> dict[str, Tensor]:
-    """The terms `restore`, of the picture without its streaks, and `veil`, of what a restorer told:
-    V, tau and A."""
-    restored, depth, airlight = predicted
+    """The terms `restore`, of the picture without its streaks, and `veil`, of the optical depth and
+    the airlight that a restorer predicted."""
     return {
-        "restore": relative(charbonnier(restored - veiled)),
-        "veil": veil_loss(depth, airlight, t, light),
+        "restore": relative(charbonnier(predicted["clean"] - veiled)),
+        "veil": veil_loss(predicted["optical_depth"], predicted["airlight"], t, light),
     }
 
 

@@ -43,6 +43,7 @@ def build(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )
     return Recipe(
+        task="denoise",
         network="denoiser",
         keywords={"width": width},
         restorer=restorer,

@@ -42,8 +42,8 @@ def build(
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
     share of `rain_free` pictures, shares of pictures with regular `patterns`, with `foliage` before
     the sky, with a `veil`, with `noise` and stored as `jpeg`, share of populations of drops
-    `near` to the camera, file of a `calibration` that the rain shall be like in place of all kinds, share of
-    `varied` rain of all kinds besides."""
+    `near` to the camera, file of a `calibration` that the rain shall be like in place of all kinds,
+    share of `varied` rain of all kinds besides."""
     keywords: dict[str, object] = {"width": width}
     restorer = unet.build(width=width)
     objective = SyntheticRain(
@@ -56,6 +56,7 @@ def build(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )
     return Recipe(
+        task="derain",
         network="unet",
         keywords=keywords,
         restorer=restorer,

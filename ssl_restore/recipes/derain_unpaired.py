@@ -48,6 +48,7 @@ def build(
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )
     return Recipe(
+        task="derain",
         network="unet",
         keywords={"width": width},
         restorer=restorer,

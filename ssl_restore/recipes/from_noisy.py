@@ -13,6 +13,7 @@ from ssl_restore.calibration.noise import WHITE_BELOW, read
 from ssl_restore.errors import UserError
 from ssl_restore.networks import denoiser, shuffled
 from ssl_restore.objectives.anchored import Anchored
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Player, Recipe
 
 MOST_SHUFFLE = 3  # beyond it too little of the texture is left
@@ -20,7 +21,7 @@ WARM_RATE = 0.1  # of a restorer that is held to its start: at more it stopped t
 
 
 def denoising(
-    objective: Callable[[nn.Module, nn.Module], nn.Module],
+    objective: Callable[[Restorer, Restorer], nn.Module],
     weights: Mapping[str, float],
     *,
     width: int,
@@ -43,7 +44,8 @@ def denoising(
     """
     if anchor < 0:
         raise UserError(f"--set anchor={anchor}: must be at least 0")
-    restorer = inner = denoiser.build(width=width)
+    inner = denoiser.build(width=width)
+    restorer: Restorer = inner
     keywords: dict[str, object] = {"width": width}
     if shuffle > 1:
         restorer, keywords = shuffled.Shuffled(inner, shuffle), {**keywords, "shuffle": shuffle}
@@ -57,6 +59,7 @@ def denoising(
         start = copy.deepcopy(inner)
         learned, weights = Anchored(learned, inner, start), {**weights, "anchor": anchor}
     return Recipe(
+        task="denoise",
         network="denoiser" if shuffle == 1 else "shuffled",
         keywords=keywords,
         restorer=restorer,

@@ -81,6 +81,7 @@ def build(
     )
     judging = torch.optim.Adam(judges, lr=critic_lr, betas=(0.5, 0.99), fused=True)
     return Recipe(
+        task="derain",
         network="unet",
         keywords={"width": width},
         restorer=restorer,

@@ -61,9 +61,9 @@ def build(
         raise UserError(f"--set patch={patch}: must be a multiple of {TILE_PX} for contrast=layers")
     objectives, weights, parameters = [term], {"reconstruction": lambda_r}, [*restorer.parameters()]
     if lambda_c > 0:
-        head = ProjectionHead(unet.deepest_channels(restorer), embedding)
+        head = ProjectionHead(unet.deepest_channels(width), embedding)
         objectives.append(
-            Contrast(restorer.encoder, head, temperature)  # type: ignore[arg-type]
+            Contrast(restorer.encoder, head, temperature)
             if contrast == "pictures"
             else LayerContrast(restorer, head, temperature)
         )
@@ -73,6 +73,7 @@ def build(
         parameters, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
     )
     return Recipe(
+        task="derain",
         network="unet",
         keywords={"width": width},
         restorer=restorer,

@@ -9,20 +9,22 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
-from torch import nn
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.io.files import replacing
+from ssl_restore.restorer import Restorer
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "ssl_restore"
+_TASKS = {"unet": "derain", "denoiser": "denoise", "shuffled": "denoise"}  # of format 1
 
 
 @dataclass(frozen=True)
 class Header:
     """What a checkpoint says of itself."""
 
+    task: str
     network: str
     keywords: dict[str, object]
     recipe: str = ""
@@ -33,7 +35,7 @@ class Header:
     format: int = FORMAT
 
 
-def save(path: Path, restorer: nn.Module, header: Header) -> None:
+def save(path: Path, restorer: Restorer, header: Header) -> None:
     """Write a restorer; matrices in half precision, vectors and statistics in full."""
     weights = {
         name: value.detach()
@@ -52,8 +54,11 @@ def read_header(path: Path) -> Header:
     return _open(path)[0]
 
 
-def load(path: Path) -> tuple[nn.Module, Header]:
-    """A restorer in evaluation mode on the CPU, float32, and its header."""
+def load(path: Path, *, task: str | None = None) -> tuple[Restorer, Header]:
+    """A restorer in evaluation mode on the CPU, float32, and its header.
+
+    UserError that names both tasks for weights of another one than `task`.
+    """
     header, weights = _open(path)
     if header.network not in discover.names("networks"):  # nothing else is ever imported
         raise UserError(
@@ -61,23 +66,28 @@ def load(path: Path) -> tuple[nn.Module, Header]:
             "install the ssl-restore that wrote it"
         )
     try:
-        restorer: nn.Module = discover.builder("networks", header.network)(**header.keywords)
+        restorer: Restorer = discover.builder("networks", header.network)(**header.keywords)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{path}: damaged; network {header.network} cannot be built from {header.keywords}"
         ) from error
+    if task is not None and header.task != task:
+        raise UserError(
+            f"{path}: weights of the task {header.task}, not of {task}; use them for "
+            f"{header.task}, or give weights that were learned for {task}"
+        )
     load_weights(restorer, weights, path)
+    restorer.task = header.task
     return restorer.eval(), header
 
 
-def load_weights(restorer: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+def load_weights(restorer: Restorer, weights: dict[str, torch.Tensor], path: Path) -> None:
     """Copy weights into a network; ones of another network are refused."""
     own = {name: tuple(value.shape) for name, value in restorer.state_dict().items()}
     theirs = {name: tuple(value.shape) for name, value in weights.items()}
     if own != theirs:
         raise UserError(
-            f"{path}: these are the weights of another network; give the settings it was made "
-            "with, or start anew with --from-scratch"
+            f"{path}: these are the weights of another network; give the settings it was made with"
         )
     restorer.load_state_dict(weights)
 
@@ -94,6 +104,8 @@ def _open(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
         raise UserError(f"{path}: not a safetensors file, or damaged; fit it again") from error
     try:
         fields = json.loads(metadata[_KEY])
+        if fields["format"] == 1:
+            fields |= {"task": _TASKS.get(fields["network"], ""), "format": FORMAT}
         if fields["format"] != FORMAT:  # before the fields, which another format may change
             raise UserError(
                 f"{path}: checkpoint format {fields['format']}, this version reads {FORMAT}; "

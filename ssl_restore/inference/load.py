@@ -1,0 +1,41 @@
+"""A restorer ready to use: the one that is built in for a task, or that of a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ssl_restore import discover, weights
+from ssl_restore.device import place
+from ssl_restore.errors import UserError
+from ssl_restore.restorer import Restorer
+from ssl_restore.training import checkpoint
+
+
+def load_restorer(
+    path: Path | None, device: torch.device, *, task: str | None = None, trainable: bool = False
+) -> Restorer:
+    """The restorer of a checkpoint, or without a path the one built in for the task.
+
+    Args:
+        path: A checkpoint that `fit` wrote; None takes the task's built-in one.
+        device: Where it goes.
+        task: Weights of another task are refused; None takes those of any.
+        trainable: Its norms stay by themselves, which is slower, but can be learned on.
+    """
+    if path is None:
+        if task is None:
+            raise ValueError("give a path or a task")
+        path = weights.built_in(task)
+        if not path.is_file():
+            raise UserError(
+                f"this installation lacks the built-in restorer of {task} ({path}); install "
+                "ssl-restore again, or give the weights of your own fit"
+            )
+    restorer, header = checkpoint.load(path, task=task)
+    if header.task in discover.names("tasks", "task"):
+        restorer.symmetry = discover.task(header.task).symmetry
+    if not trainable:
+        restorer = restorer.folded()
+    return place(restorer, device)

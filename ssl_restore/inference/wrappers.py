@@ -1,0 +1,93 @@
+"""Restorers around a restorer: blended, averaged over positions, on every so many-th pixel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ssl_restore.errors import UserError
+from ssl_restore.networks.shuffled import Shuffled
+from ssl_restore.networks.unet import LARGEST_DEPTH
+from ssl_restore.restorer import Restorer, Wrapped
+
+MIRRORED = 4  # the position that is mirrored left to right, and not rotated
+QUALITIES = ("fast", "best")
+
+
+class Strength(Wrapped):
+    """I - strength (I - restored): 0 gives the picture back, 1 the restored one.
+
+    image (B, 3, H, W), sides multiples of `stride`, -> the same shape, not clamped.
+    """
+
+    def __init__(self, inner: Restorer, strength: float) -> None:
+        super().__init__(inner)
+        self.strength = strength
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.lerp(image, self.inner(image).to(image), self.strength)
+
+
+class SelfEnsemble(Wrapped):
+    """Mean of what a restorer gives for the picture in all positions of its task, turned back.
+
+    image (B, 3, H, W), sides multiples of `stride`, -> clean (B, 3, scale H, scale W). Reference:
+    Timofte, Rothe and Van Gool, "Seven ways to improve example-based single image super
+    resolution", CVPR 2016.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        total: Tensor | None = None
+        for position in self.symmetry:
+            output = turn_back(self.inner(turn(image, position)).to(image), position)
+            total = output.clone() if total is None else total.add_(output)
+        assert total is not None
+        return total / len(self.symmetry)
+
+
+class WithoutVeil(Wrapped):
+    """J = (V - (1 - t) A) / t: the clean layer of a restorer with its veil removed, too.
+
+    V where there is no veil. UserError for a restorer that estimates none.
+    """
+
+    def __init__(self, inner: Restorer) -> None:
+        super().__init__(inner)
+        if "optical_depth" not in inner.layer_names:
+            raise UserError(
+                f"these weights are of a {type(inner).__name__}, which estimates no veil; leave "
+                "it out",
+                parameter="veil",
+            )
+        self.reach = inner.layers_reach
+
+    def forward(self, image: Tensor) -> Tensor:
+        layers = self.inner.layers(image)
+        clean, airlight = layers["clean"], layers["airlight"]
+        depth = layers["optical_depth"].clamp(0, LARGEST_DEPTH)
+        return clean + depth.expm1() * (clean - airlight)
+
+
+def turn(image: Tensor, position: int) -> Tensor:
+    """One of the eight symmetries of the square: mirrored from the fifth on, then rotated."""
+    mirrored = image.flip(-1) if position >= MIRRORED else image
+    quarter = torch.rot90(mirrored, position % 4, (-2, -1))
+    return quarter.contiguous(memory_format=torch.channels_last)
+
+
+def turn_back(image: Tensor, position: int) -> Tensor:
+    """The inverse of `turn`."""
+    upright = torch.rot90(image, -(position % 4), (-2, -1))
+    return upright.flip(-1) if position >= MIRRORED else upright
+
+
+def with_pixel_shuffle(restorer: Restorer, grain: int) -> Restorer:
+    """The restorer itself for 1; for noise coarser than it knows, on every `grain`-th pixel."""
+    return restorer if grain == 1 else Shuffled(restorer, grain)
+
+
+def with_self_ensemble(restorer: Restorer, quality: str) -> Restorer:
+    """The restorer itself for `fast`; for `best` its mean over the positions of its task."""
+    if quality not in QUALITIES:
+        raise UserError(f"{quality!r} is unknown; use fast or best", parameter="quality")
+    return restorer if quality == "fast" else SelfEnsemble(restorer)

@@ -1,0 +1,104 @@
+"""Which pictures of a folder go where: names are kept, and inputs never overwritten."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_restore.errors import UserError
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to restore and where the result goes."""
+
+    source: Path
+    target: Path
+
+
+def plan(
+    source: Path, output: Path, *, recursive: bool = False, overwrite: bool = False
+) -> list[Job]:
+    """What to restore into what; nothing is read or written yet.
+
+    A file goes to a file (the suffix may ask for another format) or into a folder: one that
+    exists, or a name without a suffix. A folder goes to a folder under the same names. UserError
+    when a result would replace an input, when it exists (unless `overwrite`), and when the parent
+    folder of the output does not exist.
+    """
+    if _same(source, output):
+        raise UserError(f"{output}: is the input itself; inputs are kept, give another output")
+    if source.is_dir():
+        jobs = _plan_folder(source, output, recursive)
+    else:
+        jobs = [_plan_file(source, output)]
+    inputs = {_identity(job.source) for job in jobs}
+    for job in jobs:
+        if job.target.exists() and _identity(job.target) in inputs:
+            raise UserError(f"{job.target}: is one of the inputs; give another output")
+    existing = [job.target for job in jobs if os.path.lexists(job.target)]
+    if existing and not overwrite:
+        if not source.is_dir():
+            raise UserError(f"{existing[0]}: exists; --overwrite replaces it, or give another name")
+        raise UserError(
+            f"{output}: {len(existing)} of {len(jobs)} results exist ({existing[0].name} ...); "
+            "--overwrite replaces them, or give another folder"
+        )
+    return jobs
+
+
+def _plan_file(source: Path, output: Path) -> Job:
+    if not source.exists():
+        raise UserError(f"{source}: no such file or folder; check the spelling")
+    into_folder = output.is_dir() or not output.suffix
+    if not into_folder and output.suffix.lower() not in images.FORMATS:
+        raise UserError(
+            f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(images.FORMATS)}, "
+            "or name a folder"
+        )
+    _need_parent(output)
+    if into_folder and os.path.lexists(output) and not output.is_dir():
+        raise UserError(f"{output}: is a file without a suffix; give a picture's name or a folder")
+    return Job(source, output / source.name if into_folder else output)
+
+
+def _plan_folder(source: Path, output: Path, recursive: bool) -> list[Job]:
+    if os.path.lexists(output) and not output.is_dir():
+        raise UserError(f"{output}: is a file; for a folder of pictures give a folder")
+    _need_parent(output)
+    inside = output.resolve()  # results of an earlier run are no inputs
+    found = [
+        path
+        for path in images.find(source, recursive=recursive)
+        if inside not in path.resolve().parents
+    ]
+    if not found:
+        raise UserError(f"{source}: no picture in it but those in the output folder {output}")
+    return [Job(path, output / path.relative_to(source)) for path in found]
+
+
+def _need_parent(output: Path) -> None:
+    if not output.is_dir() and not output.absolute().parent.is_dir():
+        raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
+
+
+def _same(one: Path, other: Path) -> bool:
+    """The same file or folder, however it is spelt or linked."""
+    return one.exists() and other.exists() and _identity(one) == _identity(other)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def write(target: Path, picture: Picture) -> None:
+    """Write a picture and make the folder that it goes to."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{target}: its folder cannot be made ({error.strerror})") from error
+    images.write(target, picture)

@@ -1,0 +1,86 @@
+"""What a restorer promises: the contract of every network that is learned, shipped and applied.
+
+A restorer can be asked what it needs before it is run: the multiple that the sides of its input
+must have, how far it sees, how much larger its output is, and which layers it can tell apart.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+SQUARE = tuple(range(8))  # all symmetries of the square: mirrored from the fifth on, then rotated
+UPRIGHT = (0, 4)  # as it is and mirrored left to right: what falls down keeps falling
+
+AnyRestorer = TypeVar("AnyRestorer", bound="Restorer")
+
+
+class Restorer(nn.Module):
+    """A network from a degraded image to a clean one, with the contract that tiling relies on.
+
+    A subclass sets `stride` and `reach`, and defines `forward`; one that separates layers also
+    sets `layer_names`, `layers_reach` and defines `layers`.
+
+    Attributes:
+        stride: Sides of the input must be multiples of it (pixels).
+        reach: Receptive field to any side (pixels): the margin that makes tiles exact.
+        scale: Sides of the output over those of the input.
+        task: Name of the task that it was learned for; empty until a checkpoint or recipe sets it.
+        symmetry: Positions (0 to 7) of an image that the task does not tell apart.
+        layer_names: Keys of what `layers` returns.
+    """
+
+    stride: int
+    reach: int
+    scale: int = 1
+    task: str = ""
+    symmetry: tuple[int, ...] = SQUARE
+    layer_names: tuple[str, ...] = ("clean",)
+
+    @property
+    def layers_reach(self) -> int:
+        """Receptive field of `layers`, at least `reach` (pixels)."""
+        return self.reach
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) display values -> clean (B, 3, scale H, scale W), not clamped."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def layers(self, image: Tensor) -> Mapping[str, Tensor]:
+        """`layer_names` -> (B, 1 or 3, scale H, scale W) each; `clean` is what `forward` gives."""
+        return {"clean": self(image)}
+
+    @property
+    def core(self) -> Restorer:
+        """The restorer inside all wrappers; itself where there is none."""
+        return self
+
+    def folded(self: AnyRestorer) -> AnyRestorer:
+        """A copy for inference alone, in which every part that can `fold()` has done so."""
+        copied = copy.deepcopy(self).eval()
+        for part in list(copied.modules()):
+            fold = getattr(part, "fold", None)
+            if fold is not None:
+                fold()
+        return copied
+
+
+class Wrapped(Restorer):
+    """A restorer around another one: it passes on the contract, of which a subclass changes parts.
+
+    Args:
+        inner: The restorer inside.
+    """
+
+    def __init__(self, inner: Restorer) -> None:
+        super().__init__()
+        self.inner = inner
+        self.stride, self.reach, self.scale = inner.stride, inner.reach, inner.scale
+        self.task, self.symmetry = inner.task, inner.symmetry
+
+    @property
+    def core(self) -> Restorer:
+        return self.inner.core
