@@ -10,9 +10,11 @@ and .csv by parsed values, .safetensors and the state of a run by tensors, stdou
 are times (columns and keys `seconds` and `Mpixel/s`, numbers before ` s`), keys `version`, and the
 folder of what is named by its whole path.
 
-Where the headings of a .csv differ, its columns are compared by their places; a file may have
-another name if it is the only one of its suffix in its folder that has.  Both are said, as are a
-checkpoint's header and messages on stderr that differ, and do not count.
+Names may change, what they name may not: where headings of a .csv differ, its columns are compared
+by their places, keys of .json and names of tensors without a partner likewise, if there are as many
+in both, and a file may have another name if it is the only one of its suffix in its folder that
+has.  New names are said, as are a checkpoint's header and messages on stderr that differ, and do
+not count.
 
 A line for each case: `same`, or `differs: what, largest difference`.  Exits with 1 when something
 differs, or a command fails.  --only takes the beginnings of names of cases: `derain`, `synth/`,
@@ -119,14 +121,21 @@ def differences(old: Any, new: Any, place: str = "") -> Iterator[Difference]:
 def _of_mappings(
     old: Mapping[Any, Any], new: Mapping[Any, Any], place: str
 ) -> Iterator[Difference]:
-    for key in dict.fromkeys([*old, *new]):
+    """By their keys; of what has no partner by its place, if there is as much of it in both."""
+    keys, new_keys = ([k for k in m if str(k).lower() not in LEFT_OUT] for m in (old, new))
+    gone, added = [k for k in keys if k not in new], [k for k in new_keys if k not in old]
+    pairs = [(key, key) for key in keys if key in new]
+    if len(gone) == len(added):
+        pairs += zip(gone, added, strict=True)
+        gone, added = [], []
+    for key, other in pairs:
         inner = f"{place}.{key}" if place else str(key)
-        if str(key).lower() in LEFT_OUT:
-            continue
-        if key in old and key in new:
-            yield from differences(old[key], new[key], inner)
-        else:
-            yield Difference(f"{inner} is only in {'OLD' if key in old else 'NEW'}")
+        if key != other:
+            yield Difference(f"{inner} is {other} in NEW", counts=False)
+        yield from differences(old[key], new[other], inner)
+    for side, names in (("OLD", gone), ("NEW", added)):
+        for key in names:
+            yield Difference(f"{place}.{key} is only in {side}".lstrip("."))
 
 
 def _of_arrays(old: Any, new: Any, place: str) -> Iterator[Difference]:
@@ -343,16 +352,16 @@ def verdict(found: Sequence[tuple[str, Difference]]) -> tuple[bool, str]:
         return True, f"same{aside}"
     lines = []
     for name, own in sorted(wrong.items(), key=lambda one: not one[0].endswith(".safetensors")):
-        worst = max(own, key=lambda d: math.inf if d.size is None else d.size)
-        sizes = [d.size for d in own if d.size is not None]
-        more = f", and {len(own) - 1} more" if len(own) > 1 else ""
-        apart = f", largest difference {max(sizes):.3g}" if sizes else ""
-        lines.append(f"{name}: {worst.what}{more}{apart}")
+        sized = sorted((d for d in own if d.size is not None), key=lambda d: -(d.size or 0))
+        words = [d.what for d in own if d.size is None]
+        words += [f"{d.what}, largest difference {d.size:.3g}" for d in sized]
+        lines.append(f"{name}: {_first(words, ' and ')}")
     return False, f"differs: {_first(lines)}{aside}"
 
 
-def _first(lines: Sequence[str]) -> str:
-    return "; ".join(lines[:3]) + (f"; {len(lines) - 3} more" if len(lines) > 3 else "")
+def _first(lines: Sequence[str], between: str = "; ") -> str:
+    more = [f"{len(lines) - 3} more"] if len(lines) > 3 else []
+    return between.join([*lines[:3], *more])
 
 
 # What is run
@@ -524,6 +533,7 @@ def write_inputs(samples: Path, folder: Path) -> None:
             sys.exit(f"{path}: could not be written")
     plain = Image.fromarray(np.ascontiguousarray(rainy[0][:, :, ::-1]))
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    icc = icc[:24] + bytes(12) + icc[36:]  # without the date on which it was made
     plain.save(folder / "kinds" / "profile.png", icc_profile=icc)
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a description"  # orientation: to be turned by 90 degrees

@@ -36,6 +36,7 @@ from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.calibration import rain_estimator
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import scoring
+from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.evaluation.scenes import parts, scenes
 from ssl_restore.evaluation.scoring import Method, Pair, Row
 from ssl_restore.evaluation.streak_energy import SIGMA_PX, streak_energy, texture_energy
@@ -257,7 +258,7 @@ def sheet(photos: Mapping[str, Photos], learned: Mapping[str, Mapping[str, Metho
     rows = [np.hstack([_captioned(head) for head in heads])]
     for name, (rainy, clean) in photos.items():
         restored = [each[name](rainy) for each in learned.values()]
-        shown = [rainy, scoring.opening(rainy), *restored, clean]
+        shown = [rainy, opening_1x5(rainy), *restored, clean]
         rows.append(np.hstack([_middle(pixels) for pixels in shown]))
     return np.vstack(rows)
 

@@ -27,7 +27,7 @@ from ssl_restore import discover
 from ssl_restore.adapters import motion
 from ssl_restore.adapters.motion import Mask, Values
 from ssl_restore.adapters.stream import Course
-from ssl_restore.evaluation.scoring import opening
+from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.inference.folders import open_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import video
@@ -149,7 +149,7 @@ def main() -> None:
     share = np.mean([p.trusted.mean() for p in places])
     print(f"{len(frames)} frames, {len(places)} measured, {share:.0%} of their pixels trusted")
     tell("input", frames)
-    tell("opening 1x5", [opening(frame) for frame in frames])
+    tell("opening 1x5", [opening_1x5(frame) for frame in frames])
     for weights in asked.weights or [None]:
         restorer = open_restorer(weights, torch.device("cpu"), task="derain", learns=True)
         name = "built-in" if weights is None else weights.parent.name

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ssl_restore import device
-from ssl_restore.evaluation.scoring import opening
+from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.inference.folders import open_restorer
 from ssl_restore.inference.tiles import restore
 
@@ -32,7 +32,7 @@ def main() -> None:
     methods: dict[str, Callable[[], object]] = {
         "derain (built-in restorer)": lambda: restore(restorer, pixels),
         "cv2.fastNlMeansDenoisingColored": lambda: cv2.fastNlMeansDenoisingColored(pixels),
-        "opening 1x5 (cv2)": lambda: opening(pixels),
+        "opening 1x5 (cv2)": lambda: opening_1x5(pixels),
     }
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(ROUNDS):

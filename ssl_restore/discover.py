@@ -12,22 +12,43 @@ import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssl_restore.errors import UnknownName, UserError
 
+if TYPE_CHECKING:
+    from ssl_restore.types import Task
+
 _ROOT = Path(__file__).parent
+RENAMED = {"dry": "rain_free", "rain_lr": "lr"}  # settings of version 0.1
 
 
-def names(kind: str, function: str = "build") -> list[str]:
-    """The files of a kind (`recipes`, `networks`) that define `function`, without importing any."""
+def names(kind: str, defined: str = "build") -> list[str]:
+    """The files of a kind (`recipes`, `networks`) that define a name, without importing any."""
     files = (_ROOT / kind).glob("*.py")
-    return sorted(path.stem for path in files if _defines(function, path))
+    return sorted(path.stem for path in files if _defines(defined, path))
 
 
-def _defines(function: str, path: Path) -> bool:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body)
+def _defines(name: str, path: Path) -> bool:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return True
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            return True
+    return False
+
+
+def task(name: str) -> Task:
+    """A task by its name; `./mine.py` takes the one that a file of your own defines."""
+    found: Task = getattr(_module("tasks", name, "task"), "task")  # noqa: B009
+    return found
+
+
+def solver(name: str) -> Callable[..., Any]:
+    """The `solve` of a file in `solvers`: by name, with hyphens as well, or by path."""
+    plain = name if name.endswith(".py") else name.replace("-", "_")
+    return builder("solvers", plain, "solve")
 
 
 def summary(kind: str, name: str) -> str:
@@ -38,12 +59,16 @@ def summary(kind: str, name: str) -> str:
 
 def builder(kind: str, name: str, function: str = "build") -> Callable[..., Any]:
     """The `function` of a file of this kind; for recipes also of a path: `./mine.py`."""
+    return _function_of(_module(kind, name, function), name, function)
+
+
+def _module(kind: str, name: str, defined: str) -> ModuleType:
     if name.endswith(".py"):
-        return _function_of(_load_file(Path(name)), name, function)
-    known = names(kind, function)
+        return _load_file(Path(name))
+    known = names(kind, defined)
     if name not in known:
         raise UnknownName(kind.rstrip("s"), name, known)
-    return _function_of(importlib.import_module(f"ssl_restore.{kind}.{name}"), name, function)
+    return importlib.import_module(f"ssl_restore.{kind}.{name}")
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -131,7 +156,9 @@ def parse_settings(build: Callable[..., Any], pairs: Iterable[str]) -> dict[str,
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
-            raise UserError(f"--set {pair}: write it as name=value")
+            raise UserError(f"{pair!r}: write it as name=value", parameter="settings")
+        if RENAMED.get(name) in known:
+            raise UserError(f"the setting {name!r} is called {RENAMED[name]!r} now")
         if name not in known:
             raise UnknownName("setting", name, known)
         parsed[name] = _parse(name, text, kinds[name])
@@ -150,7 +177,7 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         return _as_tuple(value, kind) if typing.get_origin(kind) is tuple else value
     except (KeyError, ValueError, SyntaxError, TypeError) as error:
         wanted = str(kind) if typing.get_origin(kind) else getattr(kind, "__name__", str(kind))
-        raise UserError(f"--set {name}={text}: expected a value of type {wanted}") from error
+        raise UserError(f"{text!r}: expected a value of type {wanted}", parameter=name) from error
 
 
 def _as_tuple(values: Any, kind: Any) -> tuple[Any, ...]:

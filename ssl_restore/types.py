@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -86,10 +86,24 @@ class FrameDegradation(Protocol):
         """Why `after` restores a frame worse than `before`; None where nothing says so."""
 
 
-class Undo(Protocol):
-    """An objective whose `prior` can be exchanged while it is learned from."""
+@dataclass(frozen=True)
+class Undoing:
+    """An objective that learns to undo its `prior`, an attribute that may be exchanged."""
 
-    prior: Degradation
+    objective: nn.Module
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class StreamModel:
+    """What an adapter knows of the degradation of a stream."""
+
+    frames: Callable[[Restorer], FrameDegradation]  # of a stream that the restorer restores
+    undo: Callable[[Restorer, Restorer, Any], Undoing]  # (restorer, ema, prior)
+    prior: Degradation  # until a frame was measured
+    upright: bool = False  # frames may not be rotated, as what falls down keeps falling
+    learns_from_restored: bool = False  # frame2frame: the target is the neighbour as restored
+    lr: Mapping[str, float] = field(default_factory=dict)  # by adapter, where not its own
 
 
 @dataclass(frozen=True)
@@ -107,14 +121,5 @@ class Task:
     prior: Callable[[], Degradation]  # of all kinds, for what knows nothing of the pictures
     baseline: tuple[str, Callable[[Pixels], Pixels]]  # the classical filter to beat, and its name
     measure: Callable[[Pixels, Pixels], dict[str, float]]  # (degraded, restored), without a truth
-    frames: Callable[[Restorer], FrameDegradation]  # of a stream that the restorer restores
-    undo: Callable[[Restorer, Restorer, Degradation], tuple[nn.Module, Mapping[str, float]]]
-    # (restorer, ema, prior) -> an objective with an exchangeable prior, and its weights
+    stream: StreamModel  # what adapters know of it
     symmetry: tuple[int, ...] = SQUARE  # positions of a picture that it does not tell apart
-    learns_from_restored: bool = False  # frame2frame: the target is the neighbour as restored
-    adapter_lr: Mapping[str, float] = field(default_factory=dict)  # by adapter, where not its own
-
-    @property
-    def upright(self) -> bool:
-        """Whether pictures may not be rotated, as what falls down keeps falling."""
-        return len(self.symmetry) < len(SQUARE)

@@ -11,7 +11,7 @@ from tiny import pixels, save_restorer, write_photo
 
 from ssl_restore import weights
 from ssl_restore.errors import UserError
-from ssl_restore.evaluation import metrics, scoring
+from ssl_restore.evaluation import baselines, metrics, scoring
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.training import checkpoint
@@ -49,7 +49,7 @@ def test_opening_is_the_greatest_picture_below_made_of_runs_of_five():
     spread = np.pad(picture, ((0, 0), (4, 4), (0, 0)), mode="edge")
     runs = np.lib.stride_tricks.sliding_window_view(spread, 5, axis=1).min(axis=-1)
     slow = np.lib.stride_tricks.sliding_window_view(runs, 5, axis=1).max(axis=-1)
-    found = scoring.opening(picture)
+    found = baselines.opening_1x5(picture)
     assert np.array_equal(found[:, 4:-4], slow[:, 4:-4])
     assert (found <= picture).all()
 
@@ -58,7 +58,7 @@ def test_opening_removes_a_line_four_wide_and_keeps_one_five_wide():
     picture = np.full((8, 40, 3), 50, np.uint8)
     picture[:, 10:14] = 200
     picture[:, 25:30] = 200
-    found = scoring.opening(picture)
+    found = baselines.opening_1x5(picture)
     assert (found[:, 10:14] == 50).all()
     assert (found[:, 25:30] == 200).all()
 
@@ -80,7 +80,7 @@ def test_the_csv_holds_the_scores_of_each_picture(pair, tiny, tmp_path):
         rainy, clean = (images.read(folder / f"{name}.png").pixels for folder in pair)
         results = {
             "input": rainy,
-            "opening 1x5": scoring.opening(rainy),
+            "opening 1x5": baselines.opening_1x5(rainy),
             "restorer": restore(restorer, rainy, precision="fp32"),
         }
         for method, result in results.items():

@@ -9,7 +9,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ssl_restore.errors import UserError
-from ssl_restore.evaluation.metrics import luma, psnr, scores, ssim
+from ssl_restore.evaluation.metrics import psnr, scores, ssim, studio_luma
 
 
 def _pair(height, width, channels=3, seed=0):
@@ -117,12 +117,12 @@ def test_identical_pictures_have_infinite_psnr_and_ssim_one():
     ],
 )
 def test_luma_is_bt601_studio_range_and_not_rounded(rgb, y):
-    assert luma(np.array([[rgb]], np.uint8))[0, 0, 0] == pytest.approx(y, abs=1e-6)
+    assert studio_luma(np.array([[rgb]], np.uint8))[0, 0, 0] == pytest.approx(y, abs=1e-6)
 
 
 def test_luma_of_grey_is_that_of_equal_channels():
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
-    np.testing.assert_allclose(luma(grey), luma(grey.repeat(3, axis=2)), atol=1e-10)
+    np.testing.assert_allclose(studio_luma(grey), studio_luma(grey.repeat(3, axis=2)), atol=1e-10)
 
 
 def test_luma_scores_are_the_scores_of_the_lumas():

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from ssl_restore import rng
 from ssl_restore.adapters import motion
+from ssl_restore.adapters.memory import Memory
 from ssl_restore.adapters.stream import (
     AS_USUAL,
     Adapter,
     Course,
-    Memory,
     Restore,
     learn,
     recipe,
@@ -37,21 +37,23 @@ from ssl_restore.adapters.stream import (
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
-from ssl_restore.networks.unet import RainUNet
-from ssl_restore.types import Batch
+from ssl_restore.restorer import Restorer
+from ssl_restore.types import Batch, StreamModel
 
 TRIES = 8  # for a place that can be trusted, of each patch
+LR = 1e-3
 EPS = 1e-3  # display units: below it the distance is a square
 
 
-def build(*, lr: float = 1e-3, rain_lr: float = 1e-4, batch: int = 8, patch: int = 64) -> Adapter:
-    """Settings: `lr`, of a derainer `rain_lr`, `batch`, `patch` px."""
+def build(model: StreamModel, *, lr: float = 0.0, batch: int = 8, patch: int = 64) -> Adapter:
+    """Settings: `lr` (0: that of the task, or 1e-3), `batch`, `patch` px."""
 
     def adapt(
-        restorer: nn.Module, frames: Iterable[Pixels], course: Course = AS_USUAL
+        restorer: Restorer, frames: Iterable[Pixels], course: Course = AS_USUAL
     ) -> Iterator[Pixels]:
-        rain = isinstance(restorer, RainUNet)
-        student = _Pairs(restorer, course, rain_lr if rain else lr, batch, patch, restored=rain)
+        rate = lr or model.lr.get("frame2frame", LR)
+        restored = model.learns_from_restored
+        student = _Pairs(restorer, course, rate, batch, patch, restored=restored)
         return learn(student, frames, course)
 
     return adapt
@@ -81,7 +83,7 @@ class _Pair:
 class FrameToFrame(nn.Module):
     """Terms: `match`."""
 
-    def __init__(self, restorer: nn.Module) -> None:
+    def __init__(self, restorer: Restorer) -> None:
         super().__init__()
         self.restorer = restorer
 
@@ -99,7 +101,7 @@ class _Pairs:
 
     def __init__(
         self,
-        restorer: nn.Module,
+        restorer: Restorer,
         course: Course,
         lr: float,
         batch: int,
@@ -111,7 +113,7 @@ class _Pairs:
         self.recipe = recipe(learner, ema, FrameToFrame(learner), {"match": 1.0}, lr=lr)
         self.device = next(learner.parameters()).device
         self.course, self.batch, self.patch, self.restored = course, batch, patch, restored
-        self.stride = int(restorer.stride)  # type: ignore[arg-type]
+        self.stride = restorer.stride
         self.memory = Memory[_Pair](newest=course.online)
         self.last: _Frame | None = None
         self.taken = 0
@@ -141,11 +143,11 @@ class _Pairs:
         if self.taken == 1:
             return (
                 "one frame, and this method learns from neighbours; "
-                "use --method restore_from_restored"
+                "use the method restore_from_restored"
             )
         return (
             "no frame is found in its neighbour (cuts, or too fast); "
-            "use --method restore_from_restored"
+            "use the method restore_from_restored"
         )
 
     def rejection_reason(self, before: Restore, after: Restore) -> str | None:

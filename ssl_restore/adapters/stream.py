@@ -15,15 +15,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import torch
 from torch import nn
 
+from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
-from ssl_restore.inference.folders import out_of_memory
 from ssl_restore.inference.tiles import restore
+from ssl_restore.inference.wrappers import with_self_ensemble
 from ssl_restore.io.picture import Pixels
+from ssl_restore.restorer import Restorer
 from ssl_restore.training.fit import Row, fit
 from ssl_restore.types import Batch, Player, Recipe
 
@@ -33,7 +35,6 @@ ENDLESS = 10**9  # steps: online the rate of learning stays what it is
 KEPT_PIXELS = 16_000_000  # of the frames in memory, together
 LEAST_KEPT, MOST_KEPT = 4, 48  # frames
 DECAY = 0.99
-T = TypeVar("T")
 Restore = Callable[[Pixels], Pixels]
 
 
@@ -51,6 +52,7 @@ class Course:
     seed: int = 0
     precision: str = "auto"
     tile: int | None = None
+    quality: str = "fast"
     name: str = "the video"
     progress: Callable[[float], None] = lambda share: None
     notify: Callable[[str], None] = lambda line: None
@@ -67,7 +69,7 @@ class Adapter(Protocol):
     """What `build` of a file in this folder returns."""
 
     def __call__(
-        self, restorer: nn.Module, frames: Iterable[Pixels], course: Course = AS_USUAL
+        self, restorer: Restorer, frames: Iterable[Pixels], course: Course = AS_USUAL
     ) -> Iterator[Pixels]:
         """Every frame restored: (H, W, 1 or 3) uint8 or uint16, of one size, in their order.
 
@@ -94,24 +96,6 @@ class Student(Protocol):
         not, or nothing tells."""
 
 
-class Memory(Generic[T]):
-    """At most `most` of the things that were added: the newest, or spread evenly over all."""
-
-    def __init__(self, *, newest: bool) -> None:
-        self.newest, self.kept = newest, list[T]()
-        self._seen, self._every = 0, 1
-
-    def add(self, thing: T, most: int) -> None:
-        if self.newest or self._seen % self._every == 0:
-            self.kept.append(thing)
-        self._seen += 1
-        if len(self.kept) > most:
-            if self.newest:
-                del self.kept[0]
-            else:
-                self.kept, self._every = self.kept[::2], 2 * self._every
-
-
 def room(frame: Pixels) -> int:
     """How many frames of this size are kept."""
     height, width = frame.shape[:2]
@@ -119,8 +103,8 @@ def room(frame: Pixels) -> int:
 
 
 def recipe(
-    learner: nn.Module,
-    ema: nn.Module,
+    learner: Restorer,
+    ema: Restorer,
     objective: nn.Module,
     weights: Mapping[str, float],
     *,
@@ -132,7 +116,7 @@ def recipe(
         module.to(device)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=lr, betas=(0.9, 0.95), fused=True)
     return Recipe(
-        network="", keywords={}, restorer=learner, ema=ema,
+        task=learner.task, network="", keywords={}, restorer=learner, ema=ema,
         players=(Player(objective, weights, optimizer),), decay=DECAY, frozen_batchnorm=True,
     )  # fmt: skip
 
@@ -147,19 +131,19 @@ def learn(student: Student, frames: Iterable[Pixels], course: Course) -> Iterato
     return _online(student, frames, course) if course.online else _offline(student, frames, course)
 
 
-def _restored(net: nn.Module, frame: Pixels, course: Course) -> Pixels:
+def _restored(net: Restorer, frame: Pixels, course: Course) -> Pixels:
     try:
-        return restore(net, frame, tile=course.tile, precision=course.precision)
+        whole = with_self_ensemble(net, course.quality)
+        return restore(whole, frame, tile=course.tile, precision=course.precision)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        raise UserError(f"{course.name}: out of memory; try a smaller --tile") from error
+        raise UserError(f"{course.name}: out of memory; try a smaller `tile`") from error
 
 
-def _ready(net: nn.Module) -> nn.Module:
+def _ready(net: Restorer) -> Restorer:
     """As it is now, for inference: faster where its norms can be folded."""
-    net.eval()
-    return net.folded() if hasattr(net, "folded") else net  # type: ignore[operator]
+    return net.eval().folded()
 
 
 def _offline(student: Student, frames: Iterable[Pixels], course: Course) -> Iterator[Pixels]:
@@ -210,7 +194,7 @@ def _online(student: Student, frames: Iterable[Pixels], course: Course) -> Itera
 
 
 def _rejection_reason(
-    student: Student, start: nn.Module, now: nn.Module, course: Course
+    student: Student, start: Restorer, now: Restorer, course: Course
 ) -> str | None:
     return student.rejection_reason(
         lambda frame: _restored(start, frame, course), lambda frame: _restored(now, frame, course)

@@ -21,6 +21,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,20 +105,24 @@ def read(path: Path) -> NoiseCalibration:
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: no calibration; `calibrate --noise` makes one") from error
+        raise UserError(
+            f"{path}: no calibration; calibrate the noise of a folder to make one"
+        ) from error
     if kind != KIND:
-        raise UserError(f"{path}: is no calibration of noise; `calibrate --noise` makes one")
+        raise UserError(
+            f"{path}: is no calibration of noise; calibrate the noise of a folder to make one"
+        )
     if found != FORMAT:
         raise UserError(
-            f"{path}: a calibration of format {found}, this version reads {FORMAT}; run "
-            "`ssl-restore calibrate --noise` again"
+            f"{path}: a calibration of format {found}, this version reads {FORMAT}; "
+            "calibrate the noise again"
         )
     try:
         pictures = tuple(PictureNoise(**row) for row in content["pictures"])
         calibration = NoiseCalibration(pictures, content["version"])
         calibration.summary()
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{path}: damaged; run `ssl-restore calibrate --noise` again") from error
+        raise UserError(f"{path}: damaged; calibrate the noise again") from error
     return calibration
 
 
@@ -138,7 +143,7 @@ def calibrate(
     for path in paths:
         try:
             pixels = images.read(path, max_pixels=max_pixels).pixels
-            found.append(measure(path.name, _display(pixels)))
+            found.append(measure(path.name, display_values(pixels)))
         except UserError as error:
             skipped.append(str(error))
         finally:
@@ -148,7 +153,8 @@ def calibrate(
     return NoiseCalibration(tuple(found)), skipped
 
 
-def _display(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Values:
+def display_values(pixels: NDArray[Any]) -> Values:
+    """Pixels of 8 or 16 bits as values in [0, 1], float32."""
     values: Values = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
     return values
 

@@ -27,7 +27,7 @@ from ssl_restore.calibration.rain_estimator import (
 )
 from ssl_restore.calibration.rain_file import PictureRain, RainCalibration
 from ssl_restore.errors import UserError
-from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.load import load_restorer
 from ssl_restore.io import images
 
 RAINY_FROM = 0.5  # probability, at even odds, from which a picture counts as rainy
@@ -63,7 +63,7 @@ def calibrate(
     """
     if limit is not None and limit < len(paths):
         paths = [paths[i * len(paths) // limit] for i in range(limit)]
-    restorer = open_restorer(None, device)
+    restorer = load_restorer(None, device, task="derain")
     estimator = rain_estimator.load(weights.rain_estimator()).to(device)
     found: list[PictureRain] = []
     skipped: list[str] = []

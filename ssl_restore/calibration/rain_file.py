@@ -105,13 +105,13 @@ def read(path: Path) -> RainCalibration:
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: no calibration; `ssl-restore calibrate` makes one") from error
+        raise UserError(f"{path}: no calibration; calibrate a folder to make one") from error
     if kind != "rain":
-        raise UserError(f"{path}: a calibration of {kind}, not of rain; `calibrate` makes one")
+        raise UserError(f"{path}: a calibration of {kind}, not of rain; calibrate a rainy folder")
     if found != FORMAT:
         raise UserError(
-            f"{path}: a calibration of format {found}, this version reads {FORMAT}; run "
-            "`ssl-restore calibrate` again"
+            f"{path}: a calibration of format {found}, this version reads {FORMAT}; "
+            "calibrate the folder again"
         )
     try:
         return RainCalibration(
@@ -122,7 +122,7 @@ def read(path: Path) -> RainCalibration:
             content["version"],
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: damaged ({error}); run `ssl-restore calibrate` again") from error
+        raise UserError(f"{path}: damaged ({error}); calibrate the folder again") from error
 
 
 def _flat(picture: PictureRain) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from degradations.rain_like import RainLike, Uncertainty
 from ssl_restore import rng
 from ssl_restore.calibration.rain_estimator import WINDOW_PX, windows
 from ssl_restore.calibration.rain_file import PictureRain, RainCalibration
-from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.files import replacing
+from ssl_restore.restorer import Restorer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ def write_sheet(
         axes.hist([_value(p, name) for p in found.pictures], bins=16, color="#4477aa")
         axes.set_title(title, fontsize=10)
         axes.set_ylabel("pictures", fontsize=8)
-    restorer = open_restorer(None, device)
+    restorer = load_restorer(None, device, task="derain")
     count = min(PATCHES, len(found.pictures))
     for column in range(count):
         picture = found.pictures[column * len(found.pictures) // count]
@@ -77,7 +78,7 @@ def _rose(figure: Figure, place: Any, found: RainCalibration) -> None:
 
 
 def _patches(
-    picture: PictureRain, source: Path, restorer: torch.nn.Module
+    picture: PictureRain, source: Path, restorer: Restorer
 ) -> tuple[np.ndarray, np.ndarray]:
     """The window with most rain, 8 bits: as it is, and restored with rain rendered on it."""
     whole = images.to_tensor(images.read(source).pixels)[0]

@@ -72,7 +72,7 @@ def _ssim_sum(x: Values, y: Values) -> float:
     return float((top / ((squares + _C1) * (variances + _C2))).sum())
 
 
-def luma(rgb: Values) -> Values:
+def studio_luma(rgb: Values) -> Values:
     """ITU-R BT.601, studio range: Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255, in [16, 235].
 
     (H, W, 3) values of 0 to 255 -> (H, W, 1) float64, not rounded; grey (H, W, 1) is R = G = B.
@@ -83,9 +83,9 @@ def luma(rgb: Values) -> Values:
 
 
 def scores(restored: Values, clean: Values) -> dict[str, float]:
-    """psnr_rgb, ssim_rgb, psnr_y and ssim_y (the last two of `luma`, peak 255) of two pictures."""
+    """psnr_rgb, ssim_rgb, psnr_y and ssim_y of two pictures; the last two of `studio_luma`."""
     _check(restored, clean)
-    pairs = {"rgb": (restored, clean), "y": (luma(restored), luma(clean))}
+    pairs = {"rgb": (restored, clean), "y": (studio_luma(restored), studio_luma(clean))}
     return {f"{m.__name__}_{space}": m(*pairs[space]) for space in pairs for m in (psnr, ssim)}
 
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ssl_restore.errors import UserError
@@ -25,7 +24,6 @@ from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Pixels
 
 SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
-FLOOR = "opening 1x5"
 Method = Callable[[Pixels], Pixels]  # (H, W, 3) uint8 -> the same
 
 
@@ -48,17 +46,6 @@ class Row:
     scores: Mapping[str, float]
     seconds: float | None  # None: restored before
     pixels: int
-
-
-def opening(pixels: Pixels) -> Pixels:
-    """Morphological opening of each channel with a horizontal line of 1 x 5 pixels.
-
-    The largest picture under this one whose bright runs along a row are all 5 pixels or wider:
-    it removes what is bright and narrow across, as near-vertical streaks are, and texture too.
-    """
-    line = np.ones((1, 5), np.uint8)
-    opened: Pixels = cv2.morphologyEx(pixels, cv2.MORPH_OPEN, line, borderType=cv2.BORDER_REPLICATE)
-    return opened.reshape(pixels.shape)
 
 
 def pairs(

@@ -14,7 +14,7 @@ from functools import partial
 
 from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
-from ssl_restore.inference.tiles import restore
+from ssl_restore.inference.tiles import check_tile, restore
 from ssl_restore.io import images
 from ssl_restore.io.folders import Job, write
 from ssl_restore.io.picture import Picture
@@ -46,13 +46,15 @@ def restore_all(
 
     def restored(job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
         try:
-            pixels = restore(restorer, picture.pixels, tile=tile, precision=precision, done=ready)
+            pixels = restore(
+                restorer, picture.pixels, tile=tile, precision=precision, progress=ready
+            )
         except UserError as error:
             raise UserError(f"{job.source}: {error}") from error
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            raise UserError(f"{job.source}: out of memory; try a smaller --tile") from error
+            raise UserError(f"{job.source}: out of memory; try a smaller `tile`") from error
         return replace(picture, pixels=pixels)
 
     def whole(job: Job) -> None:
@@ -148,6 +150,6 @@ def one_by_one(
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            skipped.append(f"{job.source}: out of memory; try a smaller --tile")
+            skipped.append(f"{job.source}: out of memory; try a smaller `tile`")
         progress(1.0)
     return skipped

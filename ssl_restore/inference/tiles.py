@@ -70,7 +70,8 @@ def restore(
     def fill(part: Tile) -> int:
         window = pixels[part.window_rows, part.window_columns]
         output = _apply(restorer, images.to_tensor(window).to(device), precision)
-        inner = output[(..., *part.within(scale))]
+        rows, columns = part.within(scale)
+        inner = output[..., rows, columns]
         restored[part.target(scale)] = images.to_pixels(inner.float().cpu(), pixels)
         return (part.rows.stop - part.rows.start) * (part.columns.stop - part.columns.start)
 
@@ -91,7 +92,8 @@ def restore_tensor(
     def fill(part: Tile) -> int:
         window = image[..., part.window_rows, part.window_columns]
         output = _apply(restorer, window, precision)
-        result[(..., *part.target(scale))] = output[(..., *part.within(scale))]
+        (rows, columns), (top, left) = part.within(scale), part.target(scale)
+        result[..., top, left] = output[..., rows, columns]
         return 0
 
     _each(fill, tiles(restorer, height, width, tile), image.device, lambda pixels: None)

@@ -42,10 +42,10 @@ def plan(
     existing = [job.target for job in jobs if os.path.lexists(job.target)]
     if existing and not overwrite:
         if not source.is_dir():
-            raise UserError(f"{existing[0]}: exists; --overwrite replaces it, or give another name")
+            raise UserError(f"{existing[0]}: exists; `overwrite` replaces it, or give another name")
         raise UserError(
             f"{output}: {len(existing)} of {len(jobs)} results exist ({existing[0].name} ...); "
-            "--overwrite replaces them, or give another folder"
+            "`overwrite` replaces them, or give another folder"
         )
     return jobs
 

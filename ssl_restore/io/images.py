@@ -114,7 +114,7 @@ def _decode(path: Path, data: bytes, form: str, max_pixels: int) -> Picture:
     if width * height > max_pixels:
         raise UserError(
             f"{path}: {width} x {height} is {width * height / 1e6:.1f} Mpixel, over the limit of "
-            f"{max_pixels / 1e6:.1f}; if there is memory for it, --max-pixels {width * height}"
+            f"{max_pixels / 1e6:.1f}; if there is memory for it, `max_pixels={width * height}`"
         )
     if form != "JPEG" and getattr(image, "n_frames", 1) > 1:
         raise UserError(f"{path}: holds several pages or frames; save each as a file of its own")

@@ -52,7 +52,7 @@ def frames(
     is a `sequence`, so many of the first are taken.
     """
     if count is not None and count < 1:
-        raise UserError(f"--frames {count}: at least 1 is expected")
+        raise UserError(f"at least 1 is expected, got {count}", parameter="frames")
     if is_clip(photos):
         clip, numbers = _Clip(photos), range(1, _length(photos) + 1)[:count]
         made = [
@@ -62,7 +62,7 @@ def frames(
         ]
     elif sequence:
         if not photos.is_dir():
-            raise UserError(f"{photos}: --sequence takes a folder of frames; name one")
+            raise UserError(f"{photos} is no folder; name a folder of frames", parameter="sequence")
         paths = images.find(photos)[:count]
         height, width = images.read(paths[0]).pixels.shape[:2]
         shot = photos.resolve().name
@@ -152,7 +152,7 @@ class _Clip:
         if width * height > max_pixels:
             raise UserError(
                 f"{path}: {width} x {height} is over the limit; if there is memory for it, "
-                f"--max-pixels {width * height}"
+                f"`max_pixels={width * height}`"
             )
         self.size = height, width
 
@@ -198,7 +198,7 @@ def write_clip(paths: Sequence[Path], target: Path, fps: float) -> None:
         code = cv2.VideoWriter.fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(temporary), code, fps, (width, height))
         if not writer.isOpened():
-            raise UserError(f"{target}: OpenCV cannot write .mp4 here; leave out --video")
+            raise UserError(f"{target}: OpenCV cannot write .mp4 here; leave out `video`")
         for path in paths:
             pixels = images.read(path).pixels[:height, :width]
             writer.write(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))

@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 
 from ssl_restore.errors import UserError
-from ssl_restore.inference import folders
-from ssl_restore.io import images, shots
+from ssl_restore.io import folders, images, shots
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Picture, Pixels
 
@@ -77,7 +76,7 @@ def targets(video: Video, output: Path, *, overwrite: bool = False) -> list[Path
     made = [output] if clip else [output / f"{frame.name}.png" for frame in video.frames]
     existing = [path for path in made if os.path.lexists(path)]
     if existing and not overwrite:
-        raise UserError(f"{existing[0]}: exists; --overwrite replaces it, or give another name")
+        raise UserError(f"{existing[0]}: exists; `overwrite` replaces it, or give another name")
     return made
 
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-RESTORERS = ("derain", "denoise")  # what there is a built-in restorer for
-
 
 def built_in(task: str) -> Path:
     """The restorer that the command of that name uses and `fit` starts from; may be missing."""
-    if task not in RESTORERS:
-        raise ValueError(f"task must be one of {', '.join(RESTORERS)}, got {task!r}")
     return Path(__file__).parent / f"{task}.safetensors"
 
 
 def rain_estimator() -> Path:
-    """What `calibrate` tells the numbers of rain with."""
+    """What `calibrate` estimates the numbers of rain with."""
     return Path(__file__).parent / "rain_estimator.safetensors"

@@ -1,4 +1,4 @@
-"""A solver on files and folders: `denoise --zero-shot`.
+"""A solver on files and folders: what learns from each picture alone.
 
 Names, formats, bit depth, alpha, profile and EXIF are kept.  A picture is in memory as numbers of
 four bytes, three times; what a network computes is in tiles or parts of it.
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ssl_restore import rng
-from ssl_restore.inference.folders import Job, one_by_one, write
+from ssl_restore.inference.folders import one_by_one
 from ssl_restore.io import images
+from ssl_restore.io.folders import Job, write
 from ssl_restore.io.picture import Picture, Pixels
 
 
@@ -30,7 +31,7 @@ def solved(
 ) -> Pixels:
     """The `clean` layer of a picture (H, W, 1 or 3), uint8 or uint16, of the same shape and type.
 
-    `strength` as that of `restore.Strength`; `settings` are the solver's.
+    `strength` as that of `wrappers.Strength`; `settings` are the solver's.
     """
     image = images.to_tensor(pixels).to(device)
     clean = solve(image, generator=generator, **settings)["clean"]

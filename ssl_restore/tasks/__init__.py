@@ -1,0 +1,1 @@
+"""What restorers are for, a file each: it defines `task`, and a file in `cli` its command."""
