@@ -38,7 +38,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.evaluation import scoring
 from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.evaluation.scenes import parts, scenes
-from ssl_restore.evaluation.scoring import Method, Pair, Row
+from ssl_restore.evaluation.scoring import Method, Pair, Score
 from ssl_restore.evaluation.streak_energy import SIGMA_PX, streak_energy, texture_energy
 from ssl_restore.inference.folders import open_restorer
 from ssl_restore.inference.tiles import restore
@@ -229,7 +229,7 @@ def table(options: argparse.Namespace) -> list[str]:
         "input": lambda pixels: pixels, "median 5x5": median, "guided filter": guided,
         scoring.FLOOR: scoring.opening,
     }  # fmt: skip
-    rows: list[Row] = []
+    rows: list[Score] = []
     for pair in pairs:
         methods = filters | {name: each[pair.name] for name, each in learned.items()}
         rows += scoring.measure(pair, methods)
@@ -243,7 +243,7 @@ def table(options: argparse.Namespace) -> list[str]:
     return [f"{len(pairs)} pictures", *scoring.table(rows)]
 
 
-def chosen(rows: Sequence[Row], count: int, worst: bool) -> list[str]:
+def chosen(rows: Sequence[Score], count: int, worst: bool) -> list[str]:
     """Names of pictures spread over the folder, or of the lowest PSNR of the last method."""
     last = {row.name: row.scores["psnr_rgb"] for row in rows if row.method == rows[-1].method}
     if worst:

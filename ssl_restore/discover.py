@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ssl_restore.types import Task
 
 _ROOT = Path(__file__).parent
+_SINGULAR = {"calibration": "kind of calibration"}
 RENAMED = {"dry": "rain_free", "rain_lr": "lr"}  # settings of version 0.1
 
 
@@ -67,7 +68,7 @@ def _module(kind: str, name: str, defined: str) -> ModuleType:
         return _load_file(Path(name))
     known = names(kind, defined)
     if name not in known:
-        raise UnknownName(kind.rstrip("s"), name, known)
+        raise UnknownName(_SINGULAR.get(kind, kind.rstrip("s")), name, known)
     return importlib.import_module(f"ssl_restore.{kind}.{name}")
 
 

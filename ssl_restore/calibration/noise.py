@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
 from ssl_restore import __version__
+from ssl_restore.calibration.pictures import Measured, measure_each
 from ssl_restore.errors import UserError
-from ssl_restore.io import images
 from ssl_restore.io.files import replacing
 
 FORMAT = 1
@@ -105,13 +106,9 @@ def read(path: Path) -> NoiseCalibration:
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: no calibration; calibrate the noise of a folder to make one"
-        ) from error
+        raise UserError(f"{path}: no calibration; calibrate a noisy folder") from error
     if kind != KIND:
-        raise UserError(
-            f"{path}: is no calibration of noise; calibrate the noise of a folder to make one"
-        )
+        raise UserError(f"{path}: is no calibration of noise; calibrate a noisy folder")
     if found != FORMAT:
         raise UserError(
             f"{path}: a calibration of format {found}, this version reads {FORMAT}; "
@@ -128,29 +125,21 @@ def read(path: Path) -> NoiseCalibration:
 
 def calibrate(
     paths: Sequence[Path],
+    device: torch.device | None = None,
     *,
     limit: int | None = None,
     on_read: Callable[[Path], None] = lambda path: None,
     max_pixels: int = 200_000_000,
-) -> tuple[NoiseCalibration, list[str]]:
-    """Measure pictures (`limit` of them, spread over the list); also a line for each skipped one.
+) -> Measured[NoiseCalibration]:
+    """Measure the noise of pictures (`limit` of them, spread over the list), on any device.
 
     UserError when none can be measured.
     """
-    if limit is not None and limit < len(paths):
-        paths = [paths[i * len(paths) // limit] for i in range(limit)]
-    found, skipped = [], []
-    for path in paths:
-        try:
-            pixels = images.read(path, max_pixels=max_pixels).pixels
-            found.append(measure(path.name, display_values(pixels)))
-        except UserError as error:
-            skipped.append(str(error))
-        finally:
-            on_read(path)
-    if not found:
-        raise UserError(f"no picture could be measured ({skipped[0] if skipped else 'none given'})")
-    return NoiseCalibration(tuple(found)), skipped
+    rows, skipped = measure_each(
+        paths, lambda name, pixels: measure(name, display_values(pixels)),
+        limit=limit, on_read=on_read, max_pixels=max_pixels,
+    )  # fmt: skip
+    return Measured(NoiseCalibration(tuple(rows)), skipped)
 
 
 def display_values(pixels: NDArray[Any]) -> Values:

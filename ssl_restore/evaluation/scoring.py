@@ -13,15 +13,19 @@ import csv
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics
+from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Pixels
+from ssl_restore.restorer import Restorer
+from ssl_restore.types import Task
 
 SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
 Method = Callable[[Pixels], Pixels]  # (H, W, 3) uint8 -> the same
@@ -38,7 +42,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Row:
+class Score:
     """The scores of one method on one picture."""
 
     name: str
@@ -46,6 +50,20 @@ class Row:
     scores: Mapping[str, float]
     seconds: float | None  # None: restored before
     pixels: int
+
+
+def methods(
+    task: Task,
+    restorer: Restorer | None = None,
+    tile: int | None = None,
+    precision: str = "auto",
+) -> dict[str, Method]:
+    """By name: the untouched input, the classical filter of the task and, if given, a restorer."""
+    name, baseline = task.baseline
+    found: dict[str, Method] = {"input": lambda pixels: pixels, name: baseline}
+    if restorer is not None:
+        found["restorer"] = partial(restore, restorer, tile=tile, precision=precision)
+    return found
 
 
 def pairs(
@@ -81,7 +99,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 def measure(
     pair: Pair, methods: Mapping[str, Method], *, max_pixels: int = 200_000_000
-) -> Iterator[Row]:
+) -> Iterator[Score]:
     """A row for each method, the last for the picture restored before, where the pair has one.
 
     UserError that names the picture when it cannot be read or its partner has another size.
@@ -104,9 +122,9 @@ def measure(
             scores = metrics.scores(result, clean)
         except UserError as error:
             raise UserError(f"{pair.degraded}: {error}") from error
-        yield Row(pair.name, name, scores, seconds, area)
+        yield Score(pair.name, name, scores, seconds, area)
     if restored is not None:
-        yield Row(pair.name, "restored", metrics.scores(restored, clean), None, area)
+        yield Score(pair.name, "restored", metrics.scores(restored, clean), None, area)
 
 
 def _read(path: Path, max_pixels: int) -> Pixels:
@@ -116,7 +134,7 @@ def _read(path: Path, max_pixels: int) -> Pixels:
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
-def table(rows: Sequence[Row]) -> list[str]:
+def table(rows: Sequence[Score]) -> list[str]:
     """A heading, and a line for each method with its means over the pictures."""
     lines = [f"{'':14}{'PSNR RGB':>10}{'SSIM RGB':>10}{'PSNR Y':>10}{'SSIM Y':>10}"
              f"{'seconds':>10}{'Mpixel/s':>10}"]  # fmt: skip
@@ -133,7 +151,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
+def write_csv(path: Path, rows: Sequence[Score]) -> None:
     """One row a picture and method."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -85,11 +85,11 @@ def write(
     restored: Iterable[Pixels],
     files: Sequence[Path],
     *,
-    done: Callable[[], object] = lambda: None,
+    progress: Callable[[], object] = lambda: None,
 ) -> None:
-    """The restored frames of a video to what `targets` named; `done()` is called after each."""
+    """The restored frames of a video to what `targets` named; `progress()` is called after each."""
     if len(files) == 1 and files[0].suffix.lower() in CODES:
-        _write_clip(restored, files[0], video.rate, done)
+        _write_clip(restored, files[0], video.rate, progress)
         return
     for frame, pixels, target in zip(video.frames, restored, files, strict=True):
         given = Picture(pixels)
@@ -97,11 +97,11 @@ def write(
             whole = images.read(frame.source, max_pixels=video.max_pixels)
             given = replace(whole, pixels=pixels)
         folders.write(target, given)
-        done()
+        progress()
 
 
 def _write_clip(
-    restored: Iterable[Pixels], target: Path, rate: float, done: Callable[[], object]
+    restored: Iterable[Pixels], target: Path, rate: float, progress: Callable[[], object]
 ) -> None:
     """MPEG-4 part 2, or FFV1, which loses nothing; of even sides: a last row or column that is one
     too many is left out."""
@@ -118,6 +118,6 @@ def _write_clip(
                     raise UserError(f"{target}: OpenCV cannot write it here; name a folder")
             conversion = cv2.COLOR_GRAY2BGR if pixels.shape[2] == 1 else cv2.COLOR_RGB2BGR
             writer.write(cv2.cvtColor(np.ascontiguousarray(pixels[:height, :width]), conversion))
-            done()
+            progress()
         if writer is not None:
             writer.release()

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_restore.device import autocast
-from ssl_restore.inference.tiles import spans
+from ssl_restore.inference.tiles import spans, to_multiple
 from ssl_restore.solvers.pace import pace
-from ssl_restore.solvers.tiles import to_multiple
 
 SCALES = 4
 INPUT_CHANNELS = 16
@@ -184,11 +183,11 @@ def _seeded(width: int, generator: torch.Generator) -> Hourglass:
 
 def _pieces(height: int, width: int) -> Iterator[tuple[slice, slice, tuple[slice, slice]]]:
     """Rows and columns of a piece with its margin, and those that it fills."""
-    for top, bottom in spans(height, PIECE_PX):
-        for left, right in spans(width, PIECE_PX):
-            rows = slice(max(0, top - MARGIN_PX), min(height, bottom + MARGIN_PX))
-            columns = slice(max(0, left - MARGIN_PX), min(width, right + MARGIN_PX))
-            yield rows, columns, (slice(top, bottom), slice(left, right))
+    for down in spans(height, PIECE_PX):
+        for across in spans(width, PIECE_PX):
+            rows = slice(max(0, down.start - MARGIN_PX), min(height, down.stop + MARGIN_PX))
+            columns = slice(max(0, across.start - MARGIN_PX), min(width, across.stop + MARGIN_PX))
+            yield rows, columns, (down, across)
 
 
 def _within(inner: slice, outer: slice) -> slice:

@@ -29,10 +29,11 @@ from torch import Tensor, nn
 
 from ssl_restore import weights
 from ssl_restore.device import autocast
-from ssl_restore.inference.tiles import Ensemble
+from ssl_restore.inference.tiles import restore_tensor, to_multiple
+from ssl_restore.inference.wrappers import SelfEnsemble
+from ssl_restore.restorer import Restorer
 from ssl_restore.solvers.estimated_noise import CUT_OFF, EstimatedNoise, cut_off, estimate
 from ssl_restore.solvers.pace import pace
-from ssl_restore.solvers.tiles import restored, to_multiple
 from ssl_restore.training import checkpoint, data
 from ssl_restore.training.fit import LARGEST_GRADIENT, schedule, update_ema
 
@@ -82,7 +83,7 @@ def solve(
     image: Tensor,
     *,
     generator: torch.Generator,
-    restorer: nn.Module | None = None,
+    restorer: Restorer | None = None,
     steps: int = 180,
     seconds: float | None = None,
     lr: float = 5e-4,
@@ -101,7 +102,7 @@ def solve(
     if restorer is None:
         restorer, _ = checkpoint.load(weights.built_in("denoise"))
         restorer.to(device=image.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    before = restored(Ensemble(restorer), image, tile=tile, precision=precision)
+    before = restore_tensor(SelfEnsemble(restorer), image, tile=tile, precision=precision)
     noise, reason = estimate(restorer, image, generator)
     if noise is None:
         notify(f"{reason}: restored without learning")
@@ -115,7 +116,7 @@ def solve(
     if share == 0:
         notify("what was learned did not help: restored without it")
         return {"clean": before}
-    after = restored(Ensemble(learned), image, tile=tile, precision=precision)
+    after = restore_tensor(SelfEnsemble(learned), image, tile=tile, precision=precision)
     return {"clean": torch.lerp(before, after, share)}
 
 
@@ -139,7 +140,7 @@ def _examples(
 
 
 def _learned(
-    restorer: nn.Module,
+    restorer: Restorer,
     examples: Examples,
     batch: int,
     patch: int,
@@ -147,7 +148,7 @@ def _learned(
     generator: torch.Generator,
     run: Iterator[tuple[int, float]],
     precision: str,
-) -> nn.Module:
+) -> Restorer:
     """The average of the weights of a copy of the restorer that learns."""
     learner, ema = copy.deepcopy(restorer).eval(), copy.deepcopy(restorer).eval()
     device = next(learner.parameters()).device
@@ -170,8 +171,8 @@ def _learned(
 
 @torch.no_grad()
 def useful_share(
-    restorer: nn.Module,
-    learned: nn.Module,
+    restorer: Restorer,
+    learned: Restorer,
     examples: Examples,
     patch: int,
     generator: torch.Generator,

@@ -19,15 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_restore.device import autocast
+from ssl_restore.inference.tiles import restore_tensor, to_multiple
+from ssl_restore.restorer import Restorer
 from ssl_restore.solvers.pace import pace
-from ssl_restore.solvers.tiles import restored, to_multiple
 from ssl_restore.training import data
 
 WIDTH = 48
 LEAST_SIDE_PX = 4
 
 
-class TinyDenoiser(nn.Module):
+class TinyDenoiser(Restorer):
     """image (B, 3, H, W) -> image - n(image)."""
 
     stride, reach = 1, 2
@@ -78,7 +79,11 @@ def solve(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-    return {"clean": restored(network, whole, tile=tile, precision=precision)[..., :height, :width]}
+    return {
+        "clean": restore_tensor(network, whole, tile=tile, precision=precision)[
+            ..., :height, :width
+        ]
+    }
 
 
 def pair(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
+from ssl_restore.restorer import Restorer
 from ssl_restore.training.data import Pictures
 
 CROP_PX = 256
 COLUMNS = 4
 
 
-def write_sample(path: Path, restorer: nn.Module, pictures: Mapping[str, Pictures]) -> None:
+def write_sample(path: Path, restorer: Restorer, pictures: Mapping[str, Pictures]) -> None:
     """A PNG: crops of the degraded pictures above their restored versions.
 
     Of scenes the first observation. Without degraded pictures the clean ones are shown, which must

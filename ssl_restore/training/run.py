@@ -100,6 +100,7 @@ class Run:
         with replacing(self.state) as temporary:
             temporary.write_bytes(buffer.getbuffer())
         header = checkpoint.Header(
+            task=recipe.task,
             network=recipe.network,
             keywords=recipe.keywords,
             recipe=plan.recipe,

@@ -19,7 +19,7 @@ from ssl_restore.calibration.noise import NoiseCalibration
 from ssl_restore.calibration.rain_file import RainCalibration
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
-from ssl_restore.networks.shuffled import Shuffled
+from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint, data, observations
 from ssl_restore.training.fit import Diverged, Row, fit, rank, together, world
 from ssl_restore.training.report import write_sample
@@ -68,7 +68,7 @@ def prepare(
         recipe: Recipe = discover.builder("recipes", plan.recipe)(**_in_place(plan.settings, run))
     except ValueError as error:
         raise UserError(f"recipe {plan.recipe} cannot take these --set: {error}") from error
-    stride = int(recipe.restorer.stride)  # type: ignore[arg-type]
+    stride = recipe.restorer.stride
     if recipe.patch < 1 or recipe.patch % stride:
         raise UserError(f"--set patch={recipe.patch}: must be a multiple of {stride}")
     if recipe.batch < 1:
@@ -127,9 +127,9 @@ def with_calibration(
                 )
                 found = measured.calibration
             else:
-                found, _ = noise_calibration.calibrate(
+                found = noise_calibration.calibrate(
                     paths, limit=CALIBRATED_PICTURES, on_read=on_read
-                )
+                ).calibration
         except UserError as error:
             failure = f"not calibrated, learning {CALIBRATIONS[key]}: {error}"
         else:
@@ -220,7 +220,7 @@ def start_from(recipe: Recipe, path: Path) -> Recipe:
 def default_start(recipe: Recipe) -> str | None:
     """The first built-in restorer of the recipe's network, if there is one."""
     wanted = [(form.network, form.keywords) for form in _forms(recipe)]
-    for path in map(weights.built_in, weights.RESTORERS):
+    for path in [weights.built_in(recipe.task)]:
         if path.is_file():
             header = checkpoint.read_header(path)
             if (header.network, header.keywords) in wanted:
@@ -240,8 +240,8 @@ def _forms(recipe: Recipe) -> list[Recipe]:
     return forms
 
 
-def _on_whole_pictures(restorer: nn.Module) -> nn.Module:
-    return restorer.inner if isinstance(restorer, Shuffled) else restorer
+def _on_whole_pictures(restorer: Restorer) -> Restorer:
+    return restorer.core if restorer.core is not restorer else restorer
 
 
 def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generator[Row, None, None]:
