@@ -230,7 +230,7 @@ def main() -> None:
 
     def keep() -> None:
         header = checkpoint.Header(
-            network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
+            task=recipe.task, network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
             settings=settings, step=done, seed=asked.seed, data={"clean": pictures.fingerprint},
         )  # fmt: skip
         checkpoint.save(asked.output / "restorer.safetensors", recipe.ema, header)

@@ -49,15 +49,18 @@ def as_options(message: str, parameter: str | None = None) -> str:
 
 
 def _options() -> Mapping[str, str]:
-    """Name of a parameter -> option, of the command that runs; the arguments by their metavar."""
+    """Name of a parameter -> option, of the command that runs."""
     context = click.get_current_context(silent=True)
-    found: dict[str, str] = {}
-    while context is not None:
-        for parameter in context.command.params:
-            if isinstance(parameter, click.Option) and parameter.name:
-                found.setdefault(parameter.name, max(parameter.opts, key=len))
-        context = context.parent
-    return found
+    if context is None:
+        return {}
+    command: click.Command | None = context.command
+    if isinstance(command, click.Group) and context.invoked_subcommand:
+        command = command.get_command(context, context.invoked_subcommand)
+    return {
+        parameter.name: max(parameter.opts, key=len)
+        for parameter in (command.params if command is not None else ())
+        if isinstance(parameter, click.Option) and parameter.name
+    }
 
 
 def report_skipped(lines: list[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
 from ssl_restore.training import checkpoint, session
@@ -33,7 +34,9 @@ def restorer(seed=0, **keywords):
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "restorer.safetensors"
-    checkpoint.save(path, restorer(), Header("unet", KEYWORDS, step=7, data={"clean": "ab"}))
+    checkpoint.save(
+        path, restorer(), Header("derain", "unet", KEYWORDS, step=7, data={"clean": "ab"})
+    )
     return path
 
 
@@ -69,12 +72,12 @@ def test_restored_picture_hardly_differs_after_a_round_trip(saved):
 
 def test_header_comes_back_with_its_tuples(saved):
     header = checkpoint.read_header(saved)
-    assert header == Header("unet", KEYWORDS, step=7, data={"clean": "ab"})
+    assert header == Header("derain", "unet", KEYWORDS, step=7, data={"clean": "ab"})
     assert header.keywords["blocks"] == (1, 2)
 
 
 def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
-    recipe = Recipe("unet", KEYWORDS, restorer(1), restorer(2), ())
+    recipe = Recipe("derain", "unet", KEYWORDS, restorer(1), restorer(2), ())
     started = session.start_from(recipe, saved)
     assert started.frozen_batchnorm
     expected = checkpoint.load(saved)[0].state_dict()
@@ -82,16 +85,36 @@ def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
         assert all(torch.equal(v, expected[k]) for k, v in net.state_dict().items())
 
 
+def test_weights_of_another_task_are_refused_by_the_names_of_both(saved):
+    assert checkpoint.load(saved, task="derain")[0].task == "derain"
+    with pytest.raises(UserError, match=r"weights of the task derain, not of denoise; use them"):
+        checkpoint.load(saved, task="denoise")
+
+
+@pytest.mark.parametrize(
+    ("network", "task"), [("unet", "derain"), ("denoiser", "denoise"), ("shuffled", "denoise")]
+)
+def test_format_1_says_no_task_and_gets_that_of_its_network(tmp_path, network, task):
+    net = discover.builder("networks", network)(width=4)
+    path = tmp_path / "old.safetensors"
+    checkpoint.save(path, net, Header("", network, {"width": 4}))
+    header = {**vars(checkpoint.read_header(path)), "format": 1}
+    del header["task"]
+    save_file(load_file(path), path, metadata={"ssl_restore": json.dumps(header)})
+    back, header = checkpoint.load(path, task=task)
+    assert (header.task, back.task) == (task, task)
+
+
 def test_warm_start_from_another_width_is_refused(saved):
     keywords = {**KEYWORDS, "width": 8}
-    recipe = Recipe("unet", keywords, restorer(1, width=8), restorer(2, width=8), ())
+    recipe = Recipe("derain", "unet", keywords, restorer(1, width=8), restorer(2, width=8), ())
     with pytest.raises(UserError, match=r"holds network unet .*'width': 4.*'width': 8.*--from-scr"):
         session.start_from(recipe, saved)
 
 
 def test_file_of_another_format_is_refused_whatever_its_fields(saved):
-    for fields in ({"format": 2}, {"format": 99, "unheard_of": 1}, {"format": None}):
-        with pytest.raises(UserError, match=f"checkpoint format {fields['format']}, .* reads 1"):
+    for fields in ({"format": 3}, {"format": 99, "unheard_of": 1}, {"format": None}):
+        with pytest.raises(UserError, match=f"checkpoint format {fields['format']}, .* reads 2"):
             checkpoint.load(rewritten(saved, fields))
 
 
@@ -170,12 +193,14 @@ def test_network_that_is_no_name_is_refused(saved, name):
 
 def test_saving_into_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="does not exist; create it first"):
-        checkpoint.save(tmp_path / "no" / "x.safetensors", restorer(), Header("unet", KEYWORDS))
+        checkpoint.save(
+            tmp_path / "no" / "x.safetensors", restorer(), Header("derain", "unet", KEYWORDS)
+        )
 
 
 def test_saving_does_not_touch_the_restorer(tmp_path):
     net = restorer()
-    checkpoint.save(tmp_path / "x.safetensors", net, Header("unet", KEYWORDS))
+    checkpoint.save(tmp_path / "x.safetensors", net, Header("derain", "unet", KEYWORDS))
     assert all(torch.equal(v, restorer().state_dict()[k]) for k, v in net.state_dict().items())
     assert {p.dtype for p in net.parameters()} == {torch.float32}
 

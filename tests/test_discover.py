@@ -55,7 +55,8 @@ def test_value_is_read_by_its_annotation(pair, value):
 def test_value_of_another_type_is_refused_with_the_type(pair, wanted):
     with pytest.raises(UserError) as error:
         parsed(pair)
-    assert f"--set {pair}: expected a value of type {wanted}" in str(error.value)
+    name, _, text = pair.partition("=")
+    assert f"{name}: {text!r}: expected a value of type {wanted}" in str(error.value)
 
 
 def test_later_value_of_a_setting_counts():
@@ -63,7 +64,7 @@ def test_later_value_of_a_setting_counts():
 
 
 def test_setting_without_a_value_is_refused():
-    with pytest.raises(UserError, match="--set count: write it as name=value"):
+    with pytest.raises(UserError, match="settings: 'count': write it as name=value"):
         parsed("count")
 
 

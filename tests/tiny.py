@@ -8,6 +8,7 @@ from torch import nn
 
 from ssl_restore.io import images
 from ssl_restore.networks import unet
+from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint
 
 KEYWORDS = {"width": 4, "blocks": (1, 1)}
@@ -21,6 +22,7 @@ def random_restorer(seed=0, strength=0.2, **keywords):
         return low + (high - low) * torch.rand(like.shape, generator=generator)
 
     restorer = unet.build(**(KEYWORDS | keywords)).eval()
+    restorer.task = "derain"
     for module in restorer.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.copy_(uniform(module.running_mean, -0.5, 0.5))
@@ -37,7 +39,7 @@ def random_restorer(seed=0, strength=0.2, **keywords):
 
 def save_restorer(path, seed=0, **changes):
     """A checkpoint of a random restorer; `changes` replace fields of its header."""
-    header = {"network": "unet", "keywords": KEYWORDS} | changes
+    header = {"task": "derain", "network": "unet", "keywords": KEYWORDS} | changes
     checkpoint.save(path, random_restorer(seed), checkpoint.Header(**header))
     return path
 
@@ -57,12 +59,16 @@ def write_photo(path, height=24, width=40, **keywords):
     return path
 
 
-class Untouched(nn.Module):
-    """The identity, with the parts of a derainer: what `forward` leaves has no veil."""
+class Untouched(Restorer):
+    """The identity, with the layers of a derainer: what `forward` leaves has no veil."""
+
+    stride, reach = 1, 0
+    layer_names = ("clean", "optical_depth", "airlight")
 
     def forward(self, image):
         return image
 
     def layers(self, image):
         left = self(image)
-        return left, torch.zeros_like(left[:, :1]), left
+        none = torch.zeros_like(left[:, :1])
+        return {"clean": left, "optical_depth": none, "airlight": left}

@@ -27,11 +27,12 @@ def load_restorer(
     if path is None:
         if task is None:
             raise ValueError("give a path or a task")
+        discover.task(task)  # an unknown one is refused with the nearest name
         path = weights.built_in(task)
         if not path.is_file():
             raise UserError(
                 f"this installation lacks the built-in restorer of {task} ({path}); install "
-                "ssl-restore again, or give the weights of your own fit"
+                "ssl-restore again, or give the `weights` of your own fit"
             )
     restorer, header = checkpoint.load(path, task=task)
     if header.task in discover.names("tasks", "task"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,7 +57,7 @@ def solve_all(
     `progress(share)` is called with every further share of a job, `notify(line)` with what a solver
     says of a picture. A result does not depend on the other pictures.
     """
-    known = discover.settings(solve)
+    taken = discover.settings(solve)
     skipped: list[str] = []
     for job in jobs:
         so_far = 0.0
@@ -66,15 +67,15 @@ def solve_all(
             progress(share - so_far)
             so_far = share
 
-        calls = {
-            "progress": further,
-            "notify": lambda line, job=job: notify(f"{job.source}: {line}"),
-        }
+        def named(line: str, source: Path = job.source) -> None:
+            notify(f"{source}: {line}")
+
+        calls = {"progress": further, "notify": named}
         try:
             picture = images.read(job.source, max_pixels=max_pixels)
             pixels = solved(
                 picture.pixels, solve, generator=rng.derive(seed, "solve"), device=device,
-                strength=strength, **{name: call for name, call in calls.items() if name in known},
+                strength=strength, **{name: call for name, call in calls.items() if name in taken},
                 **settings,
             )  # fmt: skip
             write(job.target, replace(picture, pixels=pixels))
