@@ -79,11 +79,13 @@ def command(
 
     if steps is not None and seconds is not None:
         raise click.UsageError("give --steps or --seconds, not both")
-    wanted = task or ("denoise" if weights is None else None)
+    chosen = discover.task(task or "denoise") if task or weights is None else None
     frames = video.find(source, max_pixels=max_pixels)
     files = video.targets(frames, output, overwrite=overwrite)
-    restorer = load_restorer(weights, devices.choose(device), task=wanted, trainable=True)
-    known = discover.task(restorer.task)
+    restorer = load_restorer(
+        weights, devices.choose(device), task=chosen and chosen.name, trainable=True
+    )
+    known = chosen or discover.task(restorer.task)
     method = method or known.adapter
     build = discover.builder("adapters", method)
     adapt = build(known.stream, **discover.parse_settings(build, settings))

@@ -64,14 +64,14 @@ def command(
     if csv_file is not None and not csv_file.absolute().parent.is_dir():
         raise Failed(f"{csv_file}: the folder {csv_file.parent} does not exist; create it first")
     pairs, skipped = scoring.pairs(degraded, clean, restored, limit=limit)
-    wanted = task or ("derain" if weights is None else None)
+    chosen = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:
-        restorer = _restorer(weights, wanted, quality, tile, device)
-        wanted = restorer.task
+        restorer = _restorer(weights, chosen and chosen.name, quality, tile, device)
+        chosen = chosen or discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
-        click.echo(f"restorer: the {which}, for the task {wanted}", err=True)
-    methods = scoring.methods(discover.task(wanted or "derain"), restorer, tile, precision)
+        click.echo(f"restorer: the {which}, for the task {restorer.task}", err=True)
+    methods = scoring.methods(chosen or discover.task("derain"), restorer, tile, precision)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
         for pair in pairs:

@@ -101,7 +101,8 @@ def restore(
         device: Where a restorer that is given by name or path goes.
 
     Returns:
-        The restored image of the kind that was given, a `Picture` for a path.
+        The restored image of the kind that was given, a `Picture` for a path. Floating-point values
+        are not clamped to [0, 1].
 
     Raises:
         UserError: For what is no image, or a parameter out of its range.

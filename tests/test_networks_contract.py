@@ -138,8 +138,13 @@ def test_statistics_move_in_training_and_rest_in_evaluation(name, form):
     before = statistics()
     everything(net.eval(), image)
     assert all(map(torch.equal, before, statistics()))
+    weights = {key: value.clone() for key, value in net.named_parameters()}
     everything(net.train(), image)
-    assert not any(map(torch.equal, before, statistics()))
+    assert len(before) == sum("running_mean" in key for key in net.state_dict())
+    assert [torch.equal(*pair) for pair in zip(before, statistics(), strict=True)] == [False] * len(
+        before
+    )
+    assert all(torch.equal(value, weights[key]) for key, value in net.named_parameters())
 
 
 @each_form

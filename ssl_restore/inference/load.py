@@ -8,7 +8,7 @@ import torch
 
 from ssl_restore import discover, weights
 from ssl_restore.device import place
-from ssl_restore.errors import UserError
+from ssl_restore.errors import UnknownName, UserError
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint
 
@@ -27,7 +27,8 @@ def load_restorer(
     if path is None:
         if task is None:
             raise ValueError("give a path or a task")
-        discover.task(task)  # an unknown one is refused with the nearest name
+        if task not in discover.names("tasks", "task"):
+            raise UnknownName("task", task, discover.names("tasks", "task"))
         path = weights.built_in(task)
         if not path.is_file():
             raise UserError(
