@@ -83,7 +83,10 @@ def command(
     frames = video.find(source, max_pixels=max_pixels)
     files = video.targets(frames, output, overwrite=overwrite)
     restorer = load_restorer(
-        weights, devices.choose(device), task=chosen and chosen.name, trainable=True
+        weights,
+        devices.choose(device),
+        task=chosen.name if chosen else None,
+        trainable=True,
     )
     known = chosen or discover.task(restorer.task)
     method = method or known.adapter

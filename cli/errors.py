@@ -38,8 +38,8 @@ def as_options(message: str, parameter: str | None = None) -> str:
 
     def option(match: re.Match[str]) -> str:
         name, _, value = match[1].partition("=")
-        found = known.get(name)
-        return match[0] if found is None else f"{found} {value}".rstrip()
+        flag = known.get(name)
+        return match[0] if flag is None else f"{flag} {value}".rstrip()
 
     text = re.sub(r"`([a-z_]+(?:=[^`]*)?)`", option, message)
     if parameter is None:

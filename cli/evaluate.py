@@ -67,7 +67,7 @@ def command(
     chosen = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:
-        restorer = _restorer(weights, chosen and chosen.name, quality, tile, device)
+        restorer = _restorer(weights, chosen.name if chosen else None, quality, tile, device)
         chosen = chosen or discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
         click.echo(f"restorer: the {which}, for the task {restorer.task}", err=True)

@@ -171,9 +171,9 @@ def test_nothing_is_overwritten_unless_asked(tmp_path):
         sr.write(tmp_path / "a.png", PHOTO)
     sr.write(tmp_path / "a.png", Image.fromarray(PHOTO[:, ::-1].copy()), overwrite=True)
     assert np.array_equal(sr.read(tmp_path / "a.png").pixels, PHOTO[:, ::-1])
-    with pytest.raises(UserError, match="image: an array of uint8 or uint16 .* round it first"):
+    with pytest.raises(UserError, match=r"image: an array of uint8 or uint16 .* round it first"):
         sr.write(tmp_path / "b.png", PHOTO / 255)
-    with pytest.raises(UserError, match="image: a Picture, an array .* got str"):
+    with pytest.raises(UserError, match=r"image: a Picture, an array .* got str"):
         sr.write(tmp_path / "b.png", "picture")
     assert not (tmp_path / "b.png").exists()
 

@@ -132,8 +132,8 @@ class _Student:
         least = min(min(memory_item.clean.shape[:2]) for memory_item in self.memory.kept)
         size = min(self.patch, least) // self.stride * self.stride
         if self.others is None:
-            found = images.find(session.bundled_photographs())
-            self.others = data.load(found, patch=self.patch, seed=self.course.seed)
+            photographs = images.find(session.bundled_photographs())
+            self.others = data.load(photographs, patch=self.patch, seed=self.course.seed)
 
         def drawn(name: str, pictures: data.Pictures, count: int, upright: bool) -> Tensor:
             generator = rng.derive(self.course.seed, name, step)

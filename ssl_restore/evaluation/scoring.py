@@ -60,10 +60,10 @@ def methods(
 ) -> dict[str, Method]:
     """By name: the untouched input, the classical filter of the task and, if given, a restorer."""
     name, baseline = task.baseline
-    found: dict[str, Method] = {"input": lambda pixels: pixels, name: baseline}
+    methods_by_name: dict[str, Method] = {"input": lambda pixels: pixels, name: baseline}
     if restorer is not None:
-        found["restorer"] = partial(restore, restorer, tile=tile, precision=precision)
-    return found
+        methods_by_name["restorer"] = partial(restore, restorer, tile=tile, precision=precision)
+    return methods_by_name
 
 
 def pairs(
@@ -72,29 +72,29 @@ def pairs(
     """Pairs by file name without suffix, and a line for each picture without a partner."""
     inputs, cleans = _by_stem(degraded), _by_stem(clean)
     results = _by_stem(restored) if restored is not None else {}
-    found, skipped = [], []
+    matched, skipped = [], []
     for stem, path in list(inputs.items())[:limit]:
         if stem not in cleans:
             skipped.append(f"{path}: no picture of that name in {clean}")
         elif restored is not None and stem not in results:
             skipped.append(f"{path}: no picture of that name in {restored}")
         else:
-            found.append(Pair(stem, path, cleans[stem], results.get(stem)))
-    if not found:
+            matched.append(Pair(stem, path, cleans[stem], results.get(stem)))
+    if not matched:
         raise UserError(f"{degraded}: none of its pictures has a partner of the same name: "
                         f"{skipped[0]}")  # fmt: skip
-    return found, skipped
+    return matched, skipped
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in images.find(folder):
-        if path.stem in found:
+        if path.stem in paths:
             raise UserError(
                 f"{folder}: {found[path.stem].name} and {path.name} have one name; move one away"
             )
-        found[path.stem] = path
-    return found
+        paths[path.stem] = path
+    return paths
 
 
 def measure(

@@ -37,8 +37,8 @@ def restore_image(
 
     def values(given: Tensor) -> Tensor:
         device = next(restorer.parameters()).device
-        found = restore_tensor(restorer, given.to(device), tile=tile, precision=precision)
-        return found.to(given)
+        restored = restore_tensor(restorer, given.to(device), tile=tile, precision=precision)
+        return restored.to(given)
 
     if isinstance(image, (str, Path)):
         image = images.read(image)

@@ -48,8 +48,8 @@ def find(source: Path, *, max_pixels: int = 200_000_000) -> Video:
         )
     if not source.exists():
         raise UserError(f"{source}: no such clip or folder; check the spelling")
-    found = shots.frames(source, sequence=source.is_dir())
-    return Video(source, tuple(found), shots.rate_of(source), max_pixels)
+    frames = shots.frames(source, sequence=source.is_dir())
+    return Video(source, tuple(frames), shots.rate_of(source), max_pixels)
 
 
 def targets(video: Video, output: Path, *, overwrite: bool = False) -> list[Path]:
@@ -73,11 +73,11 @@ def targets(video: Video, output: Path, *, overwrite: bool = False) -> list[Path
         raise UserError(f"{output}: is a file; give a clip or a folder")
     if clip and output.exists() and output.samefile(video.source):
         raise UserError(f"{output}: is the input itself; inputs are kept, give another output")
-    made = [output] if clip else [output / f"{frame.name}.png" for frame in video.frames]
-    existing = [path for path in made if os.path.lexists(path)]
+    files = [output] if clip else [output / f"{frame.name}.png" for frame in video.frames]
+    existing = [path for path in files if os.path.lexists(path)]
     if existing and not overwrite:
         raise UserError(f"{existing[0]}: exists; `overwrite` replaces it, or give another name")
-    return made
+    return files
 
 
 def write(
