@@ -10,7 +10,7 @@ References: Koschmieder, "Theorie der horizontalen Sichtweite", 1924; Narasimhan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -56,6 +56,21 @@ def add_haze(image: Tensor, params: HazeParams) -> Tensor:
     return to_display(to_linear(image) * t + airlight * (1 - t))
 
 
+def linear_veil(t: Tensor, airlight: Tensor) -> tuple[Tensor, Tensor]:
+    black, white = to_display((1 - t) * airlight), to_display(t + (1 - t) * airlight)
+    return (white - black).mean(dim=1, keepdim=True), black
+
+
+def haze_veil(params: HazeParams, image: Tensor) -> tuple[Tensor, Tensor]:
+    t = transmission(params.depth_m.to(image), params.beta_per_m)
+    return linear_veil(t, to_linear(per_image(params.airlight, image)))
+
+
+def darken_haze(params: HazeParams, light: Tensor) -> HazeParams:
+    airlight = to_display(light.view(-1, 1) * to_linear(params.airlight))
+    return replace(params, airlight=airlight)
+
+
 @dataclass(frozen=True)
 class Haze:
     """Prior over weather and scenes: a rough ground plane that reaches from near to far.
@@ -73,6 +88,8 @@ class Haze:
     tint: Range = (-0.04, 0.04)  # of each channel about the grey of the airlight
 
     apply = staticmethod(add_haze)
+    affine_veil = staticmethod(haze_veil)
+    darkened = staticmethod(darken_haze)
 
     def __post_init__(self) -> None:
         for name in ("visibility_m", "near_m", "far_m"):

@@ -20,16 +20,41 @@ and fitting for single-image raw-data", IEEE TIP 2008, eq. 3 (variance a y + b);
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
+from .types import (
+    Degradation,
+    Range,
+    Shape,
+    check_image,
+    check_map,
+    check_values,
+    per_image,
+    tensors,
+    uniform,
+)
 
 _RANKS = 2**24
 _RANGE = "units of the image range"
 _PHOTON = "light of a photon, units of the image range"
+
+
+def redraw_grain(
+    self: Degradation,
+    params: Any,
+    number: int,
+    shape: Shape,
+    *,
+    fps: float | None = None,
+    generator: torch.Generator,
+) -> Any:
+    grain = self.sample(shape, generator)
+    levels = {n: t for n, t in tensors(params) if t.ndim == 1 and t.is_floating_point()}
+    return replace(grain, **levels)
 
 
 @dataclass(frozen=True)
@@ -64,6 +89,7 @@ class Noise:
     sigma: Range = (0.0, 0.1)
 
     apply = staticmethod(add_noise)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
         check_values("gain", self.gain, _PHOTON)
@@ -111,6 +137,7 @@ class PoissonNoise:
     gain: Range = (0.002, 0.05)
 
     apply = staticmethod(count_photons)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
         check_values("gain", self.gain, _PHOTON, above=True)
@@ -159,6 +186,7 @@ class CorrelatedNoise:
     width_px: Range = (0.3, 2.0)
 
     apply = staticmethod(add_correlated_noise)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
         check_values("sigma", self.sigma, _RANGE)
@@ -226,6 +254,7 @@ class BernoulliNoise:
     share: Range = (0.05, 0.5)
 
     apply = staticmethod(drop_pixels)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
         check_values("share", self.share, _LOST, 0, _MOST_LOST)
@@ -240,6 +269,7 @@ class ImpulseNoise:
     share: Range = (0.01, 0.3)
 
     apply = staticmethod(break_pixels)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
         check_values("share", self.share, _LOST, 0, 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .streaks import RainParams, in_rows, joined
+from .streaks import RainParams, join_streaks, pack_rows
 from .types import Shape
 
 # Of drops farther away, against those that the numbers of a population tell.
@@ -77,7 +77,7 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
     length = scattered(p.length_px, p.length_spread, depth + own * normal()).clamp_min(1)
     wide = scattered(p.width_px, p.width_spread, depth + own * normal())
     angle = of(p.angle_rad) + of(p.angle_spread_rad) * normal()
-    rows, present = in_rows(owner // most, batch)
+    rows, present = pack_rows(owner // most, batch)
     return RainParams(
         x_px=rows(spread_over(width, right)),
         y_px=rows(spread_over(height, down)),
@@ -118,4 +118,4 @@ def with_farther(
     generator: torch.Generator,
 ) -> RainParams:
     """`streaks` of these populations, joined by those of the drops `farther` away."""
-    return joined(streaks, draw_streaks(farther(populations, share), shape, generator))
+    return join_streaks(streaks, draw_streaks(farther(populations, share), shape, generator))

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .bands import render_in_bands
+from .description import describe_streaks
+from .falling import rain_at_frame
 from .populations import Populations, draw_streaks, with_farther
-from .streaks import RainParams, check_quantities, streak_layer
-from .types import Range, Shape, check_image, per_image, uniform
+from .streaks import RainParams, check_quantities, remove_streaks, streak_layer
+from .types import Range, Shape, check_image, follow, per_image, uniform
 
 NEAR_WIDTH_PX: Range = (2.0, 10.0)
 NEAR_LENGTH: Range = (1.5, 6.0)  # of the width
@@ -32,9 +35,18 @@ def add_rain(image: Tensor, params: RainParams) -> Tensor:
     """
     check_image(image)
     check_quantities(params)
-    rain = streak_layer(params, image.shape[-2], image.shape[-1])
+    rain = streak_layer(follow(params, image), image.shape[-2], image.shape[-1])
     t = per_image(params.transmission, image)
     return t * (image + rain) + (1 - t) * per_image(params.airlight, image)
+
+
+def render_rain(image: Tensor, params: RainParams) -> tuple[Tensor, Tensor]:
+    return render_in_bands(image, params, add_rain)
+
+
+def rain_veil(params: RainParams, image: Tensor) -> tuple[Tensor, Tensor]:
+    t = per_image(params.transmission, image)
+    return t, (1 - t) * per_image(params.airlight, image)
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,11 @@ class Rain:
     airlight: Range = (0.5, 0.95)
 
     apply = staticmethod(add_rain)
+    render = staticmethod(render_rain)
+    at_frame = staticmethod(rain_at_frame)
+    without_streaks = staticmethod(remove_streaks)
+    affine_veil = staticmethod(rain_veil)
+    describe = staticmethod(describe_streaks)
 
     def __post_init__(self) -> None:
         check_quantities(self)

@@ -12,9 +12,11 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from .description import describe_streaks
+from .falling import rain_at_frame
 from .populations import Populations, draw_streaks, with_farther
-from .rain import Rain, add_rain
-from .streaks import RainParams, check_quantities
+from .rain import Rain, add_rain, rain_veil, render_rain
+from .streaks import RainParams, check_quantities, remove_streaks
 from .types import Shape, check_values
 
 
@@ -74,6 +76,11 @@ class RainLike:
     far: float = 0.3  # coverage of the drops too far away to be measured, over that of the others
 
     apply = staticmethod(add_rain)
+    render = staticmethod(render_rain)
+    at_frame = staticmethod(rain_at_frame)
+    without_streaks = staticmethod(remove_streaks)
+    affine_veil = staticmethod(rain_veil)
+    describe = staticmethod(describe_streaks)
 
     def __post_init__(self) -> None:
         check_quantities(self)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .color import to_display, to_linear
-from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
+from .types import Range, Shape, check_image, check_map, check_values, follow, per_image, uniform
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def add_shadow(image: Tensor, params: ShadowParams) -> Tensor:
     check_map("field", params.field, image)
     check_values("softness", params.softness, "units of the field", above=True)
     check_values("gain", params.gain, "share of the light")
-    lost = shadow_mask(params).to(image) * (1 - per_image(params.gain, image))
+    lost = shadow_mask(follow(params, image)) * (1 - per_image(params.gain, image))
     return to_display(to_linear(image) * (1 - lost))
 
 

@@ -38,8 +38,6 @@ _UNITS = {
 }  # fmt: skip
 _ABOVE = {"length_px", "width_px", "ceiling", "ripple_px"}
 
-_GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo one, never come close to repeating
-
 
 @dataclass(frozen=True)
 class RainParams:
@@ -188,39 +186,11 @@ def check_quantities(owner: object, names: Iterable[str] = tuple(_UNITS)) -> Non
             check_values(name, getattr(owner, name), _UNITS[name], high=most, above=name in _ABOVE)
 
 
-def at_frame(
-    params: RainParams, frame: int, size: tuple[int, int], *, shutter: float = 0.5
-) -> RainParams:
-    """The same rain `frame` frames later, in a picture of `size` (H, W).
-
-    A streak is the way of its drop during the exposure, which is `shutter` of the time from frame
-    to frame (0.5: a shutter of 180 degrees); so a drop moves on by length / shutter. One that has
-    left below comes in above as another, at another place; its oscillation goes on. Frame 0 is as
-    drawn.
-    """
-    if not 0 < shutter <= 1:
-        raise ValueError(f"shutter must be above 0 and at most 1, got {shutter}")
-    height, width = size
-    down, right = params.angle_rad.cos(), params.angle_rad.sin()
-    way = frame / shutter * params.length_px
-
-    def begun(place: Tensor, side: int, step: Tensor) -> tuple[Tensor, Tensor]:
-        """Place from the start of the range in which the streak is seen, and the range."""
-        reach = params.length_px / 2 * step.abs() + params.width_px
-        reach = torch.maximum(reach, torch.maximum(-place, place - side)).detach() + 1
-        return place + reach, side + 2 * reach
-
-    (y, tall), (x, wide) = begun(params.y_px, height, down), begun(params.x_px, width, right)
-    turns = ((y + way * down) / tall).floor().detach()
-    moved_y = y + way * down - turns * tall
-    moved_x = (x + way * right + _GOLDEN * turns * wide).remainder(wide)
-    return replace(
-        params, y_px=moved_y + params.y_px - y, x_px=moved_x + params.x_px - x,
-        phase_rad=params.phase_rad + 2 * math.pi * way / params.ripple_px,
-    )  # fmt: skip
+def remove_streaks(params: RainParams) -> RainParams:
+    return replace(params, present=torch.zeros_like(params.present))
 
 
-def joined(first: RainParams, second: RainParams) -> RainParams:
+def join_streaks(first: RainParams, second: RainParams) -> RainParams:
     """The streaks of both, image by image; ceiling and veil are those of the first."""
     both = {
         field.name: torch.cat([getattr(first, field.name), getattr(second, field.name)], dim=1)
@@ -230,7 +200,7 @@ def joined(first: RainParams, second: RainParams) -> RainParams:
     return replace(first, **both)
 
 
-def in_rows(image: Tensor, batch: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def pack_rows(image: Tensor, batch: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """Lists of streaks as the rows of RainParams: (a function (S,) -> (B, N), present (B, N)).
 
     `image` (S,) is the image of each streak, in order; absent streaks are ones.

@@ -15,7 +15,10 @@ Range = tuple[float, float]  # lowest and highest value of a prior
 
 
 class Degradation(Protocol):
-    """A prior over physical parameters.  `apply` is a static, pure function."""
+    """A prior over physical parameters.  `apply` is a static, pure function.
+
+    `capabilities` lists what a degradation may have beside these two.
+    """
 
     def sample(self, shape: Shape, generator: torch.Generator) -> Any:
         """Draw parameters for a batch of this shape, on the CPU, float32."""
@@ -36,6 +39,16 @@ def uniform(
     if log and low < high:
         return (math.log(low) + share * (math.log(high) - math.log(low))).exp()
     return low + share * (high - low)
+
+
+def follow(params: Any, image: Tensor) -> Any:
+    """The parameters on the image's device, floating ones in its dtype (float32 at least)."""
+    dtype = torch.promote_types(image.dtype, torch.float32)
+
+    def moved(t: Tensor) -> Tensor:
+        return t.to(image.device, dtype if t.is_floating_point() else t.dtype)
+
+    return map_tensors(params, moved)
 
 
 def check_batch(image: Tensor) -> None:

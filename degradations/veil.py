@@ -12,12 +12,22 @@ References: Li, Cheong and Tan, "Heavy rain image restoration", CVPR 2019, eq. 1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .haze import Haze
-from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
+from .types import (
+    Degradation,
+    Range,
+    Shape,
+    check_image,
+    check_map,
+    check_values,
+    per_image,
+    uniform,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,19 @@ def add_veil(image: Tensor, params: VeilParams) -> Tensor:
     return t * image + (1 - t) * per_image(params.airlight, image)
 
 
+def veil_layers(params: VeilParams, image: Tensor) -> tuple[Tensor, Tensor]:
+    t = (-params.optical_depth.to(image)).exp()
+    return t, (1 - t) * per_image(params.airlight, image)
+
+
+def veil(degradation: Degradation, params: Any, image: Tensor) -> tuple[Tensor, Tensor]:
+    method = getattr(degradation, "affine_veil", None)
+    if method is not None:
+        layers: tuple[Tensor, Tensor] = method(params, image)
+        return layers
+    return image.new_ones(len(image), 1, 1, 1), image.new_zeros(len(image), 1, 1, 1)
+
+
 @dataclass(frozen=True)
 class Veil:
     """Prior: the scenes of `haze.Haze`, of an optical depth that is drawn for the farthest place.
@@ -53,6 +76,7 @@ class Veil:
     even: float = 0.5
 
     apply = staticmethod(add_veil)
+    affine_veil = staticmethod(veil_layers)
 
     def __post_init__(self) -> None:
         check_values("optical_depth", self.optical_depth, "-ln(transmission)")

@@ -7,7 +7,15 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in the input.  The command line prints its message and no traceback."""
+    """A mistake in the input.  The command line prints its message and no traceback.
+
+    `parameter` names the argument that is wrong; the command line shows it as its option.
+    """
+
+    def __init__(self, message: str, *, parameter: str | None = None) -> None:
+        super().__init__(message if parameter is None else f"{parameter}: {message}")
+        self.message = message
+        self.parameter = parameter
 
 
 class UnknownName(UserError):
