@@ -1,4 +1,4 @@
-"""Rain rendered band by band, so that memory grows with the streaks in a band, not in the picture."""
+"""Rain rendered band by band: memory grows with the streaks in a band, not in the picture."""
 
 from __future__ import annotations
 

@@ -89,10 +89,9 @@ def plan(
     complete = [
         line for line in lines if all(p.is_file() for p in _paths(folder, maker, line["name"]))
     ]
-    line_of = {line["name"]: line for line in complete}
+    origins = {line["name"]: (line["photo"], line["photo_bytes"]) for line in complete}
     for frame in wanted:
-        line = line_of.get(frame.name)
-        if line and (line["photo"], line["photo_bytes"]) != _origin(frame):
+        if origins.get(frame.name, _origin(frame)) != _origin(frame):
             raise UserError(
                 f"{folder}: its {frame.name} was made from another photograph than "
                 f"{frame.source}; give another folder"
@@ -103,7 +102,7 @@ def plan(
         temporary.write_text(
             "".join(json.dumps(line) + "\n" for line in complete), encoding="utf-8"
         )
-    missing = tuple(frame for frame in wanted if frame.name not in line_of)
+    missing = tuple(frame for frame in wanted if frame.name not in origins)
     return DatasetPlan(folder, maker, tuple(wanted), missing)
 
 
