@@ -14,13 +14,15 @@ Conventions, stated once:
   `sample(shape, generator)` draws a frozen dataclass of tensors (the parameters), and a pure
   function `apply(image, params)`. All randomness is in the draw; applying is deterministic,
   and differentiable in the image and in every continuous parameter.
+- What some degradations can do besides (frames of a shot, bands, veil, a description) is listed
+  in `capabilities.py`; the functions there ask no degradation for its type.
+- Parameters follow their image: applying moves them to its device, and floating ones to its dtype.
 - Randomness comes from a CPU `torch.Generator` that the caller passes in, never from the
   global state.
 """
 
 from __future__ import annotations
 
-from .bands import render_in_bands
 from .blur import Blur, BlurParams, blur, blur_adjoint, blur_kernel, blur_light
 from .capabilities import (
     at_frame,
@@ -33,10 +35,9 @@ from .capabilities import (
 )
 from .chain import Chain, ChainParams
 from .color import luma, to_display, to_linear
-from .description import describe_streaks, described
 from .drops import Drops, DropsParams, add_drops
-from .falling import advance_streaks, rain_at_frame
-from .haze import Haze, HazeParams, add_haze, darken_haze, haze_veil, transmission, visibility_m
+from .falling import advance_streaks
+from .haze import Haze, HazeParams, add_haze, transmission, visibility_m
 from .jpeg import Jpeg, JpegParams, quantisation, store_jpeg
 from .kernels import (
     convolve,
@@ -46,47 +47,36 @@ from .kernels import (
     path_kernel,
     segment_kernel,
 )
+from .lost_pixels import BernoulliParams, ImpulseParams, break_pixels, drop_pixels
 from .noise import (
     BernoulliNoise,
-    BernoulliParams,
     CorrelatedNoise,
     CorrelatedParams,
     ImpulseNoise,
-    ImpulseParams,
     Noise,
     NoiseParams,
     PoissonNoise,
     PoissonParams,
     add_correlated_noise,
     add_noise,
-    break_pixels,
     count_photons,
-    drop_pixels,
     noise_std,
-    redraw_grain,
 )
 from .populations import Populations, draw_streaks, farther, with_farther
-from .rain import Rain, add_rain, rain_veil, render_rain
+from .rain import Rain, add_rain
 from .rain_like import MeasuredRain, RainLike, Uncertainty
 from .raindrops import drop_density, expected_coverage, extinction_per_m, fall_speed, implied_rate
-from .rainfall import (
-    Rainfall,
-    RainfallParams,
-    Weather,
-    add_rainfall,
-    rainfall_veil,
-    render_rainfall,
-)
+from .rainfall import Rainfall, RainfallParams, Weather, add_rainfall
 from .resample import Resample, ResampleParams, resample, resample_adjoint, resampling
 from .sampling import degrade, degrade_chosen, degrade_share, sample_params
 from .sensor import Sensor, SensorParams, expose, quantise, tone
 from .shadow import Shadow, ShadowParams, add_shadow, shadow_mask
 from .shake import Shake, ShakeParams, shake, shake_adjoint, shake_light
-from .streaks import RainParams, join_streaks, remove_streaks, streak_layer
+from .streaks import RainParams, join_streaks, streak_layer
 from .types import Degradation, Range, Shape, follow, map_tensors, tensors, uniform
-from .veil import Veil, VeilParams, add_veil, veil, veil_layers
+from .veil import Veil, VeilParams, add_veil, veil
 
-# Those that `ssl-restore synth` takes by name: a new one is added here and below.
+# Those that `ssl-restore synth` takes by name; a new one is added here, and below by all its names.
 PRIORS: tuple[type[Degradation], ...] = (
     BernoulliNoise,
     Blur,
@@ -170,14 +160,11 @@ __all__ = [
     "convolve",
     "convolve_adjoint",
     "count_photons",
-    "darken_haze",
     "darkened",
     "degrade",
     "degrade_chosen",
     "degrade_share",
     "describe",
-    "describe_streaks",
-    "described",
     "disc_kernel",
     "draw_streaks",
     "drop_density",
@@ -190,7 +177,6 @@ __all__ = [
     "follow",
     "for_picture",
     "gaussian_kernel",
-    "haze_veil",
     "implied_rate",
     "join_streaks",
     "luma",
@@ -199,15 +185,7 @@ __all__ = [
     "path_kernel",
     "quantisation",
     "quantise",
-    "rain_at_frame",
-    "rain_veil",
-    "rainfall_veil",
-    "redraw_grain",
-    "remove_streaks",
     "render",
-    "render_in_bands",
-    "render_rain",
-    "render_rainfall",
     "resample",
     "resample_adjoint",
     "resampling",
@@ -226,7 +204,6 @@ __all__ = [
     "transmission",
     "uniform",
     "veil",
-    "veil_layers",
     "visibility_m",
     "with_farther",
     "without_streaks",

@@ -21,6 +21,21 @@ def render_in_bands(
     *,
     band_pixels: int | None = None,
 ) -> tuple[Tensor, Tensor]:
+    """An image with rain, and the layer of its streaks, band by band.
+
+    Args:
+        image: (1, C, H, W).
+        streaks: those of the whole picture.
+        render_band: (a band of the image, its streaks) to the band with rain.
+        band_pixels: rendered at a time; None: 2^18.
+
+    Returns:
+        (1, C, H, W) as `render_band` makes it, and R (1, 1, H, W): to the accuracy of float32 what
+        the whole picture gives at once.
+
+    Raises:
+        ValueError: for more than one image.
+    """
     check_batch(image)
     if len(image) != 1:
         raise ValueError(f"bands are those of one image (1, C, H, W), got {tuple(image.shape)}")

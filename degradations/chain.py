@@ -16,16 +16,30 @@ from .veil import veil
 
 @dataclass(frozen=True)
 class ChainParams:
+    """Parameters of `Chain`: those of its steps, in order.
+
+    Example:
+        >>> len(ChainParams((SensorParams(torch.ones(1)), JpegParams(torch.tensor([75.0])))).steps)
+        2
+    """
+
     steps: tuple[Any, ...]  # the parameters of each step, in order; nothing but parameters
 
 
 @dataclass(frozen=True)
 class Chain:
-    """`Chain((Haze(), Rain(), Sensor()))`: a degradation itself, so chains nest.
+    """Several degradations one after the other: a degradation itself, so chains nest.
+
+        I = f_n(... f_1(J))
 
     `apply` is a method, because which functions run is the chain's to know; it is as pure as its
     steps, and reads nothing else of them. The steps draw one after the other from one stream, for
     pictures of one size: a step that changes the size can only come last.
+
+    Example:
+        >>> chain = Chain((Sensor(gain=(2, 2)), Sensor(gain=(0.5, 0.5))))
+        >>> degrade(torch.full((1, 1, 1, 1), 0.2), chain, torch.Generator().manual_seed(0))
+        tensor([[[[0.2000]]]])
     """
 
     steps: tuple[Degradation, ...]

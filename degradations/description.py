@@ -76,6 +76,12 @@ def described(params: Any) -> dict[str, Any]:
 
 
 def describe_streaks(params: RainParams, height: int, width: int) -> dict[str, Any]:
+    """The drawn rain of one picture in numbers; means over streaks centred in the picture.
+
+    They are weighted by light, length x width x brightness: drops far away are many and do not
+    show. coverage = sum of length x width of those streaks over the area; means are None without
+    any light.
+    """
     x, y = params.x_px[0], params.y_px[0]
     visible = params.present[0] & (x >= 0) & (x < width) & (y >= 0) & (y < height)
     areas = (params.length_px * params.width_px)[0][visible].double()

@@ -18,12 +18,29 @@ _GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo one, never come clos
 def advance_streaks(
     params: RainParams, frames: int, size: tuple[int, int], *, shutter: float = SHUTTER
 ) -> RainParams:
-    """The same rain `frame` frames later, in a picture of `size` (H, W).
+    """The same rain so many frames later.
 
     A streak is the way of its drop during the exposure, which is `shutter` of the time from frame
-    to frame (0.5: a shutter of 180 degrees); so a drop moves on by length / shutter. One that has
-    left below comes in above as another, at another place; its oscillation goes on. Frame 0 is as
-    drawn.
+    to frame; so a drop moves on by length / shutter. One that has left below comes in above as
+    another, at another place; its oscillation goes on. 0 frames leave it as drawn.
+
+    Args:
+        params: streaks of a batch.
+        frames: how many later.
+        size: (H, W) of the picture.
+        shutter: exposure over the time from frame to frame; 0.5 is a shutter of 180 degrees.
+
+    Returns:
+        Parameters of the same streaks.
+
+    Raises:
+        ValueError: unless 0 < shutter <= 1.
+
+    Example:
+        >>> rain = Rain(rain_free=0).sample((1, 3, 90, 90), torch.Generator().manual_seed(0))
+        >>> later = advance_streaks(rain, 1, (90, 90), shutter=1.0)
+        >>> bool(((later.y_px - rain.y_px) <= rain.length_px + 0.01).all())
+        True
     """
     if not 0 < shutter <= 1:
         raise ValueError(f"shutter must be above 0 and at most 1, got {shutter}")
@@ -55,6 +72,7 @@ def rain_at_frame(
     fps: float | None = None,
     generator: torch.Generator | None = None,
 ) -> RainParams:
+    """Rain in frame `number` of a shot, from 1, by `SHUTTER`: lengths in pixels tell no time."""
     if number == 1:
         return params
     return advance_streaks(params, number - 1, shape[2:])

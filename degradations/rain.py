@@ -29,9 +29,23 @@ NEAR_BRIGHTNESS: Range = (0.06, 0.8)
 
 
 def add_rain(image: Tensor, params: RainParams) -> Tensor:
-    """t (J + R) + (1 - t) A for an image (B, C, H, W) in display space; not clamped.
+    """t (J + R) + (1 - t) A in display space, R the layer of streaks.
 
-    ValueError for an image that is none and for numbers of rain below 0.
+    Args:
+        image: (B, C, H, W) display values.
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) display values, not clamped.
+
+    Raises:
+        ValueError: for an image that is none, and for numbers of rain below 0.
+
+    Example:
+        >>> prior = Rain(rain_free=1, veil=1, transmission=(0.5, 0.5), airlight=(0.8, 0.8))
+        >>> params = prior.sample((1, 3, 1, 2), torch.Generator().manual_seed(0))
+        >>> add_rain(torch.zeros(1, 1, 1, 2), params)
+        tensor([[[[0.4000, 0.4000]]]])
     """
     check_image(image)
     check_quantities(params)
@@ -41,10 +55,12 @@ def add_rain(image: Tensor, params: RainParams) -> Tensor:
 
 
 def render_rain(image: Tensor, params: RainParams) -> tuple[Tensor, Tensor]:
+    """`add_rain` of one image in bands, and R."""
     return render_in_bands(image, params, add_rain)
 
 
 def rain_veil(params: RainParams, image: Tensor) -> tuple[Tensor, Tensor]:
+    """t (B, 1, 1, 1) and (1 - t) A (B, 1, 1, 1), exact."""
     t = per_image(params.transmission, image)
     return t, (1 - t) * per_image(params.airlight, image)
 
@@ -59,6 +75,12 @@ class Rain:
     a population over the area: 1 means that streaks overlap about once everywhere. A share `near`
     of the populations is of few drops close to the camera, wide and short (NEAR_...); `far` is the
     coverage of the drops `populations.farther` away, over that of the others.
+
+    Example:
+        >>> image = torch.full((1, 3, 40, 40), 0.2)
+        >>> rainy = degrade(image, Rain(rain_free=0), torch.Generator().manual_seed(0))
+        >>> bool((rainy >= image).all() and (rainy > image).any())
+        True
     """
 
     angle_rad: Range = (-0.7, 0.7)

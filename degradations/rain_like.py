@@ -22,9 +22,15 @@ from .types import Shape, check_values
 
 @dataclass(frozen=True)
 class MeasuredRain:
-    """One picture. Lengths, widths and brightnesses are geometric means over the streaks, weighted
-    by their area; a `_spread` is the standard deviation of the logarithm about it, that of widths
-    within a population."""
+    """The rain of one picture in numbers.
+
+    Lengths, widths and brightnesses are geometric means over the streaks, weighted by their area; a
+    `_spread` is the standard deviation of the logarithm about it, of widths within a population.
+
+    Example:
+        >>> MeasuredRain(length_px=20.0).length_px
+        20.0
+    """
 
     angle_rad: float = 0.0
     angle_spread_rad: float = 0.05
@@ -52,7 +58,11 @@ class Uncertainty:
     """Standard deviations of the errors of a measurement: of logarithms, and of the angle.
 
     Brightness and coverage are taken for one another, while their product, the light of the rain,
-    is told well: what an error of one adds, the other takes away.
+    is measured well: what an error of one adds, the other takes away.
+
+    Example:
+        >>> Uncertainty(length=0.1).length
+        0.1
     """
 
     angle_rad: float = 0.02
@@ -68,6 +78,15 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class RainLike:
+    """Prior over rain like that of measured pictures, of which each image takes one at random.
+
+    Example:
+        >>> row = MeasuredRain(length_px=40.0)
+        >>> rain = RainLike((row,), Uncertainty(0, 0, 0, 0, 0))
+        >>> rain.populate(2, torch.Generator().manual_seed(0)).length_px.flatten()
+        tensor([35.9051, 35.9051])
+    """
+
     rows: tuple[MeasuredRain, ...] = (MeasuredRain(),)
     uncertainty: Uncertainty = Uncertainty()
     rain_free: float = 0.06  # share of images without rain
@@ -91,7 +110,7 @@ class RainLike:
         return with_farther(streaks, near, torch.full((shape[0],), self.far), shape, generator)
 
     def populate(self, batch: int, generator: torch.Generator) -> Populations:
-        """One population an image, moved by the doubt; ValueError without any row."""
+        """One population an image, moved by the uncertainty; ValueError without any row."""
         like = self._like(batch, generator)
         if not self.varied:
             return like

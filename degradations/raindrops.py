@@ -29,18 +29,52 @@ _RATES_MM_PER_H = (0.1, 300.0)  # of drizzle, and of a cloudburst that Marshall 
 
 
 def drop_density(diameter_mm: Tensor, rate_mm_per_h: Tensor) -> Tensor:
-    """N(D), drops per m^3 and mm of diameter (Marshall and Palmer 1948, eqs. 1 and 3)."""
+    """N(D) = 8000 exp(-4.1 rate^-0.21 D), drops per m^3 and mm of diameter.
+
+    Args:
+        diameter_mm: any shape.
+        rate_mm_per_h: rain rate, of a shape that fits.
+
+    Returns:
+        Densities, of the shape of both. Marshall and Palmer 1948, eqs. 1 and 3.
+
+    Example:
+        >>> drop_density(torch.tensor([1.0, 2.0]), torch.tensor(25.0)).round()
+        tensor([994., 123.])
+    """
     slope_per_mm = 4.1 * rate_mm_per_h**-0.21
     return _INTERCEPT_PER_M3_MM * torch.exp(-slope_per_mm * diameter_mm)
 
 
 def fall_speed(diameter_mm: Tensor) -> Tensor:
-    """Terminal speed in m/s at sea level (Atlas et al. 1973); 0 below 0.109 mm, where it fails."""
+    """v = 9.65 - 10.3 exp(-0.6 D) m/s at sea level; 0 below 0.109 mm, where it fails.
+
+    Args:
+        diameter_mm: any shape.
+
+    Returns:
+        Terminal speeds in m/s, of that shape. Atlas et al. 1973.
+
+    Example:
+        >>> fall_speed(torch.tensor([0.1, 1.0, 5.0]))
+        tensor([0.0000, 3.9972, 9.1372])
+    """
     return (9.65 - 10.3 * torch.exp(-0.6 * diameter_mm)).clamp_min(0)
 
 
 def extinction_per_m(rate_mm_per_h: Tensor) -> Tensor:
-    """beta = 0.312 rate^0.67 per km, in 1/m."""
+    """beta = 0.312 rate^0.67 per km.
+
+    Args:
+        rate_mm_per_h: rain rate, any shape.
+
+    Returns:
+        Extinction coefficients in 1/m, of that shape. Halder et al. 2019.
+
+    Example:
+        >>> extinction_per_m(torch.tensor(50.0))
+        tensor(0.0043)
+    """
     return 0.312e-3 * rate_mm_per_h**0.67
 
 
@@ -52,14 +86,31 @@ def expected_coverage(
     faintest: float = FAINTEST,
     air_m: Range = AIR_M,
 ) -> Tensor:
-    """Area of the visible streaks over that of the picture, float64, in the shape of the arguments.
+    """Area of the visible streaks over that of the picture.
 
         C = sum over sizes of N(D) dD * v T * D * (Z_far - Z_near)        (dimensionless)
 
     the mean of sum(length_px * width_px) / (height * width): a streak covers f^2 v T D / Z^2
     pixels, a pixel sees Z^2 / f^2 dZ of air. Z_far is where a drop becomes too faint to be seen
     singly, `air_m[1]` at most: C is linear in the exposure only while no drop is too faint. Sharp
-    streaks in still air. ValueError for a rate, focal length or exposure not above 0.
+    streaks in still air.
+
+    Args:
+        rate_mm_per_h: rain rate.
+        focal_px: focal length.
+        exposure_s: of the picture.
+        faintest: share of a pixel that a drop must cover to be seen.
+        air_m: distances between which drops are seen.
+
+    Returns:
+        C, float64, in the shape of the arguments.
+
+    Raises:
+        ValueError: for a rate, focal length or exposure not above 0.
+
+    Example:
+        >>> expected_coverage(25.0, 600.0, 0.01)
+        tensor(0.0994, dtype=torch.float64)
     """
     rate, focal, exposure = torch.broadcast_tensors(
         *(torch.as_tensor(v, dtype=torch.float64) for v in (rate_mm_per_h, focal_px, exposure_s))
@@ -82,11 +133,27 @@ def implied_rate(
     faintest: float = FAINTEST,
     air_m: Range = AIR_M,
 ) -> float:
-    """The rain rate in mm/h whose `expected_coverage` (dimensionless) this is, by bisection.
+    """The rain rate whose `expected_coverage` this is, by bisection.
 
     An answer of 0.1 or of 300 mm/h means that or less, that or more: a coverage beyond what these
-    rates give is answered by the nearer one. ValueError for arguments that cannot be, and for a
-    camera that sees no drop singly at any rate.
+    rates give is answered by the nearer one.
+
+    Args:
+        coverage: streak pixels per pixel.
+        focal_px: focal length.
+        exposure_s: of the picture.
+        faintest: share of a pixel that a drop must cover to be seen.
+        air_m: distances between which drops are seen.
+
+    Returns:
+        mm/h.
+
+    Raises:
+        ValueError: for arguments that cannot be, and for a camera that sees no drop at any rate.
+
+    Example:
+        >>> round(implied_rate(0.05, focal_px=600, exposure_s=0.01), 3)
+        11.633
     """
     check_values("coverage", coverage, "streak pixels per pixel")
 

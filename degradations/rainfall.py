@@ -62,12 +62,34 @@ _FROM_AROUND, _FROM_AMBIENT = 0.94, 0.06
 
 @dataclass(frozen=True)
 class RainfallParams:
+    """Parameters of `add_rainfall`, one row an image.
+
+    Example:
+        >>> rain = Rainfall(around=(2, 2)).sample((1, 3, 8, 8), torch.Generator().manual_seed(0))
+        >>> rain.around
+        tensor([2.])
+    """
+
     rain: RainParams  # brightness is -ln(1 - opacity), so that overlaps add; airlight as displayed
     around: Tensor  # (B,) light that a drop gathers, in means of the picture (linear light)
 
 
 def add_rainfall(image: Tensor, params: RainfallParams) -> Tensor:
-    """(1 - a) (t J + (1 - t) A) + a L for an image (B, C, H, W) in display values; not clamped."""
+    """(1 - a) (t J + (1 - t) A) + a L in linear light, a the opacity of the streaks.
+
+    Args:
+        image: (B, C, H, W) display values.
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) display values, not clamped.
+
+    Example:
+        >>> image, prior = torch.full((1, 3, 20, 20), 0.5), Rainfall(airlight=(0.5, 0.5))
+        >>> params = prior.sample((1, 3, 20, 20), torch.Generator().manual_seed(0))
+        >>> bool((add_rainfall(image, params) >= image - 1e-5).all())
+        True
+    """
     check_image(image)
     check_quantities(params.rain)
     check_values("around", params.around, "means of the picture")
@@ -81,6 +103,7 @@ def add_rainfall(image: Tensor, params: RainfallParams) -> Tensor:
 
 
 def render_rainfall(image: Tensor, params: RainfallParams) -> tuple[Tensor, Tensor]:
+    """`add_rainfall` of one image in bands, and the opacity a of its streaks."""
     mean = to_linear(image).mean()
 
     def render_band(band: Tensor, streaks: RainParams) -> Tensor:
@@ -94,6 +117,7 @@ def render_rainfall(image: Tensor, params: RainfallParams) -> tuple[Tensor, Tens
 
 
 def rainfall_veil(params: RainfallParams, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Display values of the veil on black, and how much brighter white is."""
     t = per_image(params.rain.transmission, image)
     return linear_veil(t, to_linear(per_image(params.rain.airlight, image)))
 
@@ -106,6 +130,12 @@ class Rainfall:
     degrees. `aperture_m` is the diameter of the lens's opening; a drop at Z is blurred over
     f aperture |1/Z - 1/focus| pixels. Drops that cover less than `faintest` of a pixel during the
     exposure, as sharp as they are without defocus, are left to the veil.
+
+    Example:
+        >>> storm = Rainfall(rate_mm_per_h=(80, 80), exposure_s=(0.01, 0.01), scene_m=(50, 50))
+        >>> params = storm.sample((1, 3, 40, 40), torch.Generator().manual_seed(0))
+        >>> params.rain.transmission
+        tensor([0.7454])
     """
 
     rate_mm_per_h: Range = (2.0, 100.0)
@@ -250,7 +280,12 @@ class Rainfall:
 
 @dataclass(frozen=True)
 class Weather(Rainfall):
-    """Rainfall whose focal length grows with the picture, instead of `focal_px`."""
+    """Prior over weather: `Rainfall` whose focal length grows with the picture, not by `focal_px`.
+
+    Example:
+        >>> Weather(focal_sides=(1, 1)).of_size(480, 640).focal_px
+        (640, 640)
+    """
 
     focal_sides: Range = (0.8, 2.0)  # focal length in longer sides of the picture: 64 to 28 degrees
 
@@ -261,6 +296,7 @@ class Weather(Rainfall):
         return self.of_size(height, width).for_picture(height, width, generator)
 
     def of_size(self, height: int, width: int) -> Rainfall:
+        """The prior for pictures of this size."""
         low, high = (sides * max(height, width) for sides in self.focal_sides)
         return replace(self.in_pixels(), focal_px=(low, high))
 

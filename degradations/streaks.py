@@ -41,7 +41,14 @@ _ABOVE = {"length_px", "width_px", "ceiling", "ripple_px"}
 
 @dataclass(frozen=True)
 class RainParams:
-    """One row an image, one column a streak; absent streaks fill the rows up."""
+    """Parameters of rain: one row an image, one column a streak; absent streaks fill the rows up.
+
+    Example:
+        >>> rain = Rain(rain_free=1).sample((2, 3, 8, 8), torch.Generator().manual_seed(0))
+        >>> rain.present
+        tensor([[False],
+                [False]])
+    """
 
     x_px: Tensor  # (B, N) centre of the streak
     y_px: Tensor  # (B, N)
@@ -60,7 +67,7 @@ class RainParams:
 
 
 def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
-    """R (B, 1, H, W), not clamped.
+    """R = c (1 - exp(-S / c)), S the sum of streaks.
 
     A streak is brightness * (1 - (d/h)^2)^2 * fade(s) * (1 + ripple cos(2 pi s / ripple_px +
     phase)), d across its axis and h its half-width, s along it from the centre to where the drop
@@ -68,6 +75,28 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     column, for flat streaks) receives the same light wherever the streak falls between the pixels,
     and a streak narrower than a pixel is a dim one. Work is proportional to the pixels that streaks
     touch.
+
+    Args:
+        params: of B images.
+        height, width: of the pictures, px.
+
+    Returns:
+        R (B, 1, H, W) in display units, not clamped, on the device of the parameters.
+
+    Example:
+        >>> one, zero = torch.ones(1, 1), torch.zeros(1, 1)
+        >>> streak = RainParams(
+        ...     x_px=one, y_px=2 * one, angle_rad=zero, length_px=4 * one, width_px=one,
+        ...     brightness=one, taper=one, ripple=zero, ripple_px=one, phase_rad=zero,
+        ...     present=one > 0, ceiling=torch.tensor([1e6]),
+        ...     transmission=torch.ones(1), airlight=torch.ones(1),
+        ... )
+        >>> streak_layer(streak, 5, 3)
+        tensor([[[[0.0000, 0.0000, 0.0000],
+                  [0.0409, 0.4109, 0.0409],
+                  [0.0818, 0.8219, 0.0818],
+                  [0.0409, 0.4109, 0.0409],
+                  [0.0000, 0.0000, 0.0000]]]])
     """
     batch = params.x_px.shape[0]
     drawn = params.present.flatten().nonzero()[:, 0]
@@ -187,11 +216,25 @@ def check_quantities(owner: object, names: Iterable[str] = tuple(_UNITS)) -> Non
 
 
 def remove_streaks(params: RainParams) -> RainParams:
+    """The same rain with no streak present."""
     return replace(params, present=torch.zeros_like(params.present))
 
 
 def join_streaks(first: RainParams, second: RainParams) -> RainParams:
-    """The streaks of both, image by image; ceiling and veil are those of the first."""
+    """The streaks of both, image by image; ceiling and veil are those of the first.
+
+    Args:
+        first: of B images.
+        second: of the same images.
+
+    Returns:
+        Parameters with the columns of both.
+
+    Example:
+        >>> rain = Rain(rain_free=0).sample((1, 3, 20, 20), torch.Generator().manual_seed(0))
+        >>> join_streaks(rain, rain).x_px.shape[1] == 2 * rain.x_px.shape[1]
+        True
+    """
     both = {
         field.name: torch.cat([getattr(first, field.name), getattr(second, field.name)], dim=1)
         for field in fields(first)
