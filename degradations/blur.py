@@ -74,10 +74,10 @@ def _kernels(light: Tensor, params: BlurParams) -> list[Tensor]:
     if len(params.sigma_px) != len(light):
         raise ValueError(f"{len(light)} images need as many kernels, got {len(params.sigma_px)}")
     side = max(light.shape[-2:])
-    seen = f"px in a picture of {light.shape[-1]} x {light.shape[-2]}"
+    unit = f"px in a picture of {light.shape[-1]} x {light.shape[-2]}"
     for name, share in (("sigma_px", 1.0), ("radius_px", 0.5), ("length_px", 1.0)):
         # The size of the kernel is read from these values in any case, so a look costs no more.
-        check_values(name, getattr(params, name).cpu(), seen, 0, share * side)
+        check_values(name, getattr(params, name).cpu(), unit, 0, share * side)
     params = map_tensors(params, lambda t: t.to(light))
     return [blur_kernel(params, index) for index in range(len(light))]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from .streaks import RainParams
 from .types import tensors
 
-LISTED = 64  # values of a tensor; of a larger one (a depth map) mean and range are told
+LISTED = 64  # values of a tensor; of a larger one (a depth map) mean and range are logged
 
 
 def rounded(value: float) -> float:

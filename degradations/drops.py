@@ -89,10 +89,10 @@ def add_drops(image: Tensor, params: DropsParams) -> Tensor:
         shift_x = (1 - mask) * shift_x - slope * (x - cx)
         shift_y = (1 - mask) * shift_y - slope * (y - cy)
         light = light * (1 - mask * (1 - passed))
-    seen = torch.stack(
+    source = torch.stack(
         [(2 * (x + shift_x) + 1) / width - 1, (2 * (y + shift_y) + 1) / height - 1], dim=-1
     ).expand(len(image), height, width, 2)
-    bent = functional.grid_sample(image, seen, padding_mode="reflection", align_corners=False)
+    bent = functional.grid_sample(image, source, padding_mode="reflection", align_corners=False)
     return bent * light.unsqueeze(-3) if light.ndim == 3 else bent
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 from .color import to_display, to_linear
 from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
 
-_OPTICAL_DEPTH_SEEN = 3.912  # -ln 0.02: a black object keeps 2 % contrast
+_VISIBLE_DEPTH = 3.912  # -ln 0.02: a black object keeps 2 % contrast
 _RELIEF_NODES = 5  # of the noise on the depth, along each side of the picture
 
 
@@ -51,7 +51,7 @@ def visibility_m(beta_per_m: Tensor) -> Tensor:
         >>> visibility_m(torch.tensor([0.01]))
         tensor([391.2000])
     """
-    return _OPTICAL_DEPTH_SEEN / beta_per_m
+    return _VISIBLE_DEPTH / beta_per_m
 
 
 def transmission(depth_m: Tensor, beta_per_m: Tensor) -> Tensor:
@@ -169,7 +169,6 @@ class Haze:
         grey = uniform(self.airlight, (batch, 1), generator)
         return HazeParams(
             depth_m=rough / (down / near + (1 - down) / far),
-            beta_per_m=_OPTICAL_DEPTH_SEEN
-            / uniform(self.visibility_m, (batch,), generator, log=True),
+            beta_per_m=_VISIBLE_DEPTH / uniform(self.visibility_m, (batch,), generator, log=True),
             airlight=grey + uniform(self.tint, (batch, channels), generator),
         )

@@ -108,11 +108,11 @@ def _coded(plane: Tensor, table: Tensor) -> Tensor:
     cosines, steps = _cosines(plane), table[:, None, None, :, None, :]
     across = _fixed(torch.einsum("vy,bcixjy->bcixjv", cosines, blocks), _FIRST_PASS)
     waves = _fixed(torch.einsum("ux,bcixjv->bciujv", cosines, across), 8)
-    kept = _rounded(waves / steps) * steps
-    down = _fixed(torch.einsum("ux,bciujv->bcixjv", cosines, kept), _FIRST_PASS)
-    seen = torch.einsum("vy,bcixjv->bcixjy", cosines, down)
-    seen = seen.flatten(4, 5).flatten(2, 3)[..., :height, :width] + 128
-    return _rounded(_straight(seen, seen.clamp(0, 255)))
+    quantised = _rounded(waves / steps) * steps
+    down = _fixed(torch.einsum("ux,bciujv->bcixjv", cosines, quantised), _FIRST_PASS)
+    plane = torch.einsum("vy,bcixjv->bcixjy", cosines, down)
+    plane = plane.flatten(4, 5).flatten(2, 3)[..., :height, :width] + 128
+    return _rounded(_straight(plane, plane.clamp(0, 255)))
 
 
 def _halved(plane: Tensor) -> Tensor:

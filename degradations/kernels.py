@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_SIGMA_SEEN = 1e-3  # a narrower Gaussian falls into one pixel to the last bit of float64
+_SMALLEST_SIGMA = 1e-3  # a narrower Gaussian falls into one pixel to the last bit of float64
 _SIGMA_REACH = 4.0  # support of the Gaussian; 6e-5 of it lies beyond
 _MOMENTS = 256  # points of time on a way
 
@@ -38,7 +38,7 @@ def gaussian_kernel(sigma_px: Tensor) -> Tensor:
         >>> gaussian_kernel(torch.tensor(0.3)).shape
         torch.Size([5, 5])
     """
-    sigma = sigma_px.clamp_min(_SIGMA_SEEN)
+    sigma = sigma_px.clamp_min(_SMALLEST_SIGMA)
     taps = _taps(math.ceil(_SIGMA_REACH * float(sigma.detach())), sigma)
     scale = sigma * math.sqrt(2)
     line = torch.erf((taps + 0.5) / scale) - torch.erf((taps - 0.5) / scale)

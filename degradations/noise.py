@@ -253,7 +253,7 @@ def add_correlated_noise(image: Tensor, params: CorrelatedParams) -> Tensor:
     check_image(image)
     check_values("sigma", params.sigma, _RANGE)
     check_values("width_px", params.width_px, "px", above=True)
-    beyond = [have - seen for have, seen in zip(params.eps.shape, image.shape, strict=True)]
+    beyond = [own - size for own, size in zip(params.eps.shape, image.shape, strict=True)]
     if beyond[0] or beyond[1] or beyond[2] != beyond[3] or beyond[2] < 0 or beyond[2] % 2:
         raise ValueError(
             "eps must have the shape (B, C, H + 2 r, W + 2 r) of its picture "

@@ -146,13 +146,13 @@ class Rain:
             brightness = torch.where(near, draw(NEAR_BRIGHTNESS, log=True), brightness)
         taper, angle_spread = draw(self.taper), draw(self.angle_spread_rad, log=True)
         spreads = [draw(s) for s in (self.length_spread, self.width_spread, self.brightness_spread)]
-        kept = torch.randint(least, most + 1, (batch, 1), generator=generator)
-        wet = torch.rand(batch, 1, generator=generator) >= self.rain_free
+        count = torch.randint(least, most + 1, (batch, 1), generator=generator)
+        rainy = torch.rand(batch, 1, generator=generator) >= self.rain_free
         veiled = torch.rand(batch, generator=generator) < self.veil
         transmission = uniform(self.transmission, (batch,), generator)
         return Populations(
             angle, angle_spread, length, spreads[0], wide, spreads[1], brightness, spreads[2],
-            coverage=coverage * (torch.arange(most) < kept) * wet,
+            coverage=coverage * (torch.arange(most) < count) * rainy,
             taper=taper,
             depth_share=draw(self.depth_share),
             ripple=draw(self.ripple),

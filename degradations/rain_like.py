@@ -144,7 +144,7 @@ class RainLike:
         angle = of("angle_rad") + error.angle_rad * torch.randn(batch, generator=generator)
         if self.mirrored:
             angle = torch.where(torch.rand(batch, generator=generator) < 0.5, -angle, angle)
-        wet = torch.rand(batch, generator=generator) >= self.rain_free
+        rainy = torch.rand(batch, generator=generator) >= self.rain_free
         # From geometric means weighted by area to the plain means of log-normal populations.
         common = of("depth_share") * length_spread * width_spread
         length = of("length_px", error.length) * (-length_spread.square() / 2 - common).exp()
@@ -156,7 +156,7 @@ class RainLike:
             "length_px": length, "length_spread": length_spread,
             "width_px": width, "width_spread": width_spread,
             "brightness": bright, "brightness_spread": brightness_spread,
-            "coverage": of("coverage", error.light) / brighter * wet, "taper": of("taper"),
+            "coverage": of("coverage", error.light) / brighter * rainy, "taper": of("taper"),
             "depth_share": of("depth_share"),
             "ripple": of("ripple"), "ripple_px": of("ripple_px"),
         }  # fmt: skip

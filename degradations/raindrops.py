@@ -120,9 +120,9 @@ def expected_coverage(
     check_values("exposure_s", exposure, "s", above=True)
     still = torch.zeros(rate.numel(), dtype=rate.dtype)
     air = drops_in_air(rate.flatten(), focal.flatten(), exposure.flatten(), still, air_m, faintest)
-    seen_m = (air.far_m - air.near_m).sum(dim=2, keepdim=True)
+    visible_m = (air.far_m - air.near_m).sum(dim=2, keepdim=True)
     area = torch.maximum(air.path_m, air.size_m) * air.size_m  # of a streak at 1 m, over f^2
-    return (air.per_m3 * area * seen_m).sum(dim=(1, 2)).view(rate.shape)
+    return (air.per_m3 * area * visible_m).sum(dim=(1, 2)).view(rate.shape)
 
 
 def implied_rate(
@@ -159,8 +159,8 @@ def implied_rate(
 
     def covered(log_rate: float) -> float:
         rate = math.exp(log_rate)
-        found = expected_coverage(rate, focal_px, exposure_s, faintest=faintest, air_m=air_m)
-        return found.item()
+        expected = expected_coverage(rate, focal_px, exposure_s, faintest=faintest, air_m=air_m)
+        return expected.item()
 
     low, high = map(math.log, _RATES_MM_PER_H)
     if covered(high) == 0:
@@ -205,8 +205,8 @@ def drops_in_air(
     f, t, speed_across = (v.view(-1, 1, 1) for v in (focal, exposure, across))
     path = torch.hypot(fall_speed(mm), speed_across) * t
     opacity = (math.pi / 4 * mm / 1000 / path).clamp(max=0.99)
-    seen = f * mm / 1000 * opacity / faintest
-    seen = torch.minimum(seen, (seen * f * path).sqrt())
-    far = torch.where(opacity >= faintest, torch.minimum(far, seen), near)
+    visible_to = f * mm / 1000 * opacity / faintest
+    visible_to = torch.minimum(visible_to, (visible_to * f * path).sqrt())
+    far = torch.where(opacity >= faintest, torch.minimum(far, visible_to), near)
     per_m3 = drop_density(mm, rate.view(-1, 1, 1)) * (edges_mm[1] - edges_mm[0])
     return Air(mm / 1000, near, torch.maximum(far, near), per_m3, path)

@@ -215,10 +215,10 @@ class Rainfall:
         x = rand() * (width + 2 * of(margin)) - of(margin)
         y = rand() * (height + 2 * of(margin)) - of(margin)
         reach = (length + wide) / 2 + 1
-        kept = (x > -reach) & (x < width + reach) & (y > -reach) & (y < height + reach)
-        rows, present = pack_rows(image[kept], batch)
+        visible = (x > -reach) & (x < width + reach) & (y > -reach) & (y < height + reach)
+        rows, present = pack_rows(image[visible], batch)
         fields = (x, y, torch.atan2(side, down), length, wide, -clear.log(), taper[image])
-        x, y, angle, length, wide, brightness, taper = (rows(field[kept]) for field in fields)
+        x, y, angle, length, wide, brightness, taper = (rows(field[visible]) for field in fields)
         haze = extinction_per_m(rate) * draw(self.scene_m)
         rain = RainParams(
             x, y, angle, length, wide, brightness, taper,

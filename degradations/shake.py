@@ -56,7 +56,7 @@ def _nodes(picture: Tensor, params: ShakeParams, index: int) -> list[tuple[Tenso
         place = torch.arange(side, device=picture.device, dtype=picture.dtype) + 0.5
         return near(place * ((_NODES - 1) / side), nodes)
 
-    found = []
+    weighted = []
     for row, of_rows in enumerate(weights(height).T):
         for column, of_columns in enumerate(weights(width).T):
             to_down = (row / (_NODES - 1) - 0.5) * height
@@ -64,8 +64,8 @@ def _nodes(picture: Tensor, params: ShakeParams, index: int) -> list[tuple[Tenso
             kernel = path_kernel(
                 x + down * to_right - right * to_down, y + right * to_right + down * to_down
             )
-            found.append((of_rows[:, None] * of_columns, kernel))
-    return found
+            weighted.append((of_rows[:, None] * of_columns, kernel))
+    return weighted
 
 
 def _summed(
@@ -75,9 +75,9 @@ def _summed(
     if len(params.x_px) != len(light):
         raise ValueError(f"{len(light)} images need as many ways, got {len(params.x_px)}")
     side = max(light.shape[-2:])
-    seen = f"px in a picture of {light.shape[-1]} x {light.shape[-2]}"
+    unit = f"px in a picture of {light.shape[-1]} x {light.shape[-2]}"
     for name in ("x_px", "y_px"):  # the size of the kernel is read from them in any case
-        check_values(name, getattr(params, name).cpu(), seen, -side, side)
+        check_values(name, getattr(params, name).cpu(), unit, -side, side)
     params = map_tensors(params, lambda t: t.to(light))
     pictures = []
     for index, picture in enumerate(light):

@@ -99,10 +99,10 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
                   [0.0000, 0.0000, 0.0000]]]])
     """
     batch = params.x_px.shape[0]
-    drawn = params.present.flatten().nonzero()[:, 0]
-    image = drawn // max(1, params.present.shape[1])
+    present = params.present.flatten().nonzero()[:, 0]
+    image = present // max(1, params.present.shape[1])
     x, y, angle, length, wide, brightness, taper, ripple, ripple_px, phase = (
-        field.flatten().index_select(0, drawn)
+        field.flatten().index_select(0, present)
         for field in (
             params.x_px, params.y_px, params.angle_rad, params.length_px, params.width_px,
             params.brightness, params.taper, params.ripple, params.ripple_px, params.phase_rad,

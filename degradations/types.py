@@ -89,9 +89,9 @@ def follow(params: Any, image: Tensor) -> Any:
 def check_batch(image: Tensor) -> None:
     """TypeError unless floating point, ValueError unless (B, C, H, W); values are not looked at."""
     if not isinstance(image, Tensor) or not image.is_floating_point():
-        found = image.dtype if isinstance(image, Tensor) else type(image).__name__
+        given = image.dtype if isinstance(image, Tensor) else type(image).__name__
         raise TypeError(
-            f"an image is a floating-point tensor of values in [0, 1], got {found}; "
+            f"an image is a floating-point tensor of values in [0, 1], got {given}; "
             "divide 8-bit values by 255"
         )
     if image.ndim != 4 or not image.numel():
