@@ -289,6 +289,10 @@ class Weather(Rainfall):
 
     focal_sides: Range = (0.8, 2.0)  # focal length in longer sides of the picture: 64 to 28 degrees
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_values("focal_sides", self.focal_sides, "longer sides of the picture", above=True)
+
     def sample(self, shape: Shape, generator: torch.Generator) -> RainfallParams:
         return self.of_size(*shape[2:]).sample(shape, generator)
 
