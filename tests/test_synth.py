@@ -212,12 +212,12 @@ def test_an_empty_folder_and_a_missing_parent_are_refused(photos, tmp_path):
 
 
 def test_a_veil_for_all_is_in_every_line(photos, tmp_path):
-    synth_rain(photos, tmp_path / "set", "--veil", 1)
+    assert synth_rain(photos, tmp_path / "set", "--veil", 1).exit_code == 0
     assert all(line["drawn"]["rain"]["transmission"] < 1 for line in lines(tmp_path / "set"))
 
 
 def test_night_darkens_the_photograph_and_the_clean_picture_with_it(photos, tmp_path):
-    synth_rain(photos, tmp_path / "set", "--preset", "night")
+    assert synth_rain(photos, tmp_path / "set", "--preset", "night").exit_code == 0
     for line in lines(tmp_path / "set"):
         photo, clean = (
             to_linear(images.to_tensor(images.read(folder / f"{line['name']}.png").pixels))
@@ -256,7 +256,7 @@ def test_the_stated_weather_is_that_of_every_line(photos, tmp_path):
 
 
 def test_without_a_focal_length_it_goes_with_the_size_of_the_picture(photos, tmp_path):
-    synth_rain(photos, tmp_path / "set", "--rate", 25)
+    assert synth_rain(photos, tmp_path / "set", "--rate", 25).exit_code == 0
     for line in lines(tmp_path / "set"):
         assert 0.8 * 56 <= line["drawn"]["rain"]["focal_px"] <= 2 * 56
 
