@@ -18,8 +18,6 @@ def render_in_bands(
     image: Tensor,
     streaks: RainParams,
     render_band: Callable[[Tensor, RainParams], Tensor],
-    *,
-    band_pixels: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """An image with rain, and the layer of its streaks, band by band.
 
@@ -27,7 +25,6 @@ def render_in_bands(
         image: (1, C, H, W).
         streaks: those of the whole picture.
         render_band: (a band of the image, its streaks) to the band with rain.
-        band_pixels: rendered at a time; None: 2^18.
 
     Returns:
         (1, C, H, W) as `render_band` makes it, and R (1, 1, H, W): to the accuracy of float32 what
@@ -41,7 +38,7 @@ def render_in_bands(
         raise ValueError(f"bands are those of one image (1, C, H, W), got {tuple(image.shape)}")
     streaks = follow(streaks, image)
     _, _, height, width = image.shape
-    rows = max(1, (band_pixels or BAND_PIXELS) // width)
+    rows = max(1, BAND_PIXELS // width)
     half = (streaks.length_px + streaks.width_px + 4) / 2
     bands, layers = [], []
     for top in range(0, height, rows):
