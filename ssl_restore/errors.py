@@ -9,7 +9,13 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake in the input.  The command line prints its message and no traceback.
 
-    `parameter` names the argument that is wrong; the command line shows it as its option.
+    Args:
+        message: What was expected, what came, what to do.
+        parameter: Name of the parameter that is wrong; the command line names its option instead.
+
+    Example:
+        >>> str(UserError("at least 1 is expected, got 0", parameter="frames"))
+        'frames: at least 1 is expected, got 0'
     """
 
     def __init__(self, message: str, *, parameter: str | None = None) -> None:

@@ -137,7 +137,7 @@ def rain(
     `changes` are fields of the prior as `name=value`; `fps` is that of a shot, None for pictures.
     """
     if preset is not None and like is not None:
-        raise UserError("like and preset exclude each other: both say which rain")
+        raise UserError("`like` and `preset` exclude each other: both say which rain")
     preset = None if like else preset or "mixed"
     prior = _calibrated(like) if like else _preset(str(preset))
     prior, changed = _changed(prior, changes)
@@ -189,7 +189,7 @@ def degradation(
         owner = owner.replace("_", "-") if dot else next(iter(priors))
         if not dot and len(priors) > 1:
             raise UserError(
-                f"{change}: say of which degradation, as {owner}.{change}", parameter="set"
+                f"{change}: say of which degradation, as {owner}.{change}", parameter="changes"
             )
         if owner not in priors:
             raise UnknownName("degradation", owner, priors)
