@@ -26,7 +26,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ssl_restore import discover, rng
 from ssl_restore.device import choose
 from ssl_restore.io import images
-from ssl_restore.objectives.synthetic_rain import SyntheticRain, veil_loss
+from ssl_restore.objectives.rendered_rain import veil_loss
+from ssl_restore.objectives.synthetic_rain import SyntheticRain
 from ssl_restore.training import checkpoint, data
 from ssl_restore.training.fit import LARGEST_GRADIENT, freeze_batchnorm, schedule
 from ssl_restore.training.session import start_from

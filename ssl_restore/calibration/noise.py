@@ -4,11 +4,12 @@
     not, and a share of the pixels broken
 
 Broken pixels are detected by their neighbours and mended first. Then the DCT of every patch of
-8 x 8 is split into two interleaved halves of coefficients: the patches that are flattest by one half tell
-the noise in the other, so that the choice does not bias what is measured (noise is independent from
-coefficient to coefficient, texture is not). The mean of these variances over all coefficients is
-that of a pixel, their shape its correlation; gain and sigma are a line through the variances of
-patches of like brightness. Patches at black or white are left out, because noise is cut off there.
+8 x 8 is split into two interleaved halves of coefficients: the patches that are flattest by one
+half tell the noise in the other, so that the choice does not bias what is measured (noise is
+independent from coefficient to coefficient, texture is not). The mean of these variances over all
+coefficients is that of a pixel, their shape its correlation; gain and sigma are a line through the
+variances of patches of like brightness. Patches at black or white are left out, because noise is
+cut off there.
 
 References: Ponomarenko et al., "An automatic approach to lossy compression of AVIRIS images",
 IGARSS 2007, and Colom and Buades, IPOL 2013 (flattest DCT patches); Foi et al., IEEE TIP 2008,
@@ -152,9 +153,10 @@ def measure(name: str, picture: Values) -> PictureNoise:
     """The noise of a picture (H, W, C), display values, which may go beyond black and white.
 
     UserError for a side below 64 px and for a picture with hardly a patch without black and white.
-    Medians over 13 photographs: `level` is estimated 6, 4 and 2 % too high for white noise of 15, 25
-    and 50 of 255. At 5 it is 12 %, and texture makes it look correlated (0.29); without noise texture
-    passes for 1.7. Noise coarser than a patch is estimated too low, by about half on camera JPEGs.
+    Medians over 13 photographs: `level` is estimated 6, 4 and 2 % too high for white noise of 15,
+    25 and 50 of 255. At 5 it is 12 %, and texture makes it look correlated (0.29); without noise
+    texture passes for 1.7. Noise coarser than a patch is estimated too low, by about half on camera
+    JPEGs.
     """
     height, width = picture.shape[:2]
     if min(height, width) < LEAST_SIDE_PX:

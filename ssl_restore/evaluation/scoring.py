@@ -91,7 +91,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     for path in images.find(folder):
         if path.stem in paths:
             raise UserError(
-                f"{folder}: {found[path.stem].name} and {path.name} have one name; move one away"
+                f"{folder}: {paths[path.stem].name} and {path.name} have one name; move one away"
             )
         paths[path.stem] = path
     return paths
