@@ -207,17 +207,19 @@ def fit(
         UserError: For folders or settings that nothing can be learned from.
     """
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore.training import session  # noqa: PLC0415
+    from ssl_restore import discover  # noqa: PLC0415
+    from ssl_restore.training import request, session  # noqa: PLC0415
 
-    request = session.Request(
+    asked = request.Request(
         images=Path(images), clean=None if clean is None else Path(clean),
         output=None if output is None else Path(output), task=task, recipe=recipe,
         minutes=minutes, steps=steps, settings=settings or {},
         start=None if start is None else Path(start), from_scratch=from_scratch,
         calibrate=calibrate, seed=seed,
     )  # fmt: skip
-    job = session.start(request, devices.start(device))
-    for _ in session.train(job, precision=precision):
+    job = request.start(asked, devices.start(device))
+    measure = discover.task(job.recipe.task).measure
+    for _ in session.train(job, precision=precision, measure=measure):
         pass
     return load(job.run.weights, device=device)
 

@@ -9,7 +9,7 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -138,12 +138,31 @@ def parse_settings(build: Callable[..., Any], pairs: Iterable[str]) -> dict[str,
         name, equals, text = pair.partition("=")
         if not equals:
             raise UserError(f"{pair!r}: write it as name=value", parameter="settings")
-        if RENAMED.get(name) in known:
-            raise UserError(f"the setting {name!r} is called {RENAMED[name]!r} now")
-        if name not in known:
-            raise UnknownName("setting", name, known)
+        _check_name(name, known)
         parsed[name] = _parse(name, text, kinds[name])
     return parsed
+
+
+def checked_settings(build: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values themselves; UserError for an unknown name and a value of another type."""
+    kinds, known = typing.get_type_hints(build), settings(build)
+    for name, value in values.items():
+        _check_name(name, known)
+        kind = kinds[name]
+        wanted = (int, float) if kind is float else typing.get_origin(kind) or kind
+        if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
+            raise UserError(
+                f"a value of type {getattr(kind, '__name__', kind)} is expected, got {value!r}",
+                parameter=name,
+            )
+    return dict(values)
+
+
+def _check_name(name: str, known: Mapping[str, Any]) -> None:
+    if RENAMED.get(name) in known:
+        raise UserError(f"the setting {name!r} is called {RENAMED[name]!r} now")
+    if name not in known:
+        raise UnknownName("setting", name, known)
 
 
 def _parse(name: str, text: str, kind: Any) -> Any:
