@@ -21,7 +21,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics
 from ssl_restore.io import images
 from ssl_restore.io.files import replacing
-from ssl_restore.io.picture import Pixels
+from ssl_restore.io.picture import Pixels, to_eight_bits
 
 SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
 Method = Callable[[Pixels], Pixels]  # (H, W, 3) uint8 -> the same
@@ -110,9 +110,7 @@ def measure(
 
 
 def _read(path: Path, max_pixels: int) -> Pixels:
-    pixels = images.read(path, max_pixels=max_pixels).pixels
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    pixels = to_eight_bits(images.read(path, max_pixels=max_pixels).pixels)
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 

@@ -34,3 +34,10 @@ class Picture:
             raise ValueError(f"pixels must be uint8 or uint16, got {kind}")
         if alpha is not None and (alpha.shape, alpha.dtype) != (shape[:2], kind):
             raise ValueError(f"alpha must be {kind} {shape[:2]}, got {alpha.dtype} {alpha.shape}")
+
+
+def to_eight_bits(pixels: Pixels) -> Pixels:
+    """uint8 as it is; uint16 rounded to the nearest of 256 levels."""
+    if pixels.dtype != np.uint16:
+        return pixels
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
