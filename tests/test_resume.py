@@ -16,7 +16,8 @@ from conftest import save_pictures
 from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.training import data, session
-from ssl_restore.training.run import Plan, Run
+from ssl_restore.training.fit import Row
+from ssl_restore.training.run import Run, RunPlan, resumed
 from ssl_restore_cli.main import main
 
 STEPS = 40
@@ -32,7 +33,7 @@ def plan_for(home, **changed):
         "steps": STEPS, "seconds": None, "images": str(home / "rainy"),
         "clean": str(home / "clean"), "start": None,
     }  # fmt: skip
-    return Plan(**{**plan, **changed})
+    return RunPlan(**{**plan, **changed})
 
 
 def die():

@@ -8,6 +8,7 @@ from torch import nn
 
 from ssl_restore.io import images
 from ssl_restore.networks import unet
+from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint
 
 KEYWORDS = {"width": 4, "blocks": (1, 1)}
@@ -37,7 +38,7 @@ def random_restorer(seed=0, strength=0.2, **keywords):
 
 def save_restorer(path, seed=0, **changes):
     """A checkpoint of a random restorer; `changes` replace fields of its header."""
-    header = {"network": "unet", "keywords": KEYWORDS} | changes
+    header = {"task": "derain", "network": "unet", "keywords": KEYWORDS} | changes
     checkpoint.save(path, random_restorer(seed), checkpoint.Header(**header))
     return path
 
@@ -57,12 +58,16 @@ def write_photo(path, height=24, width=40, **keywords):
     return path
 
 
-class Untouched(nn.Module):
-    """The identity, with the parts of a derainer: what `forward` leaves has no veil."""
+class Untouched(Restorer):
+    """The identity, with the layers of a derainer: what `forward` leaves has no veil."""
+
+    stride, reach = 1, 0
+    layer_names = ("clean", "optical_depth", "airlight")
 
     def forward(self, image):
         return image
 
     def layers(self, image):
         left = self(image)
-        return left, torch.zeros_like(left[:, :1]), left
+        none = torch.zeros_like(left[:, :1])
+        return {"clean": left, "optical_depth": none, "airlight": left}

@@ -59,8 +59,11 @@ def build(
     rain = rain_prior(calibration, rain_free=rain_free, varied=varied)
     pictures, layers = Critic(3, critic_width), Critic(1, critic_width)
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
-    judges = [*pictures.parameters(), *layers.parameters()]
-    judging = torch.optim.Adam(judges, lr=critic_lr, betas=(0.5, 0.99), fused=True)
+    judges = [pictures] if form == "literal" else [pictures, layers]
+    judging = torch.optim.Adam(
+        [p for critic in judges for p in critic.parameters()],
+        lr=critic_lr, betas=(0.5, 0.99), fused=True,
+    )  # fmt: skip
     if form == "anchored":
         players = (
             Player(
