@@ -16,8 +16,8 @@ from .errors import Failed, report_skipped
 from .progress import bar
 
 if TYPE_CHECKING:
-    from ssl_restore.training.run import Plan
-    from ssl_restore.training.session import Job
+    from ssl_restore.training.run import RunPlan
+    from ssl_restore.training.session import TrainingJob
 
 EXAMPLES = """\b
 Examples:
@@ -110,10 +110,10 @@ def _plan(
     from_scratch: bool,
     pairs: tuple[str, ...],
     seed: int,
-) -> Plan:
+) -> RunPlan:
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.training import session  # noqa: PLC0415
-    from ssl_restore.training.run import Plan  # noqa: PLC0415
+    from ssl_restore.training.run import RunPlan  # noqa: PLC0415
 
     if minutes is not None and steps is not None:
         raise click.UsageError("give --minutes or --steps, not both")
@@ -130,7 +130,7 @@ def _plan(
         found = session.default_start(build(**changed))
     else:
         found = str(start) if start is not None else None
-    return Plan(
+    return RunPlan(
         recipe=str(Path(recipe).resolve()) if recipe.endswith(".py") else recipe,
         settings={**discover.settings(build), **changed},
         seed=seed,
@@ -142,7 +142,7 @@ def _plan(
     )
 
 
-def _train(job: Job, resume: bool, precision: str) -> None:
+def _train(job: TrainingJob, resume: bool, precision: str) -> None:
     from ssl_restore.training import session  # noqa: PLC0415
 
     plan = job.plan

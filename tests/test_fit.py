@@ -19,9 +19,11 @@ from torch import nn
 from ssl_restore import device, discover
 from ssl_restore.errors import UserError
 from ssl_restore.training import session
-from ssl_restore.training.fit import Diverged, fit, update_ema, weighted
+from ssl_restore.training.ema import update_ema
+from ssl_restore.training.fit import fit
 from ssl_restore.training.optimizers import warm_up_cosine
 from ssl_restore.training.run import Run, RunPlan
+from ssl_restore.training.turn import Diverged, weighted
 from ssl_restore.types import Average, Batch, Learning, Player
 
 TINY = {"width": 4, "batch": 2, "patch": 16}

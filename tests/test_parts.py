@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from ssl_restore import discover
 from ssl_restore.objectives.rrcl import Contrast, Joined
 from ssl_restore.training import parts as side
-from ssl_restore.training.fit import Diverged, fit
+from ssl_restore.training.fit import fit
+from ssl_restore.training.turn import Diverged
 from ssl_restore.types import Average, Batch, Learning, Player
 
 
@@ -199,7 +201,8 @@ def test_replica_shares_weights_and_settings_but_not_moving_statistics():
     net = nn.ModuleDict({"a": Net(), "b": nn.BatchNorm2d(3).eval()})
     net["a"].prior = object()
     net["again"] = net["a"]
-    other = side.replica(net)
+    copies = side.Replicas(net, 1)
+    (other,) = copies.refresh()
     assert other["a"] is other["again"]
     assert other["a"] is not net["a"]
     assert other["a"].prior is net["a"].prior
@@ -208,6 +211,11 @@ def test_replica_shares_weights_and_settings_but_not_moving_statistics():
     assert other["b"].running_mean is net["b"].running_mean
     other["a"](batch(), stream())
     assert torch.equal(net["a"].norm.running_mean, torch.zeros(3))
+    net["a"].prior = new = object()
+    net["a"].norm.running_mean.fill_(7)
+    copies.refresh()
+    assert other["a"].prior is new
+    assert torch.equal(other["a"].norm.running_mean, torch.full((3,), 7.0))
 
 
 @pytest.mark.parametrize("where", [0, 5])
@@ -241,3 +249,69 @@ def test_parameter_that_no_part_reaches_keeps_no_gradient():
     next(fit(learning(net), lambda s, at: batch(), seed=0, steps=1, parts=2))
     assert net.unused.grad is None
     assert torch.equal(net.unused, torch.ones(1))
+
+
+# Ahead
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("name", ["derain_unpaired", "derain_physics", "denoise_physics"])
+def test_what_is_drawn_and_prepared_ahead_is_the_same_to_the_bit(name, parts, two_threads):
+    def run(ahead):
+        torch.manual_seed(0)
+        recipe = discover.builder("recipes", name)(width=4, batch=4, patch=16)
+        draw = partial(batch, 4)
+        rows = list(fit(recipe, draw, seed=0, steps=3, parts=parts, ahead=ahead))
+        return recipe.restorer.state_dict(), [row.losses for row in rows]
+
+    one, other = run(True), run(False)
+    assert one[1] == other[1]
+    assert same(one[0], other[0])
+
+
+@pytest.mark.parametrize("name", ["derain_unpaired", "derain_physics", "denoise_physics"])
+def test_prepared_batch_gives_the_terms_of_the_batch(name):
+    torch.manual_seed(0)
+    objective = discover.builder("recipes", name)(width=4).players[0].objective.eval()
+    plain = objective(batch(4), stream(3))
+    generator = stream(3)
+    prepared = objective(objective.prepare(batch(4), generator), generator)
+    assert {k: v.item() for k, v in plain.items()} == {k: v.item() for k, v in prepared.items()}
+
+
+def test_ahead_draws_the_next_step_while_one_is_computed(two_threads):
+    drawn, seen = [], []
+
+    def draw(step, progress):
+        drawn.append((step, threading.get_ident()))
+        return batch(8, step, progress)
+
+    for row in fit(learning(Net()), draw, seed=0, steps=3, ahead=True):
+        seen.append((row.step, row.progress))
+    assert [step for step, _ in drawn][:3] == [0, 1, 2]
+    assert threading.get_ident() not in {ident for step, ident in drawn if step > 0}
+    assert [progress for _, progress in seen] == [0, pytest.approx(1 / 3), pytest.approx(2 / 3)]
+
+
+def test_objective_is_told_the_progress_of_its_own_step():
+    told = []
+
+    class Told(Net):
+        def forward(self, given, generator):
+            told.append(given.progress)
+            return super().forward(given, generator)
+
+    list(fit(learning(Told()), partial(batch, 8), seed=0, steps=4, parts=1, ahead=True))
+    assert told == [0, 0.25, 0.5, 0.75]
+
+
+def test_error_in_what_is_drawn_ahead_is_raised():
+    def draw(step, progress):
+        if step == 1:
+            raise ZeroDivisionError
+        return batch(8, step, progress)
+
+    rows = fit(learning(Net()), draw, seed=0, steps=3, ahead=True)
+    next(rows)
+    with pytest.raises(ZeroDivisionError):
+        next(rows)

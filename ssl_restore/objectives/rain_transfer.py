@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from degradations.sensor import quantise
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.objectives.opening import opening
-from ssl_restore.objectives.synthetic_rain import layer_loss, rained, veil_of
+from ssl_restore.objectives.synthetic_rain import Rendered, layer_loss, rendered
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -60,7 +60,8 @@ class RainTransfer(nn.Module):
         assert clean is not None
         assert degraded is not None
         count = min(round(self.share * len(clean)), len(clean) - 1)  # never without the anchor
-        rainy, veiled, t, light = veil_of(rained(clean, self.prior, generator))
+        drawn = batch if isinstance(batch, Rendered) else self.prepare(batch, generator)
+        rainy, veiled, t, light = drawn.rainy, drawn.veiled, drawn.t, drawn.light
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
             layer = rain_layer(self.ema, degraded[:count], self.threshold)
@@ -74,6 +75,10 @@ class RainTransfer(nn.Module):
             t, light = torch.where(found, 1, t), torch.where(found, 0, light)
         predicted = self.restorer.layers(quantise(rainy))
         return layer_loss(predicted, quantise(veiled), t, light)
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Rendered:
+        """The batch with physics rain on its clean pictures."""
+        return rendered(batch, self.prior, generator)
 
 
 @torch.no_grad()

@@ -41,6 +41,26 @@ class Shares:
     jpeg: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rendered(Batch):
+    """A batch with rain on its clean pictures."""
+
+    rainy: Tensor  # I (B, 3, H, W)
+    veiled: Tensor  # V (B, 3, H, W)
+    t: Tensor  # (B, 1, H, W)
+    light: Tensor  # (1 - t) A (B, 3, H, W)
+
+
+def rendered(batch: Batch, rain: Degradation, generator: torch.Generator) -> Rendered:
+    """The batch with this rain and its veil, and nothing else, on its clean pictures."""
+    assert batch.clean is not None
+    return _rendered(batch, *veil_of(rained(batch.clean, rain, generator)))
+
+
+def _rendered(batch: Batch, rainy: Tensor, veiled: Tensor, t: Tensor, light: Tensor) -> Rendered:
+    return Rendered(**vars(batch), rainy=rainy, veiled=veiled, t=t, light=light)
+
+
 class SyntheticRain(nn.Module):
     """Terms: `restore`, `veil`.  Needs clean patches only; `exposure` makes dim and bright ones."""
 
@@ -54,8 +74,13 @@ class SyntheticRain(nn.Module):
         self.shares = shares
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        drawn = batch if isinstance(batch, Rendered) else self.prepare(batch, generator)
+        return self.compare(drawn.rainy, drawn.veiled, drawn.t, drawn.light)
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Rendered:
+        """The batch with rain on its clean pictures."""
         assert batch.clean is not None
-        return self.compare(*self.pair(batch.clean, generator))
+        return _rendered(batch, *self.pair(batch.clean, generator))
 
     def pair(self, photographs: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """I and V (B, 3, H, W), t (B, 1, H, W) and (1 - t) A (B, 3, H, W)."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_restore import rng
-from ssl_restore.device import thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.picture import to_eight_bits
-from ssl_restore.types import Batch
 
 MAX_SHRINK = 3
 SHRUNK_SIDE_PX = 240  # a picture is not shrunk below this
@@ -83,27 +79,6 @@ def hold_out(pictures: Pictures, most: int) -> tuple[Pictures, tuple[np.ndarray,
     learned = (one for number, one in enumerate(pictures.pixels) if number not in aside)
     held = tuple(pictures.pixels[number] for number in sorted(aside))
     return replace(pictures, pixels=tuple(learned)), held
-
-
-@contextmanager
-def drawn_ahead(
-    draw: Callable[[int, float], Batch],
-) -> Iterator[Callable[[int, float], Batch]]:
-    """`draw`, whose batch of the next step is drawn while this one is learned from.
-
-    What it gives must depend on the step alone, and on `progress` only as that of the batch.
-    """
-    with thread_pool(1, each=1) as pool:
-        ahead: dict[int, Future[Batch]] = {}
-
-        def take(step: int, progress: float) -> Batch:
-            now = ahead.pop(step, None) or pool.submit(draw, step, progress)
-            ahead.clear()
-            batch = now.result()
-            ahead[step + 1] = pool.submit(draw, step + 1, progress)
-            return replace(batch, progress=progress)
-
-        yield take
 
 
 def window(pixels: np.ndarray, area: int, least: int, generator: torch.Generator) -> np.ndarray:

@@ -213,14 +213,18 @@ def resumed(
         plan: How the run was started.
         steps: In all, those already done included; at least as many as the plan has.
         seconds: In all, likewise.
-        others: Further fields of the plan that were asked for, None where not. They cannot change.
+        others: Further fields of the plan that were asked for, None where not; of `settings` those
+            that were. They cannot change.
 
     Raises:
         UserError: For what cannot change; it names the parameter.
     """
-    for name, value in others.items():
-        before = getattr(plan, name)
-        if value is not None and value != before:
+    asked = {name: value for name, value in others.items() if value is not None}
+    settings = asked.pop("settings", {})
+    assert isinstance(settings, dict)
+    for name, value in {**asked, **settings}.items():
+        before = plan.settings.get(name) if name in settings else getattr(plan, name)
+        if value != before:
             raise UserError(
                 f"{value} is not what this run was started with ({before}); leave it out, or start "
                 "a new run",

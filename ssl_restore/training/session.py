@@ -23,10 +23,11 @@ from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.files import check_writable
 from ssl_restore.training import checkpoint, data, observations, report
-from ssl_restore.training.fit import Diverged, Row, fit
+from ssl_restore.training.fit import Row, fit
 from ssl_restore.training.group import barrier, rank, world
 from ssl_restore.training.parts import usual_parts
 from ssl_restore.training.run import Run, RunPlan
+from ssl_restore.training.turn import Diverged
 from ssl_restore.types import Batch, Recipe
 
 SAVE_EVERY_S = 60.0
@@ -309,21 +310,21 @@ def train(
         return replace(row, scores=sheet.mean_scores())
 
     try:
-        with data.drawn_ahead(lambda step, progress: _draw(job, step, progress)) as draw:
-            steps = fit(
-                recipe, draw, seed=plan.seed, steps=plan.steps, seconds=plan.seconds, done=done,
-                spent=spent, precision=precision, parts=plan.parts,
-            )  # fmt: skip
-            for step in steps:
-                row, now = step, time.monotonic()
-                if leader and now - sampled_at > SAMPLE_EVERY_S:
-                    row, sampled_at = sampled(step), now
-                if row.step % 10 == 0 or row.step <= 10 or row.scores:
-                    log(row)
-                if now - saved_at > SAVE_EVERY_S:
-                    keep()
-                    saved_at = now
-                yield row
+        steps = fit(
+            recipe, lambda step, progress: _draw(job, step, progress), seed=plan.seed,
+            steps=plan.steps, seconds=plan.seconds, done=done, spent=spent, precision=precision,
+            parts=plan.parts, ahead=True,
+        )  # fmt: skip
+        for step in steps:
+            row, now = step, time.monotonic()
+            if leader and now - sampled_at > SAMPLE_EVERY_S:
+                row, sampled_at = sampled(step), now
+            if row.step % 10 == 0 or row.step <= 10 or row.scores:
+                log(row)
+            if now - saved_at > SAVE_EVERY_S:
+                keep()
+                saved_at = now
+            yield row
     except Diverged as error:
         keep()
         rate = plan.settings.get("lr")
