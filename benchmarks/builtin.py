@@ -1,20 +1,18 @@
-"""Train a restorer that ships with the package: a recipe's pairs made by many processes, on a GPU.
+"""Train a restorer that ships with the package: a recipe's batches made by many processes.
 
     python benchmarks/free_photos.py ./free_photos
     python benchmarks/builtin.py derain_physics ./free_photos -o runs/builtin --minutes 8
 
 What `ssl-restore fit --recipe derain_physics --from-scratch` does, for a machine whose GPU learns
-faster than one process can render: every process draws photographs and degrades them, and a step is
-replayed as one CUDA graph. The recipe must learn from clean photographs alone.
+faster than one process can render: every process draws photographs and prepares batches of them.
+The recipe must learn from clean photographs alone, by an objective that has `prepare`.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,28 +22,28 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ssl_restore import discover, rng
-from ssl_restore.device import choose
+from ssl_restore.device import choose, place
 from ssl_restore.io import images
-from ssl_restore.objectives.rendered_rain import veil_loss
+from ssl_restore.objectives.rendered_rain import RenderedRain, veil_loss
 from ssl_restore.objectives.synthetic_rain import SyntheticRain
 from ssl_restore.training import checkpoint, data
-from ssl_restore.training.fit import LARGEST_GRADIENT, freeze_batchnorm, schedule
+from ssl_restore.training.fit import fit
 from ssl_restore.training.session import start_from
-from ssl_restore.types import Player, Recipe
+from ssl_restore.types import Batch, Player, Recipe
 
 LOG_EVERY = 500  # steps; the weights are saved as often
 POOL = 64  # batches among which those to repeat are drawn
 
 
-class Pairs(IterableDataset[tuple[Tensor, ...]]):
-    """What a recipe's objective pairs: pictures (B, 3, P, P), half precision, without end."""
+class Prepared(IterableDataset[Batch]):
+    """Batches of a recipe, prepared by its objective, in half precision, without end."""
 
     def __init__(self, recipe: Recipe, pictures: data.Pictures, seed: int) -> None:
         self.objective: Any = recipe.players[0].objective
         self.batch, self.patch = recipe.batch, recipe.patch
         self.pictures, self.seed = pictures, seed
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[Batch]:
         torch.set_num_threads(1)
         info = get_worker_info()
         number, step = (info.id, info.num_workers) if info else (0, 1)
@@ -53,124 +51,75 @@ class Pairs(IterableDataset[tuple[Tensor, ...]]):
             draws = rng.derive(self.seed, "clean", number)
             photographs = data.patches(self.pictures, self.batch, self.patch, draws, upright=False)
             draws = rng.derive(self.seed, "objective 0", number)
-            yield tuple(picture.half() for picture in self.objective.pair(photographs, draws))
+            with torch.no_grad():
+                prepared = self.objective.prepare(Batch(photographs, None), draws)
+            yield each_tensor(prepared, lambda tensor: tensor.half())
             number += step
 
 
-def repeated(
-    batches: Iterator[Sequence[Tensor]], times: int, generator: torch.Generator
-) -> Iterator[Sequence[Tensor]]:
+def each_tensor(batch: Batch, change: Any) -> Batch:
+    """The batch with every tensor changed."""
+    own: dict[str, Any] = {name: change(tensor) for name, tensor in batch.tensors().items()}
+    return replace(batch, **own)
+
+
+def repeated(batches: Iterator[Batch], times: int, generator: torch.Generator) -> Iterator[Batch]:
     """Every batch about so many times, each time turned and mirrored anew, far from one another."""
-    held: list[Sequence[Tensor]] = []
+    held: list[Batch] = []
     for batch in batches:
         held.append(batch)
         for _ in range(times if len(held) == POOL else 0):
             which, turn, mirror = (
                 int(torch.randint(count, (), generator=generator)) for count in (POOL, 4, 2)
             )
-            turned = [torch.rot90(picture, turn, (2, 3)) for picture in held[which]]
-            yield [picture.flip(3) if mirror else picture for picture in turned]
+
+            def turned(picture: Tensor, turn: int = turn, mirror: int = mirror) -> Tensor:
+                turned = torch.rot90(picture, turn, (2, 3))
+                return turned.flip(3) if mirror else turned
+
+            yield each_tensor(held[which], turned)
         if len(held) == POOL:
             held.pop(int(torch.randint(POOL, (), generator=generator)))
 
 
+class OfPrepared(nn.Module):
+    """An objective without its `prepare`: batches come prepared."""
+
+    def __init__(self, objective: nn.Module) -> None:
+        super().__init__()
+        self.objective = objective
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = self.objective(batch, generator)
+        return terms
+
+
 class TrueLayers(nn.Module):
-    """The term `veil`, where the veil is told from the true layers, and pairs as of `rain`."""
+    """The term `veil`, where the veil is predicted from the true layers."""
 
     def __init__(self, restorer: nn.Module, rain: SyntheticRain) -> None:
         super().__init__()
-        self.veil: Any = restorer.veil
-        self.pair = rain.pair
+        self.veil: Any = restorer.get_submodule("veil")
+        self.prepare = rain.prepare
 
-    def compare(self, rainy: Tensor, veiled: Tensor, t: Tensor, light: Tensor) -> dict[str, Tensor]:
-        rain = (rainy - veiled).mean(dim=1, keepdim=True)
-        depth, airlight = self.veil(torch.cat([veiled, rain], dim=1))
-        return {"veil": veil_loss(depth, airlight, t, light)}
+    def forward(self, batch: RenderedRain, generator: torch.Generator) -> dict[str, Tensor]:
+        rain = (batch.rainy - batch.veiled).mean(dim=1, keepdim=True)
+        depth, airlight = self.veil(torch.cat([batch.veiled, rain], dim=1))
+        return {"veil": veil_loss(depth, airlight, batch.transmission, batch.light)}
 
 
 def veil_alone(recipe: Recipe, untrained: nn.Module) -> Recipe:
     """The recipe, for the veil of its restorer alone, which begins anew; the rest stays."""
     for net in (recipe.restorer, recipe.ema):
-        net.requires_grad_(False).eval()
+        net.requires_grad_(False)
         net.get_submodule("veil").load_state_dict(untrained.get_submodule("veil").state_dict())
-    recipe.restorer.get_submodule("veil").requires_grad_(True).train()
+    recipe.restorer.get_submodule("veil").requires_grad_(True)
     player = recipe.players[0]
     rain = player.objective
     assert isinstance(rain, SyntheticRain)
     objective = TrueLayers(recipe.restorer, rain)
-    return replace(recipe, players=(Player(objective, {"veil": 1.0}, player.optimizer),))
-
-
-class Step:
-    """One step of training: loss, gradient, AdamW, average."""
-
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        player = recipe.players[0]
-        for module in (recipe.restorer, recipe.ema, player.objective):
-            module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if recipe.frozen_batchnorm:
-            freeze_batchnorm(recipe.restorer)
-        group = player.optimizer.param_groups[0]
-        self.base_lr = float(group["lr"])
-        self.lr = torch.zeros((), device=device)
-        self.keep = torch.ones((), device=device)  # weight of a step in the average
-        self.parameters = [p for p in recipe.restorer.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=self.lr, betas=group["betas"], weight_decay=group["weight_decay"],
-            fused=True, capturable=device.type == "cuda",
-        )  # fmt: skip
-        self.objective: Any = player.objective
-        self.weights = player.weights
-        self.pairs = [
-            (mean, value)
-            for mean, value in zip(
-                recipe.ema.state_dict().values(), recipe.restorer.state_dict().values(),
-                strict=True,
-            )
-            if mean.is_floating_point()
-        ]  # fmt: skip
-        self.device = device
-
-    def __call__(self, *pictures: Tensor) -> Tensor:
-        with torch.autocast(
-            self.device.type,
-            torch.bfloat16,
-            enabled=self.device.type == "cuda",
-            cache_enabled=False,
-        ):
-            terms = self.objective.compare(*pictures)
-        loss = torch.stack([w * terms[name].float() for name, w in self.weights.items()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, LARGEST_GRADIENT)
-        self.optimizer.step()
-        with torch.no_grad():
-            for mean, value in self.pairs:
-                mean.lerp_(value, self.keep)
-        return loss.detach()
-
-    def captured(self, like: Sequence[Tensor]) -> Callable[..., Tensor]:
-        """The step as a graph that is replayed on batches of this shape; on the CPU, as it is."""
-        if self.device.type != "cuda":
-            return self
-        fixed = [torch.zeros_like(t) for t in like]
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # lr is 0: nothing is learned from these
-            for _ in range(3):
-                self(*fixed)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            loss = self(*fixed)
-
-        def replay(*pictures: Tensor) -> Tensor:
-            for place, picture in zip(fixed, pictures, strict=True):
-                place.copy_(picture)
-            graph.replay()
-            return loss
-
-        return replay
+    learned = Player(objective, {"veil": 1.0}, player.optimizer)
+    return replace(recipe, players=(learned,), frozen_batchnorm=True)
 
 
 def parsed() -> argparse.Namespace:
@@ -204,53 +153,59 @@ def main() -> None:
     untrained = copy.deepcopy(recipe.restorer)
     if asked.start is not None:
         rested = start_from(recipe, asked.start)
-        recipe = rested if asked.frozen_batchnorm else recipe
+        recipe = rested if asked.fixed_norms else recipe
     if asked.veil:
         recipe = veil_alone(recipe, untrained)
     pictures = data.load(images.find(asked.photographs), patch=recipe.patch, seed=asked.seed)
     print(f"{len(pictures.pixels)} photographs, {len(pictures.skipped)} skipped", flush=True)
-    loader = iter(
-        DataLoader(
-            Pairs(recipe, pictures, asked.seed), batch_size=None, num_workers=asked.workers,
-            prefetch_factor=4 if asked.workers else None, pin_memory=torch.cuda.is_available(),
-        )
+    loader: Any = DataLoader(
+        Prepared(recipe, pictures, asked.seed), batch_size=None, num_workers=asked.workers,
+        prefetch_factor=4 if asked.workers else None,
     )  # fmt: skip
     device = choose("auto")
-    first = next(loader)  # the processes are started before the objective moves to the GPU
-    step = Step(recipe, device)
 
-    def moved(pictures: Sequence[Tensor]) -> list[Tensor]:
-        there = [half.to(device, non_blocking=True).float() for half in pictures]
-        return [picture.contiguous(memory_format=torch.channels_last) for picture in there]
+    def moved(batch: Batch) -> Batch:
+        return each_tensor(
+            batch, lambda half: half.to(device, non_blocking=True).float().contiguous(
+                memory_format=torch.channels_last
+            )
+        )  # fmt: skip
 
-    run = step.captured(moved(first))
-    batches: Iterator[Sequence[Tensor]] = map(moved, loader)
+    player = recipe.players[0]
+    batches = iter(loader)
+    first = next(batches)  # the processes are started before the objective moves to the GPU
     if asked.repeat > 1:
         batches = repeated(batches, asked.repeat, rng.derive(asked.seed, "repeat", 0))
+    learning = replace(recipe, players=(replace(player, objective=OfPrepared(player.objective)),))
+    for module in (recipe.restorer, recipe.ema, player.objective):
+        place(module, device)
     asked.output.mkdir(parents=True, exist_ok=True)
 
-    def keep() -> None:
+    def keep(step: int) -> None:
         header = checkpoint.Header(
             task=recipe.task, network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
-            settings=settings, step=done, seed=asked.seed, data={"clean": pictures.fingerprint},
+            settings=settings, step=step, seed=asked.seed, data={"clean": pictures.fingerprint},
         )  # fmt: skip
         checkpoint.save(asked.output / "restorer.safetensors", recipe.ema, header)
 
-    begun, done, total = time.monotonic(), 0, torch.zeros((), device=device)
-    while (progress := (time.monotonic() - begun) / (60 * asked.minutes)) < 1:
-        step.lr.fill_(step.base_lr * schedule(done // 10, progress, recipe.lr_floor))
-        step.keep.fill_(1 - min(recipe.decay, done / (done + 10)))
-        total += run(*next(batches))
-        done += 1
-        if done % LOG_EVERY == 0:
-            mean = total.item() / LOG_EVERY
-            seconds = time.monotonic() - begun
-            print(f"{done} steps, {seconds:.0f} s, loss {mean:.4f}", flush=True)
-            if not math.isfinite(mean):
-                raise SystemExit("the loss is not finite; the file is from before")
-            total.zero_()
-            keep()
-    keep()
+    def draw(step: int, progress: float) -> Batch:
+        return replace(moved(next(batches) if step else first), progress=progress)
+
+    precision = "bf16" if device.type == "cuda" else "auto"
+    total, step = 0.0, 0
+    rows = fit(
+        learning, draw, seed=asked.seed, seconds=60 * asked.minutes, precision=precision, ahead=True
+    )
+    for row in rows:
+        step, total = (
+            row.step,
+            total + sum(player.weights[name] * value for name, value in row.losses.items()),
+        )
+        if step % LOG_EVERY == 0:
+            print(f"{step} steps, {row.seconds:.0f} s, loss {total / LOG_EVERY:.4f}", flush=True)
+            total = 0.0
+            keep(step)
+    keep(step)
     print(asked.output / "restorer.safetensors")
 
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -45,6 +47,8 @@ from ssl_restore.device import thread_pool
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.io import images
 from ssl_restore.training import data
+from ssl_restore.training.fit import fit
+from ssl_restore.types import Batch, Learning, Player
 
 HEIGHT, WIDTH, BATCH = 320, 480, 4
 RAIN_FREE = NAMES.index("rain_free")
@@ -136,6 +140,46 @@ def simulated(photos: data.Pictures, prior: Rain, count: int, seed: int) -> Seen
     return tuple(torch.cat(part) for part in zip(*found, strict=True))  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class Known(Batch):
+    """Features of windows, and the numbers of the rain, of which some count."""
+
+    features: Tensor | None = None  # (B, K, F)
+    wanted: Tensor | None = None  # (B, NAMES)
+    counts: Tensor | None = None  # (B, NAMES) of zeros and ones
+    rain_free: Tensor | None = None  # (B,)
+
+
+class Regression(nn.Module):
+    """Terms: `error`, Huber's in units of the spread, and `rain_free`, the entropy of that."""
+
+    def __init__(self, estimator: RainEstimator, spread: Tensor) -> None:
+        super().__init__()
+        self.estimator = estimator
+        self.spread = spread
+
+    def forward(self, batch: Known, generator: torch.Generator) -> dict[str, Tensor]:
+        assert batch.counts is not None
+        predicted = self.estimator(batch.features)
+        error = (predicted - batch.wanted) / self.spread
+        loss = nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.3)
+        counted, counts = loss * batch.counts, batch.counts[:, :RAIN_FREE]
+        return {
+            "error": counted[:, :RAIN_FREE].sum() / counts.sum(),
+            "rain_free": nn.functional.binary_cross_entropy_with_logits(
+                predicted[:, RAIN_FREE], batch.rain_free
+            ),
+        }
+
+
+def one_cycle(progress: float) -> float:
+    """Up to 1 over the first three tenths, from 1/25, then down to nearly 0, by cosines."""
+    rise = 0.3
+    share = progress / rise if progress < rise else (1 - progress) / (1 - rise)
+    low = 0.04 if progress < rise else 4e-6
+    return low + (1 - low) * (1 - math.cos(math.pi * share)) / 2
+
+
 def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator:
     """Huber loss in units of the spread; dry pictures teach only that they are dry."""
     torch.manual_seed(0)
@@ -149,25 +193,23 @@ def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator
     estimator.feature_mean, estimator.predicted_mean = seen.flatten(0, 1).mean(0), mean
     estimator.feature_spread = seen.flatten(0, 1).std(0) + 1e-3
     estimator.predicted_spread = spread
-    optimizer = torch.optim.AdamW(estimator.parameters(), weight_decay=0.3)
     steps = epochs * math.ceil(len(seen) / 64)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(seen)).split(64):
-            some = torch.randperm(seen.shape[1])[: int(torch.randint(3, 7, ()))]
-            told = estimator(seen[rows][:, some])
-            error = (told - wanted[rows]) / spread
-            loss = nn.functional.huber_loss(
-                error, torch.zeros_like(error), reduction="none", delta=0.3
-            )
-            loss = (loss * counts[rows])[:, :RAIN_FREE].sum() / counts[rows][:, :RAIN_FREE].sum()
-            loss = loss + 0.3 * nn.functional.binary_cross_entropy_with_logits(
-                told[:, RAIN_FREE], numbers[rows, RAIN_FREE]
-            )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            rate.step()
+    shuffled = chain.from_iterable(torch.randperm(len(seen)).split(64) for _ in range(epochs))
+
+    def draw(step: int, progress: float) -> Known:
+        rows, windows = next(shuffled), int(torch.randint(3, 7, ()))
+        some = torch.randperm(seen.shape[1])[:windows]
+        parts = seen[rows][:, some], wanted[rows], counts[rows].float(), numbers[rows, RAIN_FREE]
+        return Known(None, None, progress, False, None, *parts)
+
+    player = Player(
+        Regression(estimator, spread), {"error": 1.0, "rain_free": 0.3},
+        torch.optim.AdamW(estimator.parameters(), lr=2e-3, weight_decay=0.3),
+        schedule=lambda step, progress: one_cycle((step + 0.5) / steps),
+        largest_gradient=math.inf,
+    )  # fmt: skip
+    for _ in fit(Learning(players=(player,)), draw, seed=0, steps=steps, parts=1, precision="fp32"):
+        pass
     rain_free = float(numbers[:, RAIN_FREE].mean())
     mean[RAIN_FREE] = math.log((1 - rain_free) / rain_free)  # of even odds instead of those learned
     return estimator.eval()

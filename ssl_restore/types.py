@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,15 @@ from degradations.types import Degradation
 from ssl_restore.io.picture import Pixels
 from ssl_restore.restorer import SQUARE, Restorer
 
+AnyBatch = TypeVar("AnyBatch", bound="Batch")
+
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees: patches, display values in [0, 1]; None: not needed."""
+    """What one training step gets: patches, display values in [0, 1]; None: not needed.
+
+    A subclass may hold further tensors; of all, the first dimension is that of the batch.
+    """
 
     clean: Tensor | None  # (B, 3, P, P), of other scenes than `degraded`
     degraded: Tensor | None  # (B, 3, P, P)
@@ -24,12 +30,35 @@ class Batch:
     warm: bool = False  # the run started from a trained restorer
     observations: Tensor | None = None  # (B, 2, 3, P, P): one scene seen twice, noise of its own
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Name -> tensor, of those that it holds."""
+        named = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: value for name, value in named if isinstance(value, Tensor)}
+
+    @property
+    def size(self) -> int:
+        """Patches of a kind; 1 where it holds no tensor."""
+        return min((len(value) for value in self.tensors().values()), default=1)
+
+    def split(self: AnyBatch, parts: int) -> list[AnyBatch]:
+        """So many batches, one after the other, whose sizes differ by one at most."""
+        bounds = [self.size * number // parts for number in range(parts + 1)]
+        batches = []
+        for start, end in pairwise(bounds):
+            own: dict[str, Any] = {k: value[start:end] for k, value in self.tensors().items()}
+            batches.append(replace(self, **own))
+        return batches
+
 
 @runtime_checkable
 class Objective(Protocol):
     """A self-supervised loss, as an `nn.Module` that holds the networks it trains.
 
-    Returns raw, unweighted scalars by name. All randomness comes from the generator.
+    Returns raw, unweighted scalars by name, means over the batch. All randomness comes from the
+    generator. One that compares the pictures of a batch with each other says so by an attribute
+    `whole_batch = True`; others may be given a batch in parts, side by side. What needs none of its
+    networks may be split off into a method `prepare(batch, generator) -> batch`, of a type that
+    `__call__` takes as prepared: it is called for a whole batch, and may be a step ahead.
     """
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]: ...
@@ -42,34 +71,67 @@ class Player:
     """An objective with the weight of each of its terms and the optimizer that lowers their sum.
 
     Plain losses need one player, adversarial ones two or more, who take turns in order.
+
+    Args:
+        objective: What is lowered, an `Objective`.
+        weights: Of each of its terms.
+        optimizer: Of the parameters that this player moves.
+        name: Before the terms in the log where there are several: `critic.penalty`.
+        schedule: (step, progress) -> factor on the learning rate; by default a warm-up and half a
+            cosine down to `lr_floor` of the recipe.
+        largest_gradient: Norm above which a step is shortened.
     """
 
     objective: nn.Module
     weights: Mapping[str, float]
     optimizer: torch.optim.Optimizer
+    name: str = "restorer"
+    schedule: Callable[[int, float], float] | None = None
+    largest_gradient: float = 1.0
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Average:
+    """`ema`, the exponential moving average of a network `of` the same shape, at rest itself."""
+
+    ema: nn.Module
+    of: nn.Module
+    decay: float = 0.999
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """What `fit` runs: the players, in the order of their turns, and what is averaged."""
+
+    players: tuple[Player, ...]
+    averages: tuple[Average, ...] = ()
+    lr_floor: float = 0.02  # the cosine schedule ends at this share of the learning rate
+    frozen_batchnorm: bool = False  # the norms of averaged networks keep the statistics they have
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Learning):
     """Everything that learns a restorer from a folder; a file in `recipes/` builds it."""
 
     task: str  # what the restorer is for: a file in `tasks/`
     network: str
     keywords: dict[str, object]
     restorer: Restorer  # in training
-    ema: Restorer  # exponential moving average of the restorer: what is saved and used
-    players: tuple[Player, ...]
     needs: frozenset[str] = field(default_factory=lambda: frozenset({"clean", "degraded"}))
     batch: int = 16
     patch: int = 64
-    decay: float = 0.999  # of the average
     anchor: Restorer | None = None  # what the run started from, at rest: for an objective
     warm_rate: float = 1.0  # factor on the learning rates after a warm start
-    frozen_batchnorm: bool = False  # statistics of the restorer's norms rest: after a warm start
-    lr_floor: float = 0.02  # the cosine schedule ends at this share of the learning rate
+    forms: tuple[Recipe, ...] = ()  # the same learning for checkpoints of another network
     upright: bool = True  # degraded pictures are mirrored left to right only: rain falls down
     shrink: int = 3  # large pictures are also seen at up to this part of their size
     notes: tuple[str, ...] = ()  # what the recipe chose for these pictures, a line each
+
+    @property
+    def ema(self) -> Restorer:
+        """What is saved and used: the average of the restorer; itself where it has none."""
+        found = (average.ema for average in self.averages if average.of is self.restorer)
+        return cast(Restorer, next(found, self.restorer))
 
 
 class FrameDegradation(Protocol):

@@ -96,7 +96,7 @@ def test_recipes_from_noisy_pictures_are_held_to_their_start(tmp_path, name, shu
     patch = 32 * shuffle
     torch.manual_seed(0)
     other = build(width=4, patch=patch)
-    header = checkpoint.Header(other.network, other.keywords)
+    header = checkpoint.Header(other.task, other.network, other.keywords)
     checkpoint.save(tmp_path / "start.safetensors", other.restorer, header)
     torch.manual_seed(1)
     recipe = session.start_from(
@@ -126,5 +126,5 @@ def test_without_a_weight_there_is_no_anchor():
 
 
 def test_negative_weight_is_refused():
-    with pytest.raises(UserError, match="anchor=-1"):
+    with pytest.raises(UserError, match="anchor: at least 0 is expected, got -1"):
         discover.builder("recipes", "sure")(width=4, anchor=-1.0)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ssl_restore import discover
+from ssl_restore import discover, weights
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
 from ssl_restore.training import checkpoint, session
 from ssl_restore.training.checkpoint import Header
-from ssl_restore.types import Recipe
+from ssl_restore.types import Average, Recipe
 
 KEYWORDS = {"width": 4, "blocks": (1, 2)}
+HEADER = Header("derain", "unet", KEYWORDS, step=7, data={"clean": "ab"})
 
 
 def restorer(seed=0, **keywords):
@@ -31,12 +33,18 @@ def restorer(seed=0, **keywords):
     return net
 
 
+def recipe_of(keywords, task="derain"):
+    net, ema = restorer(1, **keywords), restorer(2, **keywords)
+    return Recipe(
+        task=task, network="unet", keywords=keywords, restorer=net, players=(),
+        averages=(Average(ema, net),),
+    )  # fmt: skip
+
+
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "restorer.safetensors"
-    checkpoint.save(
-        path, restorer(), Header("derain", "unet", KEYWORDS, step=7, data={"clean": "ab"})
-    )
+    checkpoint.save(path, restorer(), HEADER)
     return path
 
 
@@ -72,12 +80,12 @@ def test_restored_picture_hardly_differs_after_a_round_trip(saved):
 
 def test_header_comes_back_with_its_tuples(saved):
     header = checkpoint.read_header(saved)
-    assert header == Header("derain", "unet", KEYWORDS, step=7, data={"clean": "ab"})
+    assert header == HEADER
     assert header.keywords["blocks"] == (1, 2)
 
 
 def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
-    recipe = Recipe("derain", "unet", KEYWORDS, restorer(1), restorer(2), ())
+    recipe = recipe_of(KEYWORDS)
     started = session.start_from(recipe, saved)
     assert started.frozen_batchnorm
     expected = checkpoint.load(saved)[0].state_dict()
@@ -85,31 +93,29 @@ def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
         assert all(torch.equal(v, expected[k]) for k, v in net.state_dict().items())
 
 
-def test_weights_of_another_task_are_refused_by_the_names_of_both(saved):
-    assert checkpoint.load(saved, task="derain")[0].task == "derain"
-    with pytest.raises(UserError, match=r"weights of the task derain, not of denoise; use them"):
-        checkpoint.load(saved, task="denoise")
-
-
-@pytest.mark.parametrize(
-    ("network", "task"), [("unet", "derain"), ("denoiser", "denoise"), ("shuffled", "denoise")]
-)
-def test_format_1_says_no_task_and_gets_that_of_its_network(tmp_path, network, task):
-    net = discover.builder("networks", network)(width=4)
-    path = tmp_path / "old.safetensors"
-    checkpoint.save(path, net, Header("", network, {"width": 4}))
-    header = {**vars(checkpoint.read_header(path)), "format": 1}
-    del header["task"]
-    save_file(load_file(path), path, metadata={"ssl_restore": json.dumps(header)})
-    back, header = checkpoint.load(path, task=task)
-    assert (header.task, back.task) == (task, task)
-
-
 def test_warm_start_from_another_width_is_refused(saved):
-    keywords = {**KEYWORDS, "width": 8}
-    recipe = Recipe("derain", "unet", keywords, restorer(1, width=8), restorer(2, width=8), ())
-    with pytest.raises(UserError, match=r"holds network unet .*'width': 4.*'width': 8.*--from-scr"):
+    recipe = recipe_of({**KEYWORDS, "width": 8})
+    with pytest.raises(UserError, match=r"holds network unet .*4.*'width': 8.*from scratch"):
         session.start_from(recipe, saved)
+
+
+def test_warm_start_from_weights_of_another_task_is_refused_by_name(saved):
+    with pytest.raises(UserError, match="weights of the task derain, not of dehaze"):
+        session.start_from(recipe_of(KEYWORDS, task="dehaze"), saved)
+
+
+def test_built_in_weights_are_those_of_the_task_of_the_recipe():
+    builtin = {name: weights.built_in(name) for name in ("derain", "denoise")}
+    for task, path in builtin.items():
+        header = checkpoint.read_header(path)
+        build = discover.builder("networks", header.network)
+        net = build(**header.keywords)
+        recipe = Recipe(
+            task=task, network=header.network, keywords=header.keywords, restorer=net, players=()
+        )
+        assert session.default_start(recipe) == str(path)
+        assert session.default_start(replace(recipe, task="dehaze")) is None
+        assert session.default_start(replace(recipe, keywords={"width": 3})) is None
 
 
 def test_file_of_another_format_is_refused_whatever_its_fields(saved):
@@ -193,9 +199,7 @@ def test_network_that_is_no_name_is_refused(saved, name):
 
 def test_saving_into_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="does not exist; create it first"):
-        checkpoint.save(
-            tmp_path / "no" / "x.safetensors", restorer(), Header("derain", "unet", KEYWORDS)
-        )
+        checkpoint.save(tmp_path / "no" / "x.safetensors", restorer(), HEADER)
 
 
 def test_saving_does_not_touch_the_restorer(tmp_path):

@@ -50,10 +50,10 @@ def made(name):
     restorer, ema = nets()
     own = {
         "Contrast": lambda kind: kind(
-            restorer.encoder, ProjectionHead(unet.deepest_channels(restorer), 8), 0.1
+            restorer.encoder, ProjectionHead(unet.deepest_channels(4, (1, 1)), 8), 0.1
         ),
         "LayerContrast": lambda kind: kind(
-            restorer, ProjectionHead(unet.deepest_channels(restorer), 8), 0.1
+            restorer, ProjectionHead(unet.deepest_channels(4, (1, 1)), 8), 0.1
         ),
         "Joined": lambda kind: kind(
             KINDS["LiteralReconstruction"](restorer, RAIN),
@@ -71,7 +71,8 @@ def made(name):
     for head in (critic.head, layer_critic.head):
         nn.init.constant_(head.weight, 0.1)  # past its start, too
     known = {
-        "restorer": restorer, "ema": ema, "rain": RAIN, "share": 0.5, "gain": (0.9, 1.6),
+        "restorer": restorer, "ema": ema, "rain": RAIN, "prior": RAIN,
+        "share": 0.5, "gain": (0.9, 1.6),
         "threshold": 0.01, "coarse": 0.5, "label": 0.5, "exposure": Sensor(),
         "critic": critic, "layer_critic": layer_critic,
             "sorts": ((Noise(), 0.5),), "jpeg": 0.3,

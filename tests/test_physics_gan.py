@@ -18,9 +18,9 @@ from ssl_restore.objectives.physics_gan import (
     BothCritics,
     LiteralPhysicsGan,
     PhysicsGan,
+    as_it_trains,
     contest,
     streaks,
-    without_streaks,
 )
 from ssl_restore.types import Batch
 
@@ -169,7 +169,7 @@ def test_turn_of_the_critics_leaves_the_statistics_of_the_restorer():
     recipe.players[1].objective(batch(), stream())
     assert all(torch.equal(v, before[k]) for k, v in recipe.restorer.state_dict().items())
     image = batch().degraded
-    seen = without_streaks(recipe.restorer, image)
+    seen = as_it_trains(recipe.restorer, image)
     assert not seen.requires_grad
     torch.testing.assert_close(seen, recipe.restorer(image).detach())  # as it trains
 
@@ -306,7 +306,7 @@ def test_critics_are_asked_about_restored_and_faintly_rainy_pictures():
     assert set(spied(given, stream())) == set(critics(given, stream()))
     clean, fakes, layers, removed = asked
     assert torch.equal(clean, given.clean)
-    torch.testing.assert_close(fakes[:2], without_streaks(recipe.restorer, given.degraded))
+    torch.testing.assert_close(fakes[:2], as_it_trains(recipe.restorer, given.degraded))
     added = fakes[2:] - given.clean
     assert added.min() > -1e-6
     assert (added.amax(dim=1, keepdim=True) <= 3 * layers + 1e-6).all()
@@ -314,7 +314,7 @@ def test_critics_are_asked_about_restored_and_faintly_rainy_pictures():
 
 
 def test_unknown_form_is_refused():
-    with pytest.raises(UserError, match="form=free: must be anchored or literal"):
+    with pytest.raises(UserError, match="form: 'free' is unknown; use anchored or literal"):
         made("free")
 
 

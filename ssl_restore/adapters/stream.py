@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-import torch
 from torch import nn
 
 from ssl_restore.device import out_of_memory
@@ -27,7 +26,8 @@ from ssl_restore.inference.wrappers import with_self_ensemble
 from ssl_restore.io.picture import Pixels
 from ssl_restore.restorer import Restorer
 from ssl_restore.training.fit import Row, fit
-from ssl_restore.types import Batch, Player, Recipe
+from ssl_restore.training.optimizers import adamw
+from ssl_restore.types import Average, Batch, Player, Recipe
 
 STEPS_A_FRAME = 20  # online, unless said otherwise
 SECONDS = 60.0  # offline
@@ -114,10 +114,11 @@ def recipe(
     device = next(learner.parameters()).device
     for module in (learner, ema, objective):
         module.to(device)
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=lr, betas=(0.9, 0.95), fused=True)
+    optimizer = adamw(learner.parameters(), lr=lr)
     return Recipe(
-        task=learner.task, network="", keywords={}, restorer=learner, ema=ema,
-        players=(Player(objective, weights, optimizer),), decay=DECAY, frozen_batchnorm=True,
+        task=learner.task, network="", keywords={}, restorer=learner,
+        averages=(Average(ema, learner, DECAY),),
+        players=(Player(objective, weights, optimizer),), frozen_batchnorm=True,
     )  # fmt: skip
 
 

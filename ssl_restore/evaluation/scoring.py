@@ -23,7 +23,7 @@ from ssl_restore.evaluation import metrics
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.files import replacing
-from ssl_restore.io.picture import Pixels
+from ssl_restore.io.picture import Pixels, to_eight_bits
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Task
 
@@ -128,9 +128,7 @@ def measure(
 
 
 def _read(path: Path, max_pixels: int) -> Pixels:
-    pixels = images.read(path, max_pixels=max_pixels).pixels
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    pixels = to_eight_bits(images.read(path, max_pixels=max_pixels).pixels)
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 

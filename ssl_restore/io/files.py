@@ -40,6 +40,21 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path) -> None:
+    """UserError where nothing can be written into a folder, or where it cannot be made.
+
+    Asked before long work, so that this is not lost in the end. Of a folder that does not exist
+    yet the nearest one above it counts.
+    """
+    place = Path(folder).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise UserError(f"{folder}: {place} is a file, not a folder; give another folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"{folder}: no permission to write into {place}; give another folder")
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -23,7 +23,6 @@ ICML 2018, arXiv 1801.04406, eq. 9.
 
 from __future__ import annotations
 
-import copy
 import math
 from functools import lru_cache
 
@@ -132,10 +131,8 @@ class PictureCritic(nn.Module):
         clean, degraded = _both(batch)
         mirrored = torch.rand(len(clean), 1, 1, 1, generator=generator).to(clean.device) < 0.5
         real = torch.where(mirrored, clean.flip(3), clean)
-        with torch.no_grad():
-            restored = copy.deepcopy(self.restorer)(degraded)  # the copy's statistics move
-        found, penalty = contest(self.critic, real, restored)
-        return {"critic": found, "penalty": penalty}
+        loss, penalty = contest(self.critic, real, as_it_trains(self.restorer, degraded))
+        return {"critic": loss, "penalty": penalty}
 
 
 class BothCritics(nn.Module):
@@ -158,7 +155,7 @@ class BothCritics(nn.Module):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clean, degraded = _both(batch)
-        restored = without_streaks(self.restorer, degraded)
+        restored = as_it_trains(self.restorer, degraded)
         rendered = render_rain(clean, self.rain, generator)
         added = rendered.rainy.clamp(0, 1) - rendered.veiled.clamp(0, 1)
         faint = uniform(FAINT, (len(clean), 1, 1, 1), generator).to(clean.device) * added
@@ -187,9 +184,11 @@ def contest(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tens
 
 
 @torch.no_grad()
-def without_streaks(restorer: Restorer, image: Tensor) -> Tensor:
-    """The picture without its streaks, as the restorer trains; a copy's statistics move."""
-    restored: Tensor = copy.deepcopy(restorer)(image)
+def as_it_trains(restorer: Restorer, image: Tensor) -> Tensor:
+    """What the restorer makes of a batch now, by its statistics in training mode; those that run
+    stay as they are, and a copy of them moves."""
+    statistics = {name: value.clone() for name, value in restorer.named_buffers()}
+    restored: Tensor = functional_call(restorer, statistics, image)
     return restored
 
 

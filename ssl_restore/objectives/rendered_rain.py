@@ -26,18 +26,23 @@ from degradations.sensor import quantise
 from degradations.types import Degradation
 from degradations.veil import Veil, veil
 from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.types import Batch
 
 LEAST_TRANSMISSION = 1e-3
 
 
-@dataclass(frozen=True)
-class RenderedRain:
-    """A batch with rain, and what is known of it."""
+@dataclass(frozen=True, kw_only=True)
+class RenderedRain(Batch):
+    """A batch with rain on clean pictures, and what is known of it."""
 
     rainy: Tensor  # I, (B, 3, H, W)
     veiled: Tensor  # V, (B, 3, H, W)
     transmission: Tensor  # t, (B, 1, 1 or H, 1 or W)
-    light: Tensor  # (1 - t) A, (B, 1 or 3, 1 or H, 1 or W)
+    light: Tensor  # (1 - t) A, (B, 3, 1 or H, 1 or W)
+
+    def of(self, batch: Batch) -> RenderedRain:
+        """With what another batch holds besides."""
+        return replace(self, **vars(batch))
 
     def stored(self) -> RenderedRain:
         """As it is in a file, in 8 bits."""
@@ -49,10 +54,12 @@ def render_rain(clean: Tensor, rain: Degradation, generator: torch.Generator) ->
     params = sample_params(rain, clean, generator)
     transmission, light = veil(rain, params, clean)
     return RenderedRain(
-        rain.apply(clean, params),
-        rain.apply(clean, without_streaks(rain, params)),
-        transmission.clamp(LEAST_TRANSMISSION, 1),
-        light,
+        clean=clean,
+        degraded=None,
+        rainy=rain.apply(clean, params),
+        veiled=rain.apply(clean, without_streaks(rain, params)),
+        transmission=transmission.clamp(LEAST_TRANSMISSION, 1).expand(len(clean), -1, -1, -1),
+        light=light.expand(*clean.shape[:2], -1, -1),
     )
 
 
@@ -71,11 +78,13 @@ def behind_veil(
         picture.index_copy(0, where, prior.apply(picture[where], params))
         for picture in (rendered.rainy, rendered.veiled)
     )
-    return RenderedRain(
-        rainy,
-        veiled,
-        before[0].index_copy(0, where, (t * before[0][where]).clamp(LEAST_TRANSMISSION, 1)),
-        before[1].index_copy(0, where, t * before[1][where] + light),
+    transmission = (t * before[0][where]).clamp(LEAST_TRANSMISSION, 1)
+    return replace(
+        rendered,
+        rainy=rainy,
+        veiled=veiled,
+        transmission=before[0].index_copy(0, where, transmission),
+        light=before[1].index_copy(0, where, t * before[1][where] + light),
     )
 
 

@@ -43,6 +43,8 @@ TILE_PX = 16  # of the patches that `LayerContrast` compares
 class Contrast(nn.Module):
     """Terms: `contrast`.  Embeds pictures with the encoder of a restorer and a projection head."""
 
+    whole_batch = True  # each picture is told from all others
+
     def __init__(self, encoder: nn.Module, head: ProjectionHead, temperature: float) -> None:
         super().__init__()
         self.encoder = encoder

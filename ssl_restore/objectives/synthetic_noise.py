@@ -11,6 +11,8 @@ more or less colourful, to black and white, with its colours exchanged.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,14 @@ RECOLOURED = 0.5
 COLOURFULNESS = (0.0, 3.0)  # 0: black and white, 1: as it is
 
 
+@dataclass(frozen=True, kw_only=True)
+class Noisy(Batch):
+    """A batch with noise on its clean pictures, and what they shall become; (B, 3, H, W) both."""
+
+    noisy: Tensor
+    target: Tensor
+
+
 class SyntheticNoise(nn.Module):
     """Terms: `restore`.  Each of the `sorts` of noise (a prior and its share) gets its share of the
     pictures, what is left stays clean; then `jpeg` is the share that is compressed."""
@@ -40,8 +50,14 @@ class SyntheticNoise(nn.Module):
         self.jpeg = jpeg
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        drawn = batch if isinstance(batch, Noisy) else self.prepare(batch, generator)
+        return self.compare(drawn.noisy, drawn.target)
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Noisy:
+        """The batch with noise on its clean pictures."""
         assert batch.clean is not None
-        return self.compare(*self.pair(batch.clean, generator))
+        noisy, target = self.pair(batch.clean, generator)
+        return Noisy(**vars(batch), noisy=noisy, target=target)
 
     def pair(self, photographs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Noisy pictures and what they shall become, (B, 3, H, W) both."""

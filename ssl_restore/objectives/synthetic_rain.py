@@ -62,14 +62,15 @@ class SyntheticRain(nn.Module):
         self.shares = shares
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        assert batch.clean is not None
-        return self.compare(self.pair(batch.clean, generator))
-
-    def compare(self, rendered: RenderedRain) -> dict[str, Tensor]:
-        """The terms, of what the restorer predicts of rendered pictures."""
+        rendered = batch if isinstance(batch, RenderedRain) else self.prepare(batch, generator)
         return layer_loss(self.restorer.layers(rendered.rainy), rendered)
 
-    def pair(self, photographs: Tensor, generator: torch.Generator) -> RenderedRain:
+    def prepare(self, batch: Batch, generator: torch.Generator) -> RenderedRain:
+        """The batch with rain on its clean pictures."""
+        assert batch.clean is not None
+        return self.render(batch.clean, generator).of(batch)
+
+    def render(self, photographs: Tensor, generator: torch.Generator) -> RenderedRain:
         """Rainy pictures and their truths, of photographs (B, 3, H, W)."""
         shares = self.shares
         clean = patterned(photographs, shares.patterns, generator)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import copy
 
-import torch
-
 from degradations.noise import CorrelatedNoise, Noise
 from ssl_restore.networks import denoiser
 from ssl_restore.objectives.synthetic_noise import SyntheticNoise
-from ssl_restore.types import Player, Recipe
+from ssl_restore.training.optimizers import adamw
+from ssl_restore.types import Average, Player, Recipe
 
 
 def build(
@@ -39,18 +38,15 @@ def build(
         (Noise(gain=(0.0, 0.04), sigma=(0.0, 0.08)), photons),
         (CorrelatedNoise(sigma=(0.0, 0.12), width_px=(0.3, 1.2)), correlated),
     )
-    optimizer = torch.optim.AdamW(
-        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
-    )
+    optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(
         task="denoise",
         network="denoiser",
         keywords={"width": width},
         restorer=restorer,
-        ema=copy.deepcopy(restorer),
+        averages=(Average(copy.deepcopy(restorer), restorer, decay),),
         players=(Player(SyntheticNoise(restorer, sorts, jpeg), {"restore": 1.0}, optimizer),),
         needs=frozenset({"clean"}),
         batch=batch,
         patch=patch,
-        decay=decay,
     )

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import copy
 
-import torch
-
 from degradations.sensor import Sensor
 from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.networks import unet
 from ssl_restore.objectives.synthetic_rain import Shares, SyntheticRain
-from ssl_restore.types import Player, Recipe
+from ssl_restore.training.optimizers import adamw
+from ssl_restore.types import Average, Player, Recipe
 
 
 def build(
@@ -52,18 +51,15 @@ def build(
         Sensor(gain=(0.5, 1.2)),
         Shares(patterns=patterns, foliage=foliage, veil=veil, noise=noise, jpeg=jpeg),
     )
-    optimizer = torch.optim.AdamW(
-        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
-    )
+    optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(
         task="derain",
         network="unet",
         keywords=keywords,
         restorer=restorer,
-        ema=copy.deepcopy(restorer),
+        averages=(Average(copy.deepcopy(restorer), restorer, decay),),
         players=(Player(objective, {"restore": 1.0, "veil": 0.1}, optimizer),),
         needs=frozenset({"clean"}),
         batch=batch,
         patch=patch,
-        decay=decay,
     )

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import copy
 
-import torch
-
 from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.networks import unet
 from ssl_restore.objectives.rain_transfer import RainTransfer
-from ssl_restore.types import Player, Recipe
+from ssl_restore.training.optimizers import adamw
+from ssl_restore.types import Average, Player, Recipe
 
 
 def build(
@@ -44,17 +43,14 @@ def build(
         restorer, ema, rain_prior(calibration, rain_free=rain_free, varied=varied),
         share=share, gain=gain, threshold=threshold, coarse=coarse,
     )  # fmt: skip
-    optimizer = torch.optim.AdamW(
-        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
-    )
+    optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(
         task="derain",
         network="unet",
         keywords={"width": width},
         restorer=restorer,
-        ema=ema,
+        averages=(Average(ema, restorer, decay),),
         players=(Player(objective, {"restore": 1.0, "veil": 0.1}, optimizer),),
         batch=batch,
         patch=patch,
-        decay=decay,
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from ssl_restore.calibration.noise import WHITE_BELOW, read
@@ -14,7 +14,8 @@ from ssl_restore.errors import UserError
 from ssl_restore.networks import denoiser, shuffled
 from ssl_restore.objectives.anchored import Anchored
 from ssl_restore.restorer import Restorer
-from ssl_restore.types import Player, Recipe
+from ssl_restore.training.optimizers import adamw
+from ssl_restore.types import Average, Player, Recipe
 
 MOST_SHUFFLE = 3  # beyond it too little of the texture is left
 WARM_RATE = 0.1  # of a restorer that is held to its start: at more it stopped taking noise away
@@ -35,7 +36,7 @@ def denoising(
     needs: frozenset[str] = frozenset({"degraded"}),
     notes: tuple[str, ...] = (),
 ) -> Recipe:
-    """A denoiser, on every `shuffle`-th pixel, that learns by `objective(restorer, average)`.
+    """A denoiser, on every `shuffle`-th pixel, that learns by `objective(restorer, ema)`.
 
     The objective gets the plain denoisers. With a weight for the `anchor`, the restorer is held to
     the one that the run starts from, and learns at a tenth of the rate then. Noise looks alike
@@ -43,37 +44,45 @@ def denoising(
     symmetries and the one size.
     """
     if anchor < 0:
-        raise UserError(f"--set anchor={anchor}: must be at least 0")
+        raise UserError(f"at least 0 is expected, got {anchor}", parameter="anchor")
     inner = denoiser.build(width=width)
-    restorer: Restorer = inner
-    keywords: dict[str, object] = {"width": width}
-    if shuffle > 1:
-        restorer, keywords = shuffled.Shuffled(inner, shuffle), {**keywords, "shuffle": shuffle}
-    ema = copy.deepcopy(restorer)
-    optimizer = torch.optim.AdamW(
-        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
-    )
-    plain = ema.inner if isinstance(ema, shuffled.Shuffled) else ema
-    learned, start = objective(inner, plain), None
+    ema = copy.deepcopy(inner)
+    learned, start = objective(inner, ema), None
     if anchor:
         start = copy.deepcopy(inner)
         learned, weights = Anchored(learned, inner, start), {**weights, "anchor": anchor}
-    return Recipe(
+    optimizer = adamw(inner.parameters(), lr=lr, weight_decay=weight_decay)
+    whole = Recipe(
         task="denoise",
-        network="denoiser" if shuffle == 1 else "shuffled",
-        keywords=keywords,
-        restorer=restorer,
-        ema=ema,
+        network="denoiser",
+        keywords={"width": width},
+        restorer=inner,
+        averages=(Average(ema, inner, decay),),
         players=(Player(learned, weights, optimizer),),
         anchor=start,
         warm_rate=WARM_RATE if anchor else 1.0,
         needs=needs,
         batch=batch,
         patch=patch,
-        decay=decay,
         upright=False,
         shrink=1,
         notes=notes,
+    )
+    return whole if shuffle == 1 else _on_every_pixel(whole, ema, shuffle)
+
+
+def _on_every_pixel(whole: Recipe, ema: Restorer, shuffle: int) -> Recipe:
+    """The recipe of a restorer on every `shuffle`-th pixel. A run that starts from a denoiser of
+    whole pictures stays one, wherever it learns: it goes on restoring them."""
+    restorer = shuffled.Shuffled(whole.restorer, shuffle)
+    (average,) = whole.averages
+    return replace(
+        whole,
+        network="shuffled",
+        keywords={**whole.keywords, "shuffle": shuffle},
+        restorer=restorer,
+        averages=(Average(shuffled.Shuffled(ema, shuffle), restorer, average.decay),),
+        forms=(whole,),
     )
 
 
@@ -83,7 +92,8 @@ def chosen_strength(
     """(gain, sigma, notes) of noise of variance gain J + sigma^2: as given, else as measured; 0 and
     0 without either, for the objective to tell it from each patch."""
     if min(gain, sigma) < 0:
-        raise UserError(f"--set gain={gain}, sigma={sigma}: must be at least 0")
+        name, value = ("gain", gain) if gain < 0 else ("sigma", sigma)
+        raise UserError(f"at least 0 is expected, got {value}", parameter=name)
     if gain or sigma or not noise_calibration:
         return gain, sigma, ()
     found = read(Path(noise_calibration))
@@ -100,7 +110,7 @@ def chosen_shuffle(
     when the patch is no multiple of `multiple` pixels of that distance.
     """
     if shuffle < 0:
-        raise UserError(f"--set shuffle={shuffle}: must be at least 1, or 0 to choose it")
+        raise UserError(f"at least 0 is expected, got {shuffle}", parameter="shuffle")
     notes: tuple[str, ...] = ()
     if shuffle == 0 and noise_calibration:
         found = read(Path(noise_calibration))
@@ -109,13 +119,14 @@ def chosen_shuffle(
         if shuffle > 1:
             notes = (
                 f"neighbouring pixels share their noise (correlation {correlation:.2f}, over "
-                f"{WHITE_BELOW:g}): learning on every {shuffle}. pixel; --set shuffle=1 takes them "
-                "for independent",
+                f"{WHITE_BELOW:g}): learning on every {shuffle}. pixel; the setting shuffle=1 "
+                "takes them for independent",
             )
     shuffle = max(shuffle, 1)
     if patch % (multiple * shuffle):
         raise UserError(
-            f"--set patch={patch}: must be a multiple of {multiple * shuffle} where every "
-            f"{shuffle}. pixel is looked at"
+            f"a multiple of {multiple * shuffle} is expected where every {shuffle}. pixel is "
+            f"looked at, got {patch}",
+            parameter="patch",
         )
     return shuffle, notes

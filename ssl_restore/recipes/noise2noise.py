@@ -29,9 +29,11 @@ def build(
     average, kind of `noise` (gaussian, poisson, bernoulli or impulse), another `loss` than the one
     for it (l2, l1 or l0)."""
     if noise not in LOSS_FOR:
-        raise UserError(f"--set noise={noise}: must be one of {', '.join(LOSS_FOR)}")
+        raise UserError(
+            f"{noise!r} is unknown; use one of {', '.join(LOSS_FOR)}", parameter="noise"
+        )
     if loss and loss not in LOSS_FOR.values():
-        raise UserError(f"--set loss={loss}: must be one of l2, l1, l0")
+        raise UserError(f"{loss!r} is unknown; use one of l2, l1, l0", parameter="loss")
     return denoising(
         lambda restorer, ema: Noise2Noise(restorer, loss or LOSS_FOR[noise]),
         {"observed": 1.0},

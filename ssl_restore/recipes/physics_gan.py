@@ -1,6 +1,6 @@
 """Physics GAN from unpaired folders: a critic is the prior, raining on the result the likelihood.
 
-The published form (`--set form=literal`) has these two terms only, with H(x) = x + rain drawn at
+The published form (setting form=literal) has these two terms only, with H(x) = x + rain drawn at
 random. It cannot learn to remove rain: such a likelihood is best for the rainy picture itself, and
 the critic alone does not say what to remove. By default the layer that is added back must be one
 that rain can make, a second critic compares it with rendered rain, and rendered rain on clean
@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
 
 from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.errors import UserError
@@ -25,7 +24,8 @@ from ssl_restore.objectives.physics_gan import (
     PhysicsGan,
     PictureCritic,
 )
-from ssl_restore.types import Player, Recipe
+from ssl_restore.training.optimizers import adamw
+from ssl_restore.types import Average, Player, Recipe
 
 
 def build(
@@ -58,36 +58,41 @@ def build(
     ema = copy.deepcopy(restorer)
     rain = rain_prior(calibration, rain_free=rain_free, varied=varied)
     pictures, layers = Critic(3, critic_width), Critic(1, critic_width)
-    objective: nn.Module
-    critics: nn.Module
+    optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
+    judges = [pictures] if form == "literal" else [pictures, layers]
+    judging = torch.optim.Adam(
+        [p for critic in judges for p in critic.parameters()],
+        lr=critic_lr, betas=(0.5, 0.99), fused=True,
+    )  # fmt: skip
     if form == "anchored":
-        objective = PhysicsGan(restorer, ema, pictures, layers, rain, share=share)
-        weights = {
-            "restore": 1.0, "veil": 0.5, "likelihood": likelihood, "prior": prior, "layer": layer,
-        }  # fmt: skip
-        critics = BothCritics(restorer, pictures, layers, rain)
-        contests = {"critic": 1.0, "layer_critic": 1.0, "penalty": penalty}
-        judges = [*pictures.parameters(), *layers.parameters()]
+        players = (
+            Player(
+                PhysicsGan(restorer, ema, pictures, layers, rain, share=share),
+                {"restore": 1.0, "veil": 0.5, "likelihood": likelihood, "prior": prior,
+                 "layer": layer},
+                optimizer,
+            ),
+            Player(
+                BothCritics(restorer, pictures, layers, rain),
+                {"critic": 1.0, "layer_critic": 1.0, "penalty": penalty}, judging, name="critic",
+            ),
+        )  # fmt: skip
     elif form == "literal":
-        objective = LiteralPhysicsGan(restorer, pictures, rain)
         weights = {"likelihood": likelihood, "prior": prior}
-        critics = PictureCritic(restorer, pictures)
-        contests = {"critic": 1.0, "penalty": penalty}
-        judges = [*pictures.parameters()]
+        contest = {"critic": 1.0, "penalty": penalty}
+        players = (
+            Player(LiteralPhysicsGan(restorer, pictures, rain), weights, optimizer),
+            Player(PictureCritic(restorer, pictures), contest, judging, name="critic"),
+        )
     else:
-        raise UserError(f"--set form={form}: must be anchored or literal")
-    optimizer = torch.optim.AdamW(
-        restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
-    )
-    judging = torch.optim.Adam(judges, lr=critic_lr, betas=(0.5, 0.99), fused=True)
+        raise UserError(f"{form!r} is unknown; use anchored or literal", parameter="form")
     return Recipe(
         task="derain",
         network="unet",
         keywords={"width": width},
         restorer=restorer,
-        ema=ema,
-        players=(Player(objective, weights, optimizer), Player(critics, contests, judging)),
+        averages=(Average(ema, restorer, decay),),
+        players=players,
         batch=batch,
         patch=patch,
-        decay=decay,
     )

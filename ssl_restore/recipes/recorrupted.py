@@ -1,6 +1,6 @@
 """Denoising from single noisy pictures with noise of known strength, Gaussian or Poisson-Gaussian.
 
-More noise is added to make two observations of one. The strength is given (`--set sigma=0.1`, of
+More noise is added to make two observations of one. The strength is given (sigma=0.1, of
 the range from black to white), or measured by `fit`; where neighbouring pixels share their noise,
 every so many-th pixel is looked at.
 """
@@ -34,7 +34,7 @@ def build(
     patch), share `alpha` of noise added to the input, distance `shuffle` of pixels with independent
     noise (0: by the calibration), file of a `noise_calibration`."""
     if alpha <= 0:
-        raise UserError(f"--set alpha={alpha}: must be above 0")
+        raise UserError(f"more than 0 is expected, got {alpha}", parameter="alpha")
     shuffle, notes = chosen_shuffle(shuffle, noise_calibration, patch, 8)
     gain, sigma, measured = chosen_strength(gain, sigma, noise_calibration)
     return denoising(

@@ -1,14 +1,13 @@
 """RRCL, rain removal via contrastive learning: as published (`literal`) or repaired (default).
 
 Needs rainy pictures; the repaired form also takes clean photographs of other scenes (those
-installed with the package unless `--clean` is given).
+installed with the package unless others are given).
 """
 
 from __future__ import annotations
 
 import copy
 
-import torch
 from torch import nn
 
 from degradations.rain import Rain
@@ -23,7 +22,8 @@ from ssl_restore.objectives.rrcl import (
     LiteralReconstruction,
     RepairedReconstruction,
 )
-from ssl_restore.types import Player, Recipe
+from ssl_restore.training.optimizers import adamw
+from ssl_restore.types import Average, Player, Recipe
 
 
 def build(
@@ -47,19 +47,23 @@ def build(
     `lambda_c` of InfoNCE (0: none) and `lambda_r` of the reconstruction, what `contrast` compares
     (pictures with one another, or layers: patches of what was restored with patches of the rain),
     `temperature`, size of the `embedding`."""
+    for name, value, known in (
+        ("reconstruction", reconstruction, ("repaired", "literal")),
+        ("contrast", contrast, ("pictures", "layers")),
+    ):
+        if value not in known:
+            raise UserError(f"{value!r} is unknown; use {' or '.join(known)}", parameter=name)
+    if contrast == "layers" and patch % TILE_PX:
+        raise UserError(f"{patch} is no multiple of {TILE_PX}", parameter="patch")
     restorer = unet.build(width=width)
     ema = copy.deepcopy(restorer)
-    if reconstruction == "repaired":
-        term: nn.Module = RepairedReconstruction(restorer, ema, label)
-    elif reconstruction == "literal":
-        term = LiteralReconstruction(restorer, Rain(rain_free=0.0))
-    else:
-        raise UserError(f"--set reconstruction={reconstruction}: must be repaired or literal")
-    if contrast not in {"pictures", "layers"}:
-        raise UserError(f"--set contrast={contrast}: must be pictures or layers")
-    if contrast == "layers" and patch % TILE_PX:
-        raise UserError(f"--set patch={patch}: must be a multiple of {TILE_PX} for contrast=layers")
-    objectives, weights, parameters = [term], {"reconstruction": lambda_r}, [*restorer.parameters()]
+    repaired = reconstruction == "repaired"
+    objectives: list[nn.Module] = [
+        RepairedReconstruction(restorer, ema, label)
+        if repaired
+        else LiteralReconstruction(restorer, Rain(rain_free=0.0))
+    ]
+    weights, parameters = {"reconstruction": lambda_r}, [*restorer.parameters()]
     if lambda_c > 0:
         head = ProjectionHead(unet.deepest_channels(width), embedding)
         objectives.append(
@@ -69,18 +73,15 @@ def build(
         )
         weights["contrast"] = lambda_c
         parameters += head.parameters()
-    optimizer = torch.optim.AdamW(
-        parameters, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True
-    )
+    optimizer = adamw(parameters, lr=lr, weight_decay=weight_decay)
     return Recipe(
         task="derain",
         network="unet",
         keywords={"width": width},
         restorer=restorer,
-        ema=ema,
+        averages=(Average(ema, restorer, decay),),
         players=(Player(Joined(*objectives), weights, optimizer),),
-        needs=frozenset({"degraded"} | ({"clean"} if reconstruction == "repaired" else set())),
+        needs=frozenset({"degraded", "clean"} if repaired else {"degraded"}),
         batch=batch,
         patch=patch,
-        decay=decay,
     )

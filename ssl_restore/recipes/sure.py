@@ -1,6 +1,6 @@
 """Denoising from single noisy pictures by an estimate of the error (SURE), noise of known strength.
 
-Gaussian or Poisson-Gaussian. The strength is given (`--set sigma=0.1`, of the range from black to
+Gaussian or Poisson-Gaussian. The strength is given (sigma=0.1, of the range from black to
 white), or measured by `fit`; where neighbouring pixels share their noise, every so many-th pixel is
 looked at.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from ssl_restore import rng
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
+from ssl_restore.io.picture import to_eight_bits
 
 MAX_SHRINK = 3
 SHRUNK_SIDE_PX = 240  # a picture is not shrunk below this
@@ -68,6 +69,18 @@ def load(
     return Pictures(tuple(pixels), tuple(skipped), digest.hexdigest())
 
 
+def hold_out(pictures: Pictures, most: int) -> tuple[Pictures, tuple[np.ndarray, ...]]:
+    """Pictures to learn from, and up to `most` others, one of ten, spread evenly over the folder.
+
+    Of fewer than ten pictures none is held out.
+    """
+    count = min(most, len(pictures.pixels) // 10)
+    aside = set(np.linspace(0, len(pictures.pixels) - 1, count).astype(int).tolist())
+    learned = (one for number, one in enumerate(pictures.pixels) if number not in aside)
+    held = tuple(pictures.pixels[number] for number in sorted(aside))
+    return replace(pictures, pixels=tuple(learned)), held
+
+
 def window(pixels: np.ndarray, area: int, least: int, generator: torch.Generator) -> np.ndarray:
     """A random window of at most `area` pixels, of the picture's own shape, `least` to a side."""
     height, width = pixels.shape[:2]
@@ -82,9 +95,7 @@ def window(pixels: np.ndarray, area: int, least: int, generator: torch.Generator
 
 def eight_bit_rgb(pixels: np.ndarray) -> np.ndarray:
     """(H, W, 1 or 3) of 8 or 16 bits -> (H, W, 3) uint8, a copy."""
-    if pixels.dtype == np.uint16:
-        pixels = (pixels // 257).astype(np.uint8)
-    return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    return np.array(np.broadcast_to(to_eight_bits(pixels), (*pixels.shape[:2], 3)))
 
 
 def patches(
@@ -116,14 +127,14 @@ def observations(
     shrink: int = MAX_SHRINK,
 ) -> Tensor:
     """`count` pairs of patches (count, 2, 3, size, size): two observations of a place each."""
-    found = []
+    pairs = []
     for _ in range(count):
         views = _crop(scenes, size, generator, upright, shrink).unflatten(0, (-1, 3))
         first, step = torch.rand(2, generator=generator).tolist()
         one = int(first * len(views))
         other = (one + 1 + int(step * (len(views) - 1))) % len(views)
-        found.append(views[[one, other]])
-    return torch.stack(found)
+        pairs.append(views[[one, other]])
+    return torch.stack(pairs)
 
 
 def _crop(

@@ -1,56 +1,100 @@
-"""Pictures of how a training does."""
+"""How a training does: pictures, and their scores without a truth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
-from ssl_restore.io.picture import Picture
+from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.restorer import Restorer
-from ssl_restore.training.data import Pictures
 
-CROP_PX = 256
+MEASURED_PX = 512  # side of the middle of a picture that is restored and measured
+CROP_PX = 256  # side of the middle of that, which is shown
 COLUMNS = 4
+GAP_PX = 4
+LINE_PX = 14  # of text
+
+Measure = Callable[[Pixels, Pixels], dict[str, float]]  # (degraded, restored) -> scores
 
 
-def write_sample(path: Path, restorer: Restorer, pictures: Mapping[str, Pictures]) -> None:
-    """A PNG: crops of the degraded pictures above their restored versions.
+@dataclass(frozen=True)
+class Sample:
+    """Pictures, what became of them, and the scores of each."""
 
-    Of scenes the first observation. Without degraded pictures the clean ones are shown, which must
-    come back as they were.
+    degraded: list[Pixels]
+    restored: list[Pixels]
+    scores: list[dict[str, float]]
+
+    def mean_scores(self) -> dict[str, float]:
+        """Over the pictures that have one."""
+        names = dict.fromkeys(name for scores in self.scores for name in scores)
+        return {
+            name: float(np.mean([scores[name] for scores in self.scores if name in scores]))
+            for name in names
+        }
+
+    def write(self, path: Path) -> None:
+        """A PNG: crops above their restored versions, and below the scores of each."""
+        rows = [np.hstack([_framed(pixels) for pixels in row])
+                for row in (self.degraded, self.restored)]  # fmt: skip
+        lines = max((len(scores) for scores in self.scores), default=0)
+        if lines:
+            rows.append(np.hstack([_written(scores, lines) for scores in self.scores]))
+        images.write(path, Picture(np.vstack(rows)))
+
+
+def sample(
+    restorer: Restorer,
+    pictures: Sequence[np.ndarray],
+    *,
+    measure: Measure | None = None,
+    precision: str = "auto",
+) -> Sample:
+    """Restore the middle of four pictures at most, spread evenly over all.
+
+    Args:
+        restorer: In evaluation mode.
+        pictures: (H, W, 3) uint8 or float32 display values; of (H, W, 3 N) the first three.
+        measure: Gives the scores of a picture; None: it has none.
+        precision: As of `device.autocast`.
     """
-    shown = pictures.get("degraded") or pictures.get("observations") or pictures["clean"]
-    picked = np.linspace(0, len(shown.pixels) - 1, min(COLUMNS, len(shown.pixels))).astype(int)
-    crops = [_centre(_eight_bit(shown.pixels[index][:, :, :3])) for index in picked]
-    training = restorer.training
-    restored = [restore(restorer.eval(), crop) for crop in crops]
-    restorer.train(training)
-    rows = [np.hstack(_framed(row)) for row in (crops, restored)]
-    images.write(path, Picture(np.vstack(rows)))
+    picked = np.linspace(0, len(pictures) - 1, min(COLUMNS, len(pictures))).astype(int)
+    degraded = [_middle(_eight_bit(pictures[index][:, :, :3]), MEASURED_PX) for index in picked]
+    restored = [restore(restorer, pixels, precision=precision) for pixels in degraded]
+    pairs = zip(degraded, restored, strict=True)
+    return Sample(degraded, restored, [measure(*pair) if measure else {} for pair in pairs])
 
 
-def _centre(pixels: np.ndarray) -> np.ndarray:
+def _middle(pixels: Pixels, side: int) -> Pixels:
     height, width = pixels.shape[:2]
-    rows, columns = min(CROP_PX, height), min(CROP_PX, width)
+    rows, columns = min(side, height), min(side, width)
     top, left = (height - rows) // 2, (width - columns) // 2
     return pixels[top : top + rows, left : left + columns]
 
 
-def _eight_bit(pixels: np.ndarray) -> np.ndarray:
+def _eight_bit(pixels: Pixels) -> Pixels:
     if pixels.dtype == np.uint8:
         return pixels
     return (pixels * 255).round().clip(0, 255).astype(np.uint8)
 
 
-def _framed(crops: list[np.ndarray]) -> list[np.ndarray]:
-    """Every crop on a black square, with a gap of four pixels."""
-    framed = []
-    for crop in crops:
-        square = np.zeros((CROP_PX + 4, CROP_PX + 4, 3), np.uint8)
-        square[: crop.shape[0], : crop.shape[1]] = crop
-        framed.append(square)
-    return framed
+def _framed(pixels: Pixels) -> Pixels:
+    """The crop on a black square, with a gap of four pixels."""
+    square = np.zeros((CROP_PX + GAP_PX, CROP_PX + GAP_PX, 3), np.uint8)
+    crop = _middle(pixels, CROP_PX)
+    square[: crop.shape[0], : crop.shape[1]] = crop
+    return square
+
+
+def _written(scores: dict[str, float], lines: int) -> Pixels:
+    """A line of text each, (LINE_PX lines, CROP_PX + GAP_PX, 3)."""
+    strip = Image.new("RGB", (CROP_PX + GAP_PX, LINE_PX * lines))
+    text = "\n".join(f"{name} {value:.3g}" for name, value in scores.items())
+    ImageDraw.Draw(strip).multiline_text((2, 0), text, fill="white", spacing=2)
+    return np.asarray(strip)

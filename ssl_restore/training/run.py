@@ -1,10 +1,10 @@
 """A run folder: what a training wrote, and how it goes on after an interruption.
 
 run.json            how it was started: recipe, settings, data, seed
-log.csv             a row every few steps
+log.csv             a row every few steps: terms, and where measured scores without a truth
 rain.json           the rain of its pictures, as calibrated before training
 noise.json          the same of their noise, for recipes that learn to denoise
-restorer.safetensors  the averaged restorer: what `derain --weights` takes
+restorer.safetensors  the averaged restorer
 state.pt            everything that a resumed run needs
 sample.png          rainy crops above their restored versions, newest state
 """
@@ -15,7 +15,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,12 @@ from ssl_restore.training import checkpoint
 from ssl_restore.training.fit import Row
 from ssl_restore.types import Recipe
 
+FORMAT = 2  # of the folder; 1 was version 0.1
+COLUMNS = ("step", "seconds", "lr")  # of the log, before terms and scores
+
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """How a run was started; the same plan and data give the same run."""
 
     recipe: str
@@ -41,7 +44,9 @@ class Plan:
     clean: str | None
     start: str | None  # checkpoint that the weights started from
     data: dict[str, str] = field(default_factory=dict)  # fingerprints
+    parts: int | None = None  # that a batch is split into; None: not chosen yet
     version: str = ""
+    format: int = FORMAT
 
 
 class Run:
@@ -60,10 +65,14 @@ class Run:
     def exists(self) -> bool:
         return self._plan.is_file()
 
-    def create(self, plan: Plan) -> None:
+    def create(self, plan: RunPlan) -> None:
         """Start a new run; a folder that holds one already is left alone."""
         self.refuse_existing()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.write_plan(plan)
+
+    def write_plan(self, plan: RunPlan) -> None:
+        """Replace the plan: of a run that goes on for longer."""
         with replacing(self._plan) as temporary:
             temporary.write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
 
@@ -71,25 +80,36 @@ class Run:
         """UserError when the folder holds a run."""
         if self.exists():
             raise UserError(
-                f"{self.folder}: holds a run already; go on with --resume {self.folder}, "
-                "or give another folder with -o"
+                f"holds a run already; go on with `resume={self.folder}`, or give another folder",
+                parameter="output",
             )
 
-    def plan(self) -> Plan:
+    def plan(self) -> RunPlan:
+        """How the run was started; UserError where there is none, or one of an older version."""
         if not self.exists():
             raise UserError(f"{self.folder}: no run to resume there (no run.json)")
         try:
-            return Plan(**json.loads(self._plan.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{self._plan}: damaged, or of another version") from error
+            fields = json.loads(self._plan.read_text(encoding="utf-8"))
+            if fields.get("format", 1) == FORMAT:
+                return RunPlan(**fields)
+            version = fields["version"] or "of a version without a number"
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise UserError(f"{self._plan}: damaged") from error
+        raise UserError(
+            f"{self.folder}: was started by ssl-restore {version}, and cannot go on with this one; "
+            f"start a new run from its weights: `start={self.weights}`"
+        )
 
-    def save(self, recipe: Recipe, plan: Plan, row: Row) -> None:
+    def save(self, recipe: Recipe, plan: RunPlan, row: Row) -> None:
         """Replace the state, then the restorer.  Whichever moment a kill hits, both are whole."""
         state = {
             "step": row.step,
             "seconds": row.seconds,
             "restorer": recipe.restorer.state_dict(),
-            "average": recipe.ema.state_dict(),
+            "averages": [
+                {"ema": average.ema.state_dict(), "of": average.of.state_dict()}
+                for average in recipe.averages
+            ],
             "players": [
                 {"objective": p.objective.state_dict(), "optimizer": p.optimizer.state_dict()}
                 for p in recipe.players
@@ -118,7 +138,9 @@ class Run:
         try:
             state = torch.load(self.state, map_location="cpu", weights_only=True)
             recipe.restorer.load_state_dict(state["restorer"])
-            recipe.ema.load_state_dict(state["average"])
+            for average, saved in zip(recipe.averages, state["averages"], strict=True):
+                average.ema.load_state_dict(saved["ema"])
+                average.of.load_state_dict(saved["of"])
             for player, saved in zip(recipe.players, state["players"], strict=True):
                 player.objective.load_state_dict(saved["objective"])
                 rates = [group["lr"] for group in player.optimizer.param_groups]
@@ -133,27 +155,94 @@ class Run:
 
     def trim_log(self, step: int) -> None:
         """Drop rows after `step`: they were lost with the interrupted session."""
-        if not self.log.is_file():
-            return
-        with self.log.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-        kept = [r for r in rows[1:] if len(r) == len(rows[0]) and int(r[0]) <= step]
-        with replacing(self.log) as temporary, temporary.open("w", newline="") as file:
-            csv.writer(file).writerows(rows[:1] + kept)
+        if self.log.is_file():
+            heading, rows = self._logged()
+            self._write_log(heading, [row for row in rows if int(row["step"]) <= step])
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Add rows to the log; the first call writes the heading."""
-        rows = list(rows)
-        if not rows:
+        """Add rows to the log.  Its heading says which column a value belongs to: a term or score
+        that it does not have yet is added to it, and the file is written anew."""
+        named = [_named(row) for row in rows]
+        if not named:
             return
-        fresh = not self.log.is_file()
+        heading, before = self._logged() if self.log.is_file() else ([], [])
+        wider = list(dict.fromkeys([*heading, *(name for row in named for name in row)]))
+        if wider != heading:
+            self._write_log(wider, [*before, *named])
+            return
         try:
             with self.log.open("a", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                if fresh:
-                    writer.writerow(["step", "seconds", "lr", *rows[0].losses])
-                for row in rows:
-                    losses = [f"{value:.6g}" for value in row.losses.values()]
-                    writer.writerow([row.step, f"{row.seconds:.2f}", f"{row.lr:.4g}", *losses])
+                csv.DictWriter(file, heading, restval="").writerows(named)
         except OSError as error:
             raise UserError(f"{self.log}: could not be written ({error.strerror})") from error
+
+    def _logged(self) -> tuple[list[str], list[dict[str, str]]]:
+        """The heading, and the rows that are whole."""
+        with self.log.open(newline="", encoding="utf-8") as file:
+            heading, *rows = [*csv.reader(file)] or [[]]
+        whole = (row for row in rows if len(row) == len(heading))
+        return heading, [dict(zip(heading, row, strict=True)) for row in whole]
+
+    def _write_log(self, heading: list[str], rows: list[dict[str, str]]) -> None:
+        with replacing(self.log) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, heading, restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _named(row: Row) -> dict[str, str]:
+    """Column -> text: losses, then scores."""
+    fixed = zip(COLUMNS, (f"{row.step}", f"{row.seconds:.2f}", f"{row.lr:.4g}"), strict=True)
+    values = {**row.losses, **row.scores}
+    return {**dict(fixed), **{name: f"{value:.6g}" for name, value in values.items()}}
+
+
+def resumed(
+    plan: RunPlan,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    **others: object,
+) -> RunPlan:
+    """The plan of a run that goes on, for longer where more steps or seconds are given.
+
+    The schedule then runs towards the new end: progress is the share of it that is done, and the
+    learning rate, which had come down to its floor, begins again from where that share is.
+
+    Args:
+        plan: How the run was started.
+        steps: In all, those already done included; at least as many as the plan has.
+        seconds: In all, likewise.
+        others: Further fields of the plan that were asked for, None where not; of `settings` those
+            that were. They cannot change.
+
+    Raises:
+        UserError: For what cannot change; it names the parameter.
+    """
+    asked = {name: value for name, value in others.items() if value is not None}
+    settings = asked.pop("settings", {})
+    assert isinstance(settings, dict)
+    for name, value in {**asked, **settings}.items():
+        before = plan.settings.get(name) if name in settings else getattr(plan, name)
+        if value != before:
+            raise UserError(
+                f"{value} is not what this run was started with ({before}); leave it out, or start "
+                "a new run",
+                parameter=name,
+            )
+    longer: dict[str, Any] = {}
+    for name, more in (("steps", steps), ("seconds", seconds)):
+        before = getattr(plan, name)
+        if more is None or more == before:
+            continue
+        if before is None:
+            other = "seconds" if name == "steps" else "steps"
+            raise UserError(f"this run counts its {other}; give `{other}`", parameter=name)
+        if more < before:
+            raise UserError(
+                f"{more:g} is less than the {before:g} that this run was started with; it is only "
+                "made longer",
+                parameter=name,
+            )
+        longer[name] = more
+    return replace(plan, **longer)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,18 +18,22 @@ from ssl_restore.calibration import noise as noise_calibration
 from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.calibration.noise import NoiseCalibration
 from ssl_restore.calibration.rain_file import RainCalibration
+from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
-from ssl_restore.restorer import Restorer
-from ssl_restore.training import checkpoint, data, observations
-from ssl_restore.training.fit import Diverged, Row, fit, rank, together, world
-from ssl_restore.training.report import write_sample
-from ssl_restore.training.run import Plan, Run
+from ssl_restore.io.files import check_writable
+from ssl_restore.training import checkpoint, data, observations, report
+from ssl_restore.training.fit import Row, fit
+from ssl_restore.training.group import barrier, rank, world
+from ssl_restore.training.parts import usual_parts
+from ssl_restore.training.run import Run, RunPlan
+from ssl_restore.training.turn import Diverged
 from ssl_restore.types import Batch, Recipe
 
 SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 120.0
 CALIBRATED_PICTURES = 64  # of the folder, at most
+HELD_OUT = 4  # degraded pictures that are not learned from, at most and of ten times as many
 CALIBRATIONS = {  # settings of recipes that take one, and what is learned without it
     "calibration": "with rain of all kinds",
     "noise_calibration": "as if the noise of each pixel were its own",
@@ -36,76 +41,107 @@ CALIBRATIONS = {  # settings of recipes that take one, and what is learned witho
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """A recipe with its data, ready to train."""
 
     run: Run
-    plan: Plan
+    plan: RunPlan
     recipe: Recipe
-    pictures: dict[str, data.Pictures]  # by kind: "clean", "degraded", "observations"
+    pictures: dict[str, data.Pictures]  # learned from, by kind: "clean", "degraded", "observations"
     device: torch.device
+    held_out: tuple[np.ndarray, ...] = ()  # degraded pictures that it is measured on
 
     @property
     def skipped(self) -> list[str]:
+        """A line for each picture that could not be used."""
         return [line for pictures in self.pictures.values() for line in pictures.skipped]
+
+    @property
+    def shown(self) -> tuple[np.ndarray, ...]:
+        """Pictures for the sample sheet: those held out, where there are any; else those learned
+        from, of scenes the first observation, and clean ones where there are no degraded ones."""
+        kinds = (self.pictures.get(kind) for kind in ("degraded", "observations", "clean"))
+        return self.held_out or next(found.pixels for found in kinds if found is not None)
 
 
 def prepare(
-    plan: Plan,
+    plan: RunPlan,
     folder: Path,
     device: torch.device,
     *,
     resume: bool = False,
     on_read: Callable[[Path], None] = lambda path: None,
-) -> Job:
-    """Build the recipe, load the pictures and create the run folder (or check the one resumed)."""
+) -> TrainingJob:
+    """Build the recipe, load the pictures and create the run folder (or check the one resumed).
+
+    Of ten degraded pictures or more a tenth, at most four, are held out: what is made of them is
+    measured while it trains. Of fewer none is, and the scores are of pictures learned from.
+    """
     run = Run(folder)
     leader = rank() == 0  # the others use the folder that it makes
-    if leader and not resume:
-        run.refuse_existing()  # before the pictures are read
+    if leader:  # before the pictures are read
+        check_writable(folder)
+        if not resume:
+            run.refuse_existing()
     torch.manual_seed(plan.seed)  # initial weights; everything else draws from named streams
-    try:
-        recipe: Recipe = discover.builder("recipes", plan.recipe)(**_in_place(plan.settings, run))
-    except ValueError as error:
-        raise UserError(f"recipe {plan.recipe} cannot take these --set: {error}") from error
-    stride = recipe.restorer.stride
-    if recipe.patch < 1 or recipe.patch % stride:
-        raise UserError(f"--set patch={recipe.patch}: must be a multiple of {stride}")
-    if recipe.batch < 1:
-        raise UserError(f"--set batch={recipe.batch}: batch must be at least 1")
+    recipe = _built(plan, run)
     pictures = {
         kind: _load(kind, source, recipe, plan.seed, on_read)
         for kind, source in sources(plan, recipe).items()
     }
-    fingerprints = {kind: found.fingerprint for kind, found in pictures.items()}
+    fingerprints = {kind: loaded.fingerprint for kind, loaded in pictures.items()}
     if resume and fingerprints != plan.data:
         raise UserError(
-            f"{folder}: the pictures are not those that this run was started with; "
-            "start a new run with -o"
+            f"{folder}: the pictures are not those that this run was started with; start a new run "
+            "in another folder"
         )
     if plan.start is not None:
         recipe = start_from(recipe, Path(plan.start))
     for module in _modules(recipe):
-        module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        place(module, device)
+    held_out: tuple[np.ndarray, ...] = ()
+    if "degraded" in pictures:
+        pictures["degraded"], held_out = data.hold_out(pictures["degraded"], HELD_OUT)
     if not resume:
-        plan = Plan(**{**vars(plan), "data": fingerprints, "version": __version__})
+        parts = plan.parts or usual_parts(recipe.batch, device)
+        plan = replace(plan, data=fingerprints, parts=parts, version=__version__)
         if leader:
             run.create(plan)
-    return Job(run, plan, recipe, pictures, device)
+    elif leader:
+        run.write_plan(plan)
+    return TrainingJob(run, plan, recipe, pictures, device, held_out)
 
 
-def wants_calibration(plan: Plan) -> bool:
+def _built(plan: RunPlan, run: Run) -> Recipe:
+    """The recipe of a plan; UserError for settings that it cannot take."""
+    try:
+        recipe: Recipe = discover.builder("recipes", plan.recipe)(**_in_place(plan.settings, run))
+    except ValueError as error:
+        raise UserError(
+            f"recipe {plan.recipe} cannot take these: {error}", parameter="settings"
+        ) from error
+    if recipe.patch < 1 or recipe.patch % recipe.restorer.stride:
+        raise UserError(
+            f"a multiple of {recipe.restorer.stride} is expected, got {recipe.patch}",
+            parameter="patch",
+        )
+    if recipe.batch < 1:
+        raise UserError(f"at least 1 is expected, got {recipe.batch}", parameter="batch")
+    return recipe
+
+
+def wants_calibration(plan: RunPlan) -> bool:
     """Whether the recipe takes a calibration, has degraded pictures, and none was given."""
     return plan.images is not None and any(plan.settings.get(key) == "" for key in CALIBRATIONS)
 
 
 def with_calibration(
-    plan: Plan,
+    plan: RunPlan,
     folder: Path,
     device: torch.device,
     *,
     on_read: Callable[[Path], None] = lambda path: None,
-) -> tuple[Plan, str | None]:
+) -> tuple[RunPlan, str | None]:
     """The plan of a new run, with the rain of its pictures measured into FOLDER/rain.json, or for a
     recipe that learns to denoise their noise into FOLDER/noise.json.
 
@@ -116,6 +152,7 @@ def with_calibration(
     key = next(key for key in CALIBRATIONS if plan.settings.get(key) == "")
     file = run.rain if key == "calibration" else run.noise
     if rank() == 0:
+        check_writable(folder)
         run.refuse_existing()
         file.unlink(missing_ok=True)
         paths = images.find(Path(plan.images))
@@ -135,7 +172,7 @@ def with_calibration(
         else:
             folder.mkdir(parents=True, exist_ok=True)
             found.write(file)
-    together()
+    barrier()
     if not file.is_file():
         return plan, failure
     return replace(plan, settings={**plan.settings, key: file.name}), None
@@ -147,14 +184,15 @@ def _in_place(settings: dict[str, Any], run: Run) -> dict[str, Any]:
     return {**settings, **named}
 
 
-def sources(plan: Plan, recipe: Recipe) -> dict[str, Path]:
+def sources(plan: RunPlan, recipe: Recipe) -> dict[str, Path]:
     """The folder of each kind of picture that a recipe needs."""
     found: dict[str, Path] = {}
     for kind in ("degraded", "observations"):
         if kind in recipe.needs:
             if plan.images is None:
                 raise UserError(
-                    f"recipe {plan.recipe} learns from degraded pictures: give --images DIR"
+                    f"recipe {plan.recipe} learns from degraded pictures; give a folder of them",
+                    parameter="images",
                 )
             found[kind] = Path(plan.images)
     if "clean" in recipe.needs:
@@ -165,8 +203,9 @@ def sources(plan: Plan, recipe: Recipe) -> dict[str, Path]:
         and found["clean"].resolve() == Path(plan.images).resolve()
     ):
         raise UserError(
-            f"--clean {plan.clean}: is the folder of rainy pictures; give one of clean photographs "
-            "of other scenes, or leave --clean out to use those installed with the package"
+            f"{plan.clean} is the folder of degraded pictures; give one of clean photographs of "
+            "other scenes, or none to use those installed with the package",
+            parameter="clean",
         )
     return found
 
@@ -189,7 +228,7 @@ def _load(
     if not pictures.pixels:
         raise UserError(
             f"{folder}: no picture there can be used ({pictures.skipped[0]}); "
-            "for small pictures try --set patch=32"
+            "for small pictures try the setting patch=32"
         )
     return pictures
 
@@ -199,53 +238,52 @@ def start_from(recipe: Recipe, path: Path) -> Recipe:
 
     The statistics of its norms rest from then on. They were taken from more kinds of pictures than
     a folder has; learned anew, they made it up to 2 dB worse, on other rain far more.
+
+    Raises:
+        UserError: For weights of another task, or of a network that the recipe cannot start from.
     """
-    trained, header = checkpoint.load(path)
-    for form in _forms(recipe):
+    trained, header = checkpoint.load(path, task=recipe.task)
+    for form in (recipe, *recipe.forms):
         if (header.network, header.keywords) == (form.network, form.keywords):
             for net in (form.restorer, form.ema):
                 net.load_state_dict(copy.deepcopy(trained.state_dict()))
             if form.anchor is not None:
-                form.anchor.load_state_dict(_on_whole_pictures(trained).state_dict())
+                form.anchor.load_state_dict(trained.core.state_dict())
             for player in form.players:
                 for group in player.optimizer.param_groups:
                     group["lr"] *= form.warm_rate
             return replace(form, frozen_batchnorm=True)
     raise UserError(
         f"{path}: holds network {header.network} {header.keywords}, the recipe wants "
-        f"{recipe.network} {recipe.keywords}; change --set, or add --from-scratch"
+        f"{recipe.network} {recipe.keywords}; change its settings, or start from scratch"
     )
 
 
 def default_start(recipe: Recipe) -> str | None:
-    """The first built-in restorer of the recipe's network, if there is one."""
-    wanted = [(form.network, form.keywords) for form in _forms(recipe)]
-    for path in [weights.built_in(recipe.task)]:
-        if path.is_file():
-            header = checkpoint.read_header(path)
-            if (header.network, header.keywords) in wanted:
-                return str(path)
-    return None
+    """The built-in restorer of the recipe's task, where it is of a network that it can start from.
+
+    Those of other tasks do not count: what they have learned is another thing.
+    """
+    path = weights.built_in(recipe.task)
+    if not path.is_file():
+        return None
+    header = checkpoint.read_header(path)
+    wanted = [(form.network, form.keywords) for form in (recipe, *recipe.forms)]
+    return str(path) if (header.network, header.keywords) in wanted else None
 
 
-def _forms(recipe: Recipe) -> list[Recipe]:
-    """The recipe, and for a denoiser on every so many-th pixel that of whole pictures, too: what
-    starts from one that knows these goes on restoring them, wherever it learns."""
-    forms = [recipe]
-    if recipe.network == "shuffled":
-        plain = {key: value for key, value in recipe.keywords.items() if key != "shuffle"}
-        inner, ema = map(_on_whole_pictures, (recipe.restorer, recipe.ema))
-        whole = replace(recipe, network="denoiser", keywords=plain, restorer=inner, ema=ema)
-        forms.append(whole)
-    return forms
+def train(
+    job: TrainingJob,
+    *,
+    resume: bool = False,
+    precision: str = "auto",
+    measure: report.Measure | None = None,
+) -> Generator[Row, None, None]:
+    """Train, log, save and draw samples; yields a row a step.  Saves when closed.
 
-
-def _on_whole_pictures(restorer: Restorer) -> Restorer:
-    return restorer.core if restorer.core is not restorer else restorer
-
-
-def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generator[Row, None, None]:
-    """Train, log, save and draw samples; yields a row a step.  Saves when closed."""
+    With `measure`, which gives scores of (degraded, restored) pixels without a truth, the rows at
+    which samples are drawn, and the last one, have those of the pictures held out.
+    """
     run, plan, recipe = job.run, job.plan, job.recipe
     done, spent = run.load(recipe) if resume else (0, 0.0)
     leader = rank() == 0
@@ -262,41 +300,52 @@ def train(job: Job, *, resume: bool = False, precision: str = "auto") -> Generat
             run.save(recipe, plan, row)
         rows.clear()
 
-    steps = fit(
-        recipe, lambda step, progress: _draw(job, step, progress), seed=plan.seed,
-        steps=plan.steps, seconds=plan.seconds, done=done, spent=spent, precision=precision,
-    )  # fmt: skip
+    def log(row: Row) -> None:
+        rows[:] = [*(one for one in rows if one.step != row.step), row]
+
+    def sampled(row: Row) -> Row:
+        degraded = measure if set(job.pictures) - {"clean"} else None
+        sheet = report.sample(recipe.ema, job.shown, measure=degraded, precision=precision)
+        sheet.write(run.sample)
+        return replace(row, scores=sheet.mean_scores())
+
     try:
-        for row in steps:
-            if row.step % 10 == 0 or row.step <= 10:
-                rows.append(row)
-            now = time.monotonic()
+        steps = fit(
+            recipe, lambda step, progress: _draw(job, step, progress), seed=plan.seed,
+            steps=plan.steps, seconds=plan.seconds, done=done, spent=spent, precision=precision,
+            parts=plan.parts, ahead=True,
+        )  # fmt: skip
+        for step in steps:
+            row, now = step, time.monotonic()
+            if leader and now - sampled_at > SAMPLE_EVERY_S:
+                row, sampled_at = sampled(step), now
+            if row.step % 10 == 0 or row.step <= 10 or row.scores:
+                log(row)
             if now - saved_at > SAVE_EVERY_S:
                 keep()
                 saved_at = now
-            if leader and now - sampled_at > SAMPLE_EVERY_S:
-                write_sample(run.sample, recipe.ema, job.pictures)
-                sampled_at = now
             yield row
     except Diverged as error:
         keep()
         rate = plan.settings.get("lr")
-        lower = f"--set lr={rate / 3:.1g}" if rate else "learning rate"
+        lower = f"the setting lr={rate / 3:.1g}" if rate else "a lower learning rate"
         raise Diverged(
-            f"{error}; {run.weights} keeps the weights before it. Try a lower {lower}"
+            f"{error}; {run.weights} keeps the weights before it. Try {lower}"
         ) from error
     except GeneratorExit:  # between two steps; an interrupt may come in the middle of one
         keep()
         raise
-    keep()
     if leader:
-        write_sample(run.sample, recipe.ema, job.pictures)
+        row = sampled(row)
+        if row.scores and row.step > done:
+            log(row)
+    keep()
 
 
-def _draw(job: Job, step: int, progress: float) -> Batch:
+def _draw(job: TrainingJob, step: int, progress: float) -> Batch:
     number, recipe = step * world() + rank(), job.recipe
 
-    def drawn(kind: str) -> Tensor | None:
+    def patches(kind: str) -> Tensor | None:
         if kind not in job.pictures:
             return None
         draw = data.observations if kind == "observations" else data.patches
@@ -308,13 +357,14 @@ def _draw(job: Job, step: int, progress: float) -> Batch:
         return crops.to(job.device, memory_format=layout)
 
     return Batch(
-        clean=drawn("clean"),
-        degraded=drawn("degraded"),
+        clean=patches("clean"),
+        degraded=patches("degraded"),
         progress=progress,
         warm=job.plan.start is not None,
-        observations=drawn("observations"),
+        observations=patches("observations"),
     )
 
 
 def _modules(recipe: Recipe) -> list[nn.Module]:
-    return [recipe.restorer, recipe.ema, *(player.objective for player in recipe.players)]
+    averages = [net for average in recipe.averages for net in (average.of, average.ema)]
+    return [recipe.restorer, *averages, *(player.objective for player in recipe.players)]
