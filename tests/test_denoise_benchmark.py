@@ -21,7 +21,7 @@ FAST = ("OpenCV non-local means", "built-in", "BM3D")
 @pytest.fixture
 def benchmark(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    tiny = save_restorer(tmp_path / "restorer.safetensors")
+    tiny = save_restorer(tmp_path / "restorer.safetensors", task="denoise")
     monkeypatch.setattr(weights, "built_in", lambda task: tiny)
     yield importlib.import_module("denoise")
     sys.modules.pop("denoise", None)
