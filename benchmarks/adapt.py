@@ -28,7 +28,7 @@ from degradations.types import Degradation
 from ssl_restore import discover, rng
 from ssl_restore.adapters.stream import Course
 from ssl_restore.evaluation.metrics import psnr
-from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
@@ -54,6 +54,7 @@ def build(*, width: int = 16, lr: float = 2e-3, batch: int = 8, patch: int = 64)
         restorer.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.01, fused=True
     )
     return Recipe(
+        task="denoise",
         network="denoiser", keywords={"width": width, "blocks": BLOCKS}, restorer=restorer,
         ema=copy.deepcopy(restorer), players=(Player(objective, {"restore": 1.0}, optimizer),),
         needs=frozenset({"clean"}), batch=batch, patch=patch, decay=0.998,
@@ -99,7 +100,7 @@ def rows(
     asked: argparse.Namespace, name: str, clean: list[Pixels]
 ) -> Iterator[tuple[str, float, str]]:
     """(what, dB, remark) of a sequence with each noise."""
-    restorer = open_restorer(asked.weights, torch.device("cpu"), task="denoise", learns=True)
+    restorer = load_restorer(asked.weights, torch.device("cpu"), task="denoise", trainable=True)
     for kind in asked.noise:
         given = noisy(clean, NOISE[kind], asked.seed)
         yield f"{name}, {kind}: input", mean_psnr(given, clean), ""
@@ -107,7 +108,7 @@ def rows(
         start = mean_psnr(plain, clean)
         yield f"{name}, {kind}: restorer", start, ""
         for method in asked.method:
-            adapt = discover.builder("adapters", method)()
+            adapt = discover.builder("adapters", method)(discover.task("denoise").stream)
             for online in (False, True):
                 steps = asked.online_steps if online else asked.steps
                 begun = time.perf_counter()

@@ -26,7 +26,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ssl_restore import discover, rng
 from ssl_restore.device import choose
 from ssl_restore.io import images
-from ssl_restore.objectives.synthetic_rain import SyntheticRain, veil_loss
+from ssl_restore.objectives.rendered_rain import veil_loss
+from ssl_restore.objectives.synthetic_rain import SyntheticRain
 from ssl_restore.training import checkpoint, data
 from ssl_restore.training.fit import LARGEST_GRADIENT, freeze_batchnorm, schedule
 from ssl_restore.training.session import start_from
@@ -230,7 +231,7 @@ def main() -> None:
 
     def keep() -> None:
         header = checkpoint.Header(
-            network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
+            task=recipe.task, network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
             settings=settings, step=done, seed=asked.seed, data={"clean": pictures.fingerprint},
         )  # fmt: skip
         checkpoint.save(asked.output / "restorer.safetensors", recipe.ema, header)

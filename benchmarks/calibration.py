@@ -42,7 +42,7 @@ from ssl_restore.calibration.rain_estimator import (
 )
 from ssl_restore.calibration.rain_statistics import statistics
 from ssl_restore.device import thread_pool
-from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.load import load_restorer
 from ssl_restore.io import images
 from ssl_restore.training import data
 
@@ -111,7 +111,7 @@ def rain_of(prior: Rain, generator: torch.Generator) -> tuple[Populations, RainP
 
 def simulated(photos: data.Pictures, prior: Rain, count: int, seed: int) -> Seen:
     """`count` pictures of rain; the same whatever the number of processors."""
-    restorer = open_restorer(None, torch.device("cpu"))
+    restorer = load_restorer(None, torch.device("cpu"), task="derain")
 
     @torch.no_grad()
     def some(number: int) -> Seen:
@@ -233,7 +233,7 @@ def amounts_of(layer: Tensor) -> tuple[float, float, float]:
 @torch.inference_mode()
 def compare(rainy: Path, clean: Path, estimator: RainEstimator, reader: RainEstimator) -> None:
     """Print correlations and medians over pairs of pictures; `reader` reads the true layers."""
-    restorer = open_restorer(None, torch.device("cpu"))
+    restorer = load_restorer(None, torch.device("cpu"), task="derain")
     rows: list[tuple[float, ...]] = []
     generator = rng.derive(3, "calibration", 0)
     amounts = ("mean", "tail", "visible_share")

@@ -38,11 +38,12 @@ from numpy.typing import NDArray
 from ssl_restore import device, rng, solvers, weights
 from ssl_restore.errors import UnknownName, UserError
 from ssl_restore.evaluation import metrics, scoring
-from ssl_restore.inference.folders import open_restorer, with_self_ensemble
+from ssl_restore.inference.load import load_restorer
+from ssl_restore.inference.tiles import restore_tensor
+from ssl_restore.inference.wrappers import with_self_ensemble
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.objectives.recorrupted import diagonal_sigma
-from ssl_restore.solvers.tiles import restored
 from ssl_restore.training import data
 
 SIDE_PX = 256  # of a picture on the sheet
@@ -184,10 +185,10 @@ OPTIONAL: dict[str, tuple[tuple[str, ...], Method]] = {
 
 def by_restorer(path: Path | None, on: torch.device, quality: str = "fast") -> Method:
     """The denoiser of a checkpoint, or the built-in one, on the values as they are."""
-    restorer = with_self_ensemble(open_restorer(path, on, task="denoise"), quality)
+    restorer = with_self_ensemble(load_restorer(path, on, task="denoise"), quality)
 
     def run(case: Case) -> Values:
-        return values_of(restored(restorer, case.tensor().to(on)))
+        return values_of(restore_tensor(restorer, case.tensor().to(on)))
 
     return run
 
@@ -350,7 +351,7 @@ def run(options: argparse.Namespace) -> list[str]:
     if options.csv is not None:
         area = {case.name: case.clean.shape[0] * case.clean.shape[1] for case in cases}
         written = [
-            scoring.Row(row.picture, row.method, row.scores, row.seconds, area[row.picture])
+            scoring.Score(row.picture, row.method, row.scores, row.seconds, area[row.picture])
             for row in rows
             if row.scores is not None
         ]

@@ -38,9 +38,9 @@ from ssl_restore.errors import UserError
 from ssl_restore.evaluation import scoring
 from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.evaluation.scenes import parts, scenes
-from ssl_restore.evaluation.scoring import Method, Pair, Row
+from ssl_restore.evaluation.scoring import Method, Pair, Score
 from ssl_restore.evaluation.streak_energy import SIGMA_PX, streak_energy, texture_energy
-from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels
@@ -53,6 +53,8 @@ from ssl_restore.types import Batch, Player, Recipe
 SIDE_PX = 320  # of a picture on the sheet
 SUPERVISED = {"scratch": "sup. scratch", "builtin": "sup. built-in"}
 Photos = tuple[Pixels, Pixels]  # rainy and clean, (H, W, 3) uint8 each
+
+FLOOR = "opening 1x5"
 
 
 def median(pixels: Pixels) -> Pixels:
@@ -74,7 +76,7 @@ def guided(pixels: Pixels, radius_px: int = 4, eps: float = 0.01) -> Pixels:
 
 def method(path: Path | None, on: torch.device) -> Method:
     """The restorer of a checkpoint, or the built-in one."""
-    restorer = open_restorer(path, on)
+    restorer = load_restorer(path, on, task="derain")
     return lambda pixels: restore(restorer, pixels)
 
 
@@ -157,7 +159,7 @@ def bound(
             recipe = session.start_from(recipe, Path(trained))
         told: dict[str, object] = {"steps": how.steps, "seconds": how.seconds, "learned": learned}
         header = checkpoint.Header(
-            recipe.network, recipe.keywords, f"supervised {start}", told, seed=how.seed
+            recipe.task, recipe.network, recipe.keywords, f"supervised {start}", told, seed=how.seed
         )
         path = folder / f"supervised_{start}_{aside}.safetensors"
         if path.exists() and checkpoint.read_header(path) == header:
@@ -227,9 +229,9 @@ def table(options: argparse.Namespace) -> list[str]:
     learned = learners(photos, options)
     filters: dict[str, Method] = {
         "input": lambda pixels: pixels, "median 5x5": median, "guided filter": guided,
-        scoring.FLOOR: scoring.opening,
+        FLOOR: opening_1x5,
     }  # fmt: skip
-    rows: list[Row] = []
+    rows: list[Score] = []
     for pair in pairs:
         methods = filters | {name: each[pair.name] for name, each in learned.items()}
         rows += scoring.measure(pair, methods)
@@ -243,7 +245,7 @@ def table(options: argparse.Namespace) -> list[str]:
     return [f"{len(pairs)} pictures", *scoring.table(rows)]
 
 
-def chosen(rows: Sequence[Row], count: int, worst: bool) -> list[str]:
+def chosen(rows: Sequence[Score], count: int, worst: bool) -> list[str]:
     """Names of pictures spread over the folder, or of the lowest PSNR of the last method."""
     last = {row.name: row.scores["psnr_rgb"] for row in rows if row.method == rows[-1].method}
     if worst:
@@ -254,7 +256,7 @@ def chosen(rows: Sequence[Row], count: int, worst: bool) -> list[str]:
 
 def sheet(photos: Mapping[str, Photos], learned: Mapping[str, Mapping[str, Method]]) -> Pixels:
     """A row a picture: input, opening, every learned restorer, truth; the middle of each."""
-    heads = ["input", scoring.FLOOR, *learned, "truth"]
+    heads = ["input", FLOOR, *learned, "truth"]
     rows = [np.hstack([_captioned(head) for head in heads])]
     for name, (rainy, clean) in photos.items():
         restored = [each[name](rainy) for each in learned.values()]
@@ -285,7 +287,7 @@ def remaining(before: Path, after: Path, on: torch.device, limit: int | None = N
     Angle and width of the streaks are those of the calibration.  Pictures in which it finds no
     rain, or the streak energy is not positive, are left out.
     """
-    restorer = open_restorer(None, on)
+    restorer = load_restorer(None, on, task="derain")
     estimator = rain_estimator.load(weights.rain_estimator()).to(on)
     pairs, skipped = scoring.pairs(before, after, limit=limit)
     removed, changed, rain_free = [], [], 0

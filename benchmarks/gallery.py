@@ -16,7 +16,7 @@ import torch
 from degradations.rain import Rain
 from degradations.sensor import quantise
 from ssl_restore import rng
-from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
@@ -33,7 +33,7 @@ SIDE = 320
 
 
 def main() -> None:
-    restorer = open_restorer(None, torch.device("cpu"))
+    restorer = load_restorer(None, torch.device("cpu"), task="derain")
     columns = []
     for name, preset, seed in SHOWN:
         pixels = images.read(ROOT / "data_samples" / name).pixels

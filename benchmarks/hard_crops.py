@@ -17,16 +17,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
+from ssl_restore.restorer import Restorer
 from ssl_restore.training.data import eight_bit_rgb
 
 SIDE_PX = 160
 
 
-def hardest(photo: Pixels, restorer: torch.nn.Module) -> tuple[float, Pixels]:
+def hardest(photo: Pixels, restorer: Restorer) -> tuple[float, Pixels]:
     """The largest mean squared error of a crop, of 255 squared, and the crop."""
     error = np.square(photo.astype(np.float32) - restore(restorer, photo)).mean(axis=2)
     half = SIDE_PX // 2
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="Of the restorer; else the built-in one.")
     parser.add_argument("--count", type=int, default=25)
     asked = parser.parse_args()
-    restorer = open_restorer(asked.weights, torch.device("cpu"), task="derain", learns=False)
+    restorer = load_restorer(asked.weights, torch.device("cpu"), task="derain")
     found = []
     for path in images.find(asked.photographs):
         whole = eight_bit_rgb(images.read(path).pixels)

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from ssl_restore import discover, rng
 from ssl_restore.evaluation import metrics
-from ssl_restore.solvers.tiles import restored
+from ssl_restore.inference.tiles import restore_tensor
+from ssl_restore.restorer import Restorer
 from ssl_restore.training import data, session
 from ssl_restore.training.fit import fit
 from ssl_restore.types import Batch, Player, Recipe
@@ -87,12 +88,12 @@ def drawer(
     return draw
 
 
-def scores(net: nn.Module, cases: Sequence[denoise.Case]) -> dict[str, float]:
+def scores(net: Restorer, cases: Sequence[denoise.Case]) -> dict[str, float]:
     """Means over the pictures."""
     net.eval()
     found = []
     for case in cases:
-        values = denoise.values_of(restored(net, case.tensor()))
+        values = denoise.values_of(restore_tensor(net, case.tensor()))
         found.append(metrics.scores(denoise.in_8_bits(values), case.clean))
     return {key: float(np.mean([row[key] for row in found])) for key in found[0]}
 

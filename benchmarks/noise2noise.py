@@ -36,11 +36,12 @@ from degradations.noise import BernoulliNoise, ImpulseNoise, Noise, PoissonNoise
 from ssl_restore import rng
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics
+from ssl_restore.inference.tiles import restore_tensor
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.networks import denoiser
 from ssl_restore.objectives.noise2noise import LOSS_FOR, Noise2Noise, exponent, power
-from ssl_restore.solvers.tiles import restored
+from ssl_restore.restorer import Restorer
 from ssl_restore.training import data, session
 from ssl_restore.training.fit import fit
 from ssl_restore.types import Batch, Player, Recipe
@@ -98,13 +99,14 @@ def limit(kind: str, loss: str, value: float) -> float:
 
 def learn(
     kind: str, loss: str, pictures: data.Pictures, steps: int, width: int, patch: int, seed: int
-) -> torch.nn.Module:
+) -> Restorer:
     """The average of a network that learned from pairs of observations."""
     torch.manual_seed(seed)
     restorer = denoiser.build(width=width, blocks=(1, 1, 1))
     ema = copy.deepcopy(restorer)
     optimizer = torch.optim.AdamW(restorer.parameters(), lr=2e-3, betas=(0.9, 0.95), fused=True)
     recipe = Recipe(
+        task="denoise",
         network="denoiser", keywords={}, restorer=restorer, ema=ema,
         players=(Player(Noise2Noise(restorer, loss), {"observed": 1.0}, optimizer),),
         batch=8, patch=patch, decay=0.99,
@@ -121,9 +123,9 @@ def learn(
     return ema
 
 
-def scored(network: torch.nn.Module, noisy: Tensor, clean: Tensor) -> tuple[Tensor, list[float]]:
+def scored(network: Restorer, noisy: Tensor, clean: Tensor) -> tuple[Tensor, list[float]]:
     """The result, and [PSNR in dB, mean error in the darkest and in the brightest third of 255]."""
-    result = restored(network, noisy)
+    result = restore_tensor(network, noisy)
     values, truth = (_in_8_bits(image) for image in (result, clean))
     dark, bright = np.quantile(truth, (1 / 3, 2 / 3))
     error = 255 * (result - clean)[0].permute(1, 2, 0).numpy()

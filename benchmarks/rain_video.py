@@ -28,7 +28,7 @@ from ssl_restore.adapters import motion
 from ssl_restore.adapters.motion import Mask, Values
 from ssl_restore.adapters.stream import Course
 from ssl_restore.evaluation.baselines import opening_1x5
-from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import video
 from ssl_restore.io.picture import Pixels
@@ -151,14 +151,16 @@ def main() -> None:
     tell("input", frames)
     tell("opening 1x5", [opening_1x5(frame) for frame in frames])
     for weights in asked.weights or [None]:
-        restorer = open_restorer(weights, torch.device("cpu"), task="derain", learns=True)
+        restorer = load_restorer(weights, torch.device("cpu"), task="derain", trainable=True)
         name = "built-in" if weights is None else weights.parent.name
         restored = [restore(restorer, frame) for frame in frames]
         tell(name, restored)
         if asked.sheet is not None:
             sheet(asked.sheet, frames, restored, places[0])
         for method in asked.method:
-            adapt: Callable[..., Iterable[Pixels]] = discover.builder("adapters", method)()
+            adapt: Callable[..., Iterable[Pixels]] = discover.builder("adapters", method)(
+                discover.task("derain").stream
+            )
             for online in (False, True):
                 course = Course(online=online, notify=print)
                 mode = "online" if online else "offline"

@@ -20,14 +20,14 @@ import torch
 
 from ssl_restore import device
 from ssl_restore.evaluation.baselines import opening_1x5
-from ssl_restore.inference.folders import open_restorer
+from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 
 ROUNDS = 7
 
 
 def main() -> None:
-    restorer = open_restorer(None, torch.device("cpu"))
+    restorer = load_restorer(None, torch.device("cpu"), task="derain")
     pixels = np.random.default_rng(0).integers(0, 256, (320, 480, 3), np.uint8)
     methods: dict[str, Callable[[], object]] = {
         "derain (built-in restorer)": lambda: restore(restorer, pixels),

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import options
+from .errors import as_options
 from .progress import bar
 
 EXAMPLES = """\b
@@ -24,18 +25,11 @@ Examples:
 @click.argument("output", type=options.PATH)
 @click.option(
     "--method",
-    default="frame2frame",
-    show_default=True,
-    help="frame2frame (needs motion that flow can follow) or restore_from_restored.",
+    help="frame2frame (needs motion that flow can follow) or restore_from_restored."
+    "  [default: the task's, frame2frame]",
 )
 @click.option("--online", is_flag=True, help="Learn from past frames only, as they come.")
-@click.option(
-    "--task",
-    type=click.Choice(["denoise", "derain"]),
-    default="denoise",
-    show_default=True,
-    help="Which built-in restorer is adapted.",
-)
+@options.task
 @click.option("--weights", type=options.PATH, help="Checkpoint of `fit`, instead of a --task.")
 @click.option(
     "--seconds",
@@ -47,7 +41,7 @@ Examples:
     type=click.IntRange(1),
     help="Instead of --seconds; repeatable exactly.  [default with --online: 20]",
 )
-@click.option("--set", "changes", multiple=True, metavar="K=V", help="A setting: lr, rain_lr ...")
+@click.option("--set", "settings", multiple=True, metavar="K=V", help="A setting: lr, batch ...")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
 @options.seed
 @options.tile
@@ -57,13 +51,13 @@ Examples:
 def command(
     source: Path,
     output: Path,
-    method: str,
+    method: str | None,
     online: bool,
-    task: str,
+    task: str | None,
     weights: Path | None,
     seconds: float | None,
     steps: int | None,
-    changes: tuple[str, ...],
+    settings: tuple[str, ...],
     overwrite: bool,
     seed: int,
     tile: int | None,
@@ -80,25 +74,34 @@ def command(
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.adapters.stream import Course  # noqa: PLC0415
-    from ssl_restore.inference import folders  # noqa: PLC0415
+    from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
     from ssl_restore.io import video  # noqa: PLC0415
 
     if steps is not None and seconds is not None:
         raise click.UsageError("give --steps or --seconds, not both")
-    build = discover.builder("adapters", method)
-    adapt = build(**discover.parse_settings(build, changes))
+    chosen = discover.task(task or "denoise") if task or weights is None else None
     frames = video.find(source, max_pixels=max_pixels)
     files = video.targets(frames, output, overwrite=overwrite)
-    restorer = folders.open_restorer(weights, devices.choose(device), task=task, learns=True)
+    restorer = load_restorer(
+        weights,
+        devices.choose(device),
+        task=chosen.name if chosen else None,
+        trainable=True,
+    )
+    known = chosen or discover.task(restorer.task)
+    method = method or known.adapter
+    build = discover.builder("adapters", method)
+    adapt = build(known.stream, **discover.parse_settings(build, settings))
     start = time.perf_counter()
     with bar(len(frames), "frame", method) as shown:
         course = Course(
             online=online, steps=steps, seconds=seconds, seed=seed, precision=precision, tile=tile,
-            name=str(source), progress=lambda share: shown.set_postfix_str(f"learned {share:.0%}"),
-            notify=lambda line: click.echo(line, err=True),
+            name=str(source),
+            progress=lambda share: shown.set_postfix_str(f"learned {share:.0%}"),
+            notify=lambda line: click.echo(as_options(line), err=True),
         )  # fmt: skip
         restored = adapt(restorer, frames, course)
-        video.write(frames, restored, files, done=shown.update)
+        video.write(frames, restored, files, progress=shown.update)
     taken = time.perf_counter() - start
     click.echo(f"{len(frames)} frames restored in {taken:.0f} s", err=True)
     click.echo(str(output))

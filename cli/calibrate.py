@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from . import options
 from .errors import Failed, report_skipped
 from .progress import bar
-
-if TYPE_CHECKING:
-    from ssl_restore.calibration.rain_file import RainCalibration
 
 EXAMPLES = """\b
 Examples:
@@ -56,8 +52,7 @@ def command(
     and the share of broken pixels.  Nothing is drawn.
     """
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore.calibration import rain as rain_calibration  # noqa: PLC0415
-    from ssl_restore.calibration.rain_sheet import write_sheet  # noqa: PLC0415
+    from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.io import images  # noqa: PLC0415
 
     if (focal_px is None) != (exposure_s is None):
@@ -68,42 +63,33 @@ def command(
     for path in (output,) if noise else (output, sheet):
         _check_output(path, overwrite)
     paths = images.find(pictures) if pictures.is_dir() else [pictures]
-    if noise:
-        _measure_noise(paths, output, limit, max_pixels)
-        return
+    measure = discover.builder("calibration", "noise" if noise else "rain", "calibrate")
     chosen = devices.choose(device)
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
-        measured = rain_calibration.calibrate(
+        measured = measure(
             paths, chosen, limit=limit, max_pixels=max_pixels, on_read=lambda path: shown.update()
         )
     report_skipped(list(measured.skipped))
-    found = measured.calibration
-    if focal_px is not None and exposure_s is not None:
-        found = rain_calibration.with_camera(found, focal_px, exposure_s)
-    write_sheet(sheet, found, {path.name: path for path in paths}, chosen)
-    found.write(output)
-    for line in _table(found):
+    calibration, files = measured.calibration, str(output)
+    lines = [f"{len(calibration.pictures)} pictures"]
+    if not noise:
+        from ssl_restore.calibration.rain import with_camera  # noqa: PLC0415
+        from ssl_restore.calibration.rain_sheet import write_sheet  # noqa: PLC0415
+
+        if focal_px is not None and exposure_s is not None:
+            calibration = with_camera(calibration, focal_px, exposure_s)
+        write_sheet(sheet, calibration, {path.name: path for path in paths}, chosen)
+        files += f", {sheet}"
+        lines[0] += f" with rain, {len(calibration.rain_free)} without"
+    calibration.write(output)
+    lines += _rows(calibration.summary())
+    if not noise and calibration.camera:
+        lines.append(f"implied rate: {calibration.camera['rate_mm_per_h']:.3g} mm/h")
+    for line in lines:
         click.echo(line)
-    click.echo(f"{output}, {sheet}", err=True)
+    click.echo(files, err=True)
     if measured.skipped:
         raise Failed(f"measured without {len(measured.skipped)} pictures that could not be used")
-
-
-def _measure_noise(paths: list[Path], output: Path, limit: int | None, max_pixels: int) -> None:
-    from ssl_restore.calibration import noise as noise_calibration  # noqa: PLC0415
-
-    with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
-        found, skipped = noise_calibration.calibrate(
-            paths, limit=limit, max_pixels=max_pixels, on_read=lambda path: shown.update()
-        )
-    report_skipped(skipped)
-    found.write(output)
-    click.echo(f"{len(found.pictures)} pictures")
-    for line in _rows(found.summary()):
-        click.echo(line)
-    click.echo(str(output), err=True)
-    if skipped:
-        raise Failed(f"measured without {len(skipped)} pictures that could not be used")
 
 
 def _check_output(path: Path, overwrite: bool) -> None:
@@ -111,14 +97,6 @@ def _check_output(path: Path, overwrite: bool) -> None:
         raise Failed(f"{path}: exists; --overwrite replaces it, or give another name")
     if not path.absolute().parent.is_dir():
         raise Failed(f"{path}: the folder {path.parent} does not exist; create it first")
-
-
-def _table(found: RainCalibration) -> list[str]:
-    lines = [f"{len(found.pictures)} pictures with rain, {len(found.rain_free)} without"]
-    lines += _rows(found.summary())
-    if found.camera:
-        lines.append(f"implied rate: {found.camera['rate_mm_per_h']:.3g} mm/h")
-    return lines
 
 
 def _rows(summary: dict[str, tuple[float, float, float]]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from . import options, restoring
+from . import restoration
 
 EXAMPLES = """\b
 Examples:
@@ -19,7 +19,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@restoring.arguments
+@restoration.arguments
 @click.option(
     "--strength",
     type=click.FloatRange(0, 2),
@@ -43,8 +43,6 @@ Examples:
 @click.option(
     "--seconds", type=click.FloatRange(1), help="Most time for --zero-shot to learn from a picture."
 )
-@options.quality
-@options.seed
 def command(
     *,
     strength: float,
@@ -52,8 +50,6 @@ def command(
     zero_shot: bool,
     method: str | None,
     seconds: float | None,
-    seed: int,
-    quality: str,
     **given: Any,
 ) -> None:
     """Remove the noise from the picture or the folder INPUT; write to OUTPUT.
@@ -68,14 +64,18 @@ def command(
     noise can be measured, more texture is kept.  With --seconds the result also depends on how fast
     the machine is.
     """
-    files = restoring.Files(**given)
+    files = restoration.Files(**given)
     if zero_shot:
-        if quality != "fast":
+        if files.quality != "fast":
             raise click.UsageError("--zero-shot takes all positions anyway: leave --quality out")
         if grain != 1:
             raise click.UsageError("--zero-shot restores all pixels at once: leave --grain out")
-        restoring.solve_files(files, method=method, seconds=seconds, seed=seed, strength=strength)
-    elif method is not None or seconds is not None:
+        restoration.solve_files("denoise", files, method=method, seconds=seconds, strength=strength)
+        return
+    if method is not None or seconds is not None:
         raise click.UsageError("--method and --seconds belong to --zero-shot: give that, too")
-    else:
-        restoring.restore_files("denoise", files, quality=quality, grain=grain, strength=strength)
+    from ssl_restore.inference.wrappers import with_pixel_shuffle  # noqa: PLC0415
+
+    restoration.restore_files(
+        "denoise", files, wrap=lambda net: with_pixel_shuffle(net, grain), strength=strength
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from . import options, restoring
+from . import restoration
 
 EXAMPLES = """\b
 Examples:
@@ -18,17 +18,13 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@restoring.arguments
+@restoration.arguments
 @click.option("--veil", is_flag=True, help="Also remove the veil (mist) of heavy rain.")
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")
 @click.option(
     "--seconds", type=click.FloatRange(1), default=45.0, show_default=True, help="For --adapt."
 )
-@options.quality
-@options.seed
-def command(
-    *, veil: bool, adapt: bool, seconds: float, quality: str, seed: int, **given: Any
-) -> None:
+def command(*, veil: bool, adapt: bool, seconds: float, **given: Any) -> None:
     """Remove the rain from the picture or the folder INPUT; write to OUTPUT.
 
     A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
@@ -36,8 +32,10 @@ def command(
     """
     if adapt and veil:
         raise click.UsageError("give --adapt or --veil, not both")
-    files = restoring.Files(**given)
+    files = restoration.Files(**given)
     if adapt:
-        restoring.adapt_files(files, quality=quality, seconds=seconds, seed=seed)
-    else:
-        restoring.restore_files("derain", files, quality=quality, veil=veil)
+        restoration.solve_files("derain", files, seconds=seconds)
+        return
+    from ssl_restore.inference.wrappers import WithoutVeil  # noqa: PLC0415
+
+    restoration.restore_files("derain", files, wrap=WithoutVeil if veil else lambda net: net)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import click
@@ -22,14 +23,49 @@ def reported() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise Failed(str(error)) from error
+        raise Failed(as_options(error.message, error.parameter)) from error
     except MemoryError as error:
         raise Failed("out of memory; try a smaller --tile, or a smaller --set batch=") from error
+
+
+def as_options(message: str, parameter: str | None = None) -> str:
+    """The message of a library error with the names of its parameters as options.
+
+    `tile` becomes --tile where the command has that option, `max_pixels=9` becomes --max-pixels 9,
+    and a parameter that is none of its options is a setting where it takes any: --set batch.
+    """
+    known = _options()
+
+    def option(match: re.Match[str]) -> str:
+        name, _, value = match[1].partition("=")
+        flag = known.get(name)
+        return match[0] if flag is None else f"{flag} {value}".rstrip()
+
+    text = re.sub(r"`([a-z_]+(?:=[^`]*)?)`", option, message)
+    if parameter is None:
+        return text
+    named = known.get(parameter) or (f"--set {parameter}" if "settings" in known else parameter)
+    return f"{named}: {text}"
+
+
+def _options() -> Mapping[str, str]:
+    """Name of a parameter -> option, of the command that runs."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return {}
+    command: click.Command | None = context.command
+    if isinstance(command, click.Group) and context.invoked_subcommand:
+        command = command.get_command(context, context.invoked_subcommand)
+    return {
+        parameter.name: max(parameter.opts, key=len)
+        for parameter in (command.params if command is not None else ())
+        if isinstance(parameter, click.Option) and parameter.name
+    }
 
 
 def report_skipped(lines: list[str]) -> None:
     """Name every picture that could not be used, and count them, on stderr."""
     for line in lines:
-        click.echo(f"skipped: {line}", err=True)
+        click.echo(f"skipped: {as_options(line)}", err=True)
     if lines:
         click.echo(f"{len(lines)} picture{'s' if len(lines) > 1 else ''} skipped", err=True)

@@ -12,7 +12,7 @@ from .errors import Failed, report_skipped
 from .progress import bar
 
 if TYPE_CHECKING:
-    from ssl_restore.evaluation.scoring import Method
+    from ssl_restore.restorer import Restorer
 
 EXAMPLES = """\b
 Examples:
@@ -29,6 +29,7 @@ Examples:
 @click.option("--weights", type=options.PATH, help="Checkpoint of `fit`.  [default: built-in]")
 @click.option("--csv", "csv_file", type=options.PATH, help="Write a row a picture and method.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pictures.")
+@options.task
 @options.quality
 @options.tile
 @options.max_pixels
@@ -41,6 +42,7 @@ def command(
     weights: Path | None,
     csv_file: Path | None,
     limit: int | None,
+    task: str | None,
     quality: str,
     tile: int | None,
     max_pixels: int,
@@ -53,6 +55,7 @@ def command(
     to beat) and of the restorer, on RGB and on luma Y.  8-bit values, whole pictures; SSIM with a
     Gaussian window of 11 pixels; Y is BT.601, 16 to 235.  Times are without reading and writing.
     """
+    from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.errors import UserError  # noqa: PLC0415
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
 
@@ -61,9 +64,14 @@ def command(
     if csv_file is not None and not csv_file.absolute().parent.is_dir():
         raise Failed(f"{csv_file}: the folder {csv_file.parent} does not exist; create it first")
     pairs, skipped = scoring.pairs(degraded, clean, restored, limit=limit)
-    methods: dict[str, Method] = {"input": lambda pixels: pixels, scoring.FLOOR: scoring.opening}
+    chosen = discover.task(task or "derain") if task or weights is None else None
+    restorer = None
     if restored is None:
-        methods["restorer"] = _restorer(weights, quality, tile, device, precision)
+        restorer = _restorer(weights, chosen.name if chosen else None, quality, tile, device)
+        chosen = chosen or discover.task(restorer.task)
+        which = "built-in restorer" if weights is None else f"restorer in {weights}"
+        click.echo(f"restorer: the {which}, for the task {restorer.task}", err=True)
+    methods = scoring.methods(chosen or discover.task("derain"), restorer, tile, precision)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
         for pair in pairs:
@@ -85,13 +93,17 @@ def command(
 
 
 def _restorer(
-    weights: Path | None, quality: str, tile: int | None, device: str, precision: str
-) -> Method:
+    weights: Path | None,
+    task: str | None,
+    quality: str,
+    tile: int | None,
+    device: str,
+) -> Restorer:
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore.inference import folders  # noqa: PLC0415
-    from ssl_restore.inference.tiles import restore, tile_sides  # noqa: PLC0415
+    from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
+    from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
+    from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
 
-    network = folders.open_restorer(weights, devices.choose(device))
-    network = folders.with_self_ensemble(network, quality)
-    tile_sides(1, 1, tile, 0, int(network.stride))  # type: ignore[arg-type]  # refuses a bad tile
-    return lambda pixels: restore(network, pixels, tile=tile, precision=precision)
+    restorer = load_restorer(weights, devices.choose(device), task=task)
+    check_tile(tile, restorer.stride)
+    return with_self_ensemble(restorer, quality)

@@ -10,7 +10,7 @@ import click
 
 from .errors import reported
 
-_NOT_COMMANDS = {"__init__", "main", "errors", "options", "progress", "restoring"}
+_NOT_COMMANDS = {"__init__", "main", "errors", "options", "progress", "restoration"}
 
 
 class Commands(click.Group):

@@ -41,6 +41,12 @@ def tile(function: F) -> F:
     )(function)
 
 
+def task(function: F) -> F:
+    return click.option(
+        "--task", help="derain, denoise ...: which built-in restorer.  [default: that of --weights]"
+    )(function)
+
+
 def quality(function: F) -> F:
     return click.option(
         "--quality",
@@ -57,9 +63,9 @@ def max_pixels(function: F) -> F:
     )(function)
 
 
-def changes(function: F) -> F:
+def settings(function: F) -> F:
     return click.option(
-        "--set", "changes", multiple=True, metavar="NAME=VALUE", help="A setting; can be repeated."
+        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting; can be repeated."
     )(function)
 
 

@@ -26,13 +26,13 @@ Examples:
 @click.argument("names", required=False, metavar="[NAME,...]")
 @click.argument("photos", required=False, type=options.PATH)
 @click.argument("output", required=False, type=options.PATH)
-@options.changes
+@options.settings
 @options.data_set
 def command(
     names: str | None,
     photos: Path | None,
     output: Path | None,
-    changes: tuple[str, ...],
+    settings: tuple[str, ...],
     **data_set: Any,
 ) -> None:
     """Degrade PHOTOS (a folder, a picture or a clip); write a data set to OUTPUT.
@@ -57,7 +57,7 @@ def command(
     def maker(fps: float | None) -> Degrader:
         from ssl_restore.synthesis import presets  # noqa: PLC0415
 
-        return presets.degradation(chosen, seed=data_set["seed"], changes=changes, fps=fps)
+        return presets.degradation(chosen, seed=data_set["seed"], changes=settings, fps=fps)
 
     make_set("synth", photos, output, maker, **data_set)
 

@@ -62,7 +62,7 @@ def _number(text: str) -> float:
 @click.option("--haze", is_flag=True, help="Haze before the rain.")
 @click.option("--drops", is_flag=True, help="Drops on the lens, behind which all is seen.")
 @click.option("--noise", is_flag=True, help="Noise of the camera, last.")
-@options.changes
+@options.settings
 @options.data_set
 def command(
     photos: Path,
@@ -77,7 +77,7 @@ def command(
     haze: bool,
     drops: bool,
     noise: bool,
-    changes: tuple[str, ...],
+    settings: tuple[str, ...],
     **data_set: Any,
 ) -> None:
     """Render rain on PHOTOS (a folder, a picture or a clip); write a data set to OUTPUT.
@@ -101,7 +101,7 @@ def command(
         from ssl_restore.synthesis import presets  # noqa: PLC0415
 
         return presets.rain(
-            seed=data_set["seed"], preset=preset, like=like, changes=(*stated, *changes),
+            seed=data_set["seed"], preset=preset, like=like, changes=(*stated, *settings),
             veil=veil, haze=haze, drops=drops, noise=noise, fps=fps,
         )  # fmt: skip
 

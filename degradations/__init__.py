@@ -14,6 +14,197 @@ Conventions, stated once:
   `sample(shape, generator)` draws a frozen dataclass of tensors (the parameters), and a pure
   function `apply(image, params)`. All randomness is in the draw; applying is deterministic,
   and differentiable in the image and in every continuous parameter.
+- What some degradations can do besides (frames of a shot, bands, veil, a description) is listed
+  in `capabilities.py`; the functions there ask no degradation for its type.
+- Parameters follow their image: applying moves them to its device, and floating ones to its dtype.
 - Randomness comes from a CPU `torch.Generator` that the caller passes in, never from the
   global state.
 """
+
+from __future__ import annotations
+
+from .blur import Blur, BlurParams, blur, blur_adjoint, blur_kernel, blur_light
+from .capabilities import (
+    at_frame,
+    check_fps,
+    darkened,
+    describe,
+    for_picture,
+    render,
+    without_streaks,
+)
+from .chain import Chain, ChainParams
+from .color import luma, to_display, to_linear
+from .drops import Drops, DropsParams, add_drops
+from .falling import advance_streaks
+from .haze import Haze, HazeParams, add_haze, transmission, visibility_m
+from .jpeg import Jpeg, JpegParams, quantisation, store_jpeg
+from .kernels import (
+    convolve,
+    convolve_adjoint,
+    disc_kernel,
+    gaussian_kernel,
+    path_kernel,
+    segment_kernel,
+)
+from .lost_pixels import BernoulliParams, ImpulseParams, break_pixels, drop_pixels
+from .noise import (
+    BernoulliNoise,
+    CorrelatedNoise,
+    CorrelatedParams,
+    ImpulseNoise,
+    Noise,
+    NoiseParams,
+    PoissonNoise,
+    PoissonParams,
+    add_correlated_noise,
+    add_noise,
+    count_photons,
+    noise_std,
+)
+from .populations import Populations, draw_streaks, farther, with_farther
+from .rain import Rain, add_rain
+from .rain_like import MeasuredRain, RainLike, Uncertainty
+from .raindrops import drop_density, expected_coverage, extinction_per_m, fall_speed, implied_rate
+from .rainfall import Rainfall, RainfallParams, Weather, add_rainfall
+from .resample import Resample, ResampleParams, resample, resample_adjoint, resampling
+from .sampling import degrade, degrade_chosen, degrade_share, sample_params
+from .sensor import Sensor, SensorParams, expose, quantise, tone
+from .shadow import Shadow, ShadowParams, add_shadow, shadow_mask
+from .shake import Shake, ShakeParams, shake, shake_adjoint, shake_light
+from .streaks import RainParams, join_streaks, streak_layer
+from .types import Degradation, Range, Shape, follow, map_tensors, tensors, uniform
+from .veil import Veil, VeilParams, add_veil, veil
+
+# Those that `ssl-restore synth` takes by name; a new one is added here, and below by all its names.
+PRIORS: tuple[type[Degradation], ...] = (
+    BernoulliNoise,
+    Blur,
+    CorrelatedNoise,
+    Drops,
+    Haze,
+    ImpulseNoise,
+    Jpeg,
+    Noise,
+    PoissonNoise,
+    Rain,
+    RainLike,
+    Rainfall,
+    Resample,
+    Sensor,
+    Shadow,
+    Shake,
+    Veil,
+)
+
+__all__ = [
+    "PRIORS",
+    "BernoulliNoise",
+    "BernoulliParams",
+    "Blur",
+    "BlurParams",
+    "Chain",
+    "ChainParams",
+    "CorrelatedNoise",
+    "CorrelatedParams",
+    "Degradation",
+    "Drops",
+    "DropsParams",
+    "Haze",
+    "HazeParams",
+    "ImpulseNoise",
+    "ImpulseParams",
+    "Jpeg",
+    "JpegParams",
+    "MeasuredRain",
+    "Noise",
+    "NoiseParams",
+    "PoissonNoise",
+    "PoissonParams",
+    "Populations",
+    "Rain",
+    "RainLike",
+    "RainParams",
+    "Rainfall",
+    "RainfallParams",
+    "Range",
+    "Resample",
+    "ResampleParams",
+    "Sensor",
+    "SensorParams",
+    "Shadow",
+    "ShadowParams",
+    "Shake",
+    "ShakeParams",
+    "Shape",
+    "Uncertainty",
+    "Veil",
+    "VeilParams",
+    "Weather",
+    "add_correlated_noise",
+    "add_drops",
+    "add_haze",
+    "add_noise",
+    "add_rain",
+    "add_rainfall",
+    "add_shadow",
+    "add_veil",
+    "advance_streaks",
+    "at_frame",
+    "blur",
+    "blur_adjoint",
+    "blur_kernel",
+    "blur_light",
+    "break_pixels",
+    "check_fps",
+    "convolve",
+    "convolve_adjoint",
+    "count_photons",
+    "darkened",
+    "degrade",
+    "degrade_chosen",
+    "degrade_share",
+    "describe",
+    "disc_kernel",
+    "draw_streaks",
+    "drop_density",
+    "drop_pixels",
+    "expected_coverage",
+    "expose",
+    "extinction_per_m",
+    "fall_speed",
+    "farther",
+    "follow",
+    "for_picture",
+    "gaussian_kernel",
+    "implied_rate",
+    "join_streaks",
+    "luma",
+    "map_tensors",
+    "noise_std",
+    "path_kernel",
+    "quantisation",
+    "quantise",
+    "render",
+    "resample",
+    "resample_adjoint",
+    "resampling",
+    "sample_params",
+    "segment_kernel",
+    "shadow_mask",
+    "shake",
+    "shake_adjoint",
+    "shake_light",
+    "store_jpeg",
+    "streak_layer",
+    "tensors",
+    "to_display",
+    "to_linear",
+    "tone",
+    "transmission",
+    "uniform",
+    "veil",
+    "visibility_m",
+    "with_farther",
+    "without_streaks",
+]

@@ -26,7 +26,13 @@ _RIM = 0.2  # share of the radius over which a drop fades
 
 @dataclass(frozen=True)
 class DropsParams:
-    """One row an image, one column a drop; absent drops fill the rows up."""
+    """Parameters of `add_drops`: one row an image, one column a drop; absent ones fill the rows up.
+
+    Example:
+        >>> one = torch.ones(1, 1)
+        >>> DropsParams(8 * one, 8 * one, 4 * one, 3 * one, one, one > 0).present
+        tensor([[True]])
+    """
 
     x_px: Tensor  # (B, N) centre
     y_px: Tensor  # (B, N)
@@ -37,9 +43,25 @@ class DropsParams:
 
 
 def add_drops(image: Tensor, params: DropsParams) -> Tensor:
-    """The image (B, C, H, W) behind drops; later drops lie on earlier ones; not clamped.
+    """The image behind drops; later drops lie on earlier ones.
 
-    ValueError for a radius that is not above 0, for light or bend below 0.
+        I(x) = (1 - m (1 - g)) J(x - m bend u(x)),     u(x) = (x - c) (1 - r^2)
+
+    Args:
+        image: (B, C, H, W) display values.
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) display values, not clamped.
+
+    Raises:
+        ValueError: for a radius that is not above 0, for light or bend below 0.
+
+    Example:
+        >>> one = torch.ones(1, 1)
+        >>> params = DropsParams(2 * one, 2 * one, 2 * one, 3 * one, 0.5 * one, one > 0)
+        >>> add_drops(torch.full((1, 1, 5, 5), 0.8), params)[0, 0, 2]
+        tensor([0.8000, 0.4000, 0.4000, 0.4000, 0.8000])
     """
     check_image(image)
     if len(params.x_px) != len(image):
@@ -67,16 +89,22 @@ def add_drops(image: Tensor, params: DropsParams) -> Tensor:
         shift_x = (1 - mask) * shift_x - slope * (x - cx)
         shift_y = (1 - mask) * shift_y - slope * (y - cy)
         light = light * (1 - mask * (1 - passed))
-    seen = torch.stack(
+    source = torch.stack(
         [(2 * (x + shift_x) + 1) / width - 1, (2 * (y + shift_y) + 1) / height - 1], dim=-1
     ).expand(len(image), height, width, 2)
-    bent = functional.grid_sample(image, seen, padding_mode="reflection", align_corners=False)
+    bent = functional.grid_sample(image, source, padding_mode="reflection", align_corners=False)
     return bent * light.unsqueeze(-3) if light.ndim == 3 else bent
 
 
 @dataclass(frozen=True)
 class Drops:
-    """Prior over wet windows: up to `count` drops anywhere, small ones more often."""
+    """Prior over wet windows: up to `count` drops anywhere, small ones more often.
+
+    Example:
+        >>> drops = Drops(count=(2, 2)).sample((1, 3, 40, 40), torch.Generator().manual_seed(0))
+        >>> drops.present
+        tensor([[True, True]])
+    """
 
     count: tuple[int, int] = (1, 8)
     radius_px: Range = (4.0, 30.0)

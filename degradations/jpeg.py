@@ -47,6 +47,13 @@ _TIE = 1e-3 / 4  # below every distance from a tie that sums of 8-bit values hav
 
 @dataclass(frozen=True)
 class JpegParams:
+    """Parameters of `store_jpeg`, one row an image.
+
+    Example:
+        >>> JpegParams(quality=torch.tensor([75.0])).subsampled
+        True
+    """
+
     quality: Tensor  # (B,) from 1 to 100, as of libjpeg
     subsampled: bool = True  # 4:2:0: colour at half the size along each axis; else 4:4:4
 
@@ -65,7 +72,21 @@ def _fixed(values: Tensor, steps: float) -> Tensor:
 
 
 def quantisation(quality: Tensor, table: tuple[tuple[int, ...], ...] = _LUMA) -> Tensor:
-    """q (B, 8, 8), whole numbers from 1 to 255, for a quality (B,)."""
+    """q, the steps by which the waves of a block are rounded.
+
+        q = clip(floor((scale Q + 50) / 100), 1, 255)
+
+    Args:
+        quality: (B,) from 1 to 100, as of libjpeg.
+        table: Q (8, 8), that of luma or of colour.
+
+    Returns:
+        (B, 8, 8), whole numbers from 1 to 255.
+
+    Example:
+        >>> quantisation(torch.tensor([50.0]))[0, 0]
+        tensor([16., 11., 10., 16., 24., 40., 51., 61.])
+    """
     low = 5000 / quality
     scale = torch.where(quality < 50, _straight(low, low.floor()), 200 - 2 * quality)
     scaled = (quality.new_tensor(table) * scale.view(-1, 1, 1) + 50) / 100
@@ -87,11 +108,11 @@ def _coded(plane: Tensor, table: Tensor) -> Tensor:
     cosines, steps = _cosines(plane), table[:, None, None, :, None, :]
     across = _fixed(torch.einsum("vy,bcixjy->bcixjv", cosines, blocks), _FIRST_PASS)
     waves = _fixed(torch.einsum("ux,bcixjv->bciujv", cosines, across), 8)
-    kept = _rounded(waves / steps) * steps
-    down = _fixed(torch.einsum("ux,bciujv->bcixjv", cosines, kept), _FIRST_PASS)
-    seen = torch.einsum("vy,bcixjv->bcixjy", cosines, down)
-    seen = seen.flatten(4, 5).flatten(2, 3)[..., :height, :width] + 128
-    return _rounded(_straight(seen, seen.clamp(0, 255)))
+    quantised = _rounded(waves / steps) * steps
+    down = _fixed(torch.einsum("ux,bciujv->bcixjv", cosines, quantised), _FIRST_PASS)
+    plane = torch.einsum("vy,bcixjv->bcixjy", cosines, down)
+    plane = plane.flatten(4, 5).flatten(2, 3)[..., :height, :width] + 128
+    return _rounded(_straight(plane, plane.clamp(0, 255)))
 
 
 def _halved(plane: Tensor) -> Tensor:
@@ -111,7 +132,23 @@ def _doubled(plane: Tensor, size: torch.Size) -> Tensor:
 
 
 def store_jpeg(image: Tensor, params: JpegParams) -> Tensor:
-    """The image as its JPEG file shows it: (B, 3, H, W), or (B, 1, H, W) of a grey file."""
+    """The image as its JPEG file shows it.
+
+    Args:
+        image: (B, 3, H, W), or (B, 1, H, W) of a grey file; display values.
+        params: one row an image.
+
+    Returns:
+        The same shape: values that 8 bits hold.
+
+    Raises:
+        ValueError: for another number of channels, and a quality that is not from 1 to 100.
+
+    Example:
+        >>> ramp = torch.linspace(0, 1, 8).view(1, 1, 1, 8)
+        >>> 255 * store_jpeg(ramp, JpegParams(torch.tensor([30.0])))
+        tensor([[[[  1.,  33.,  77., 113., 143., 179., 223., 255.]]]])
+    """
     check_image(image)
     check_values("quality", params.quality, "of libjpeg", 1, 100)
     if image.shape[1] not in {1, 3}:
@@ -138,7 +175,12 @@ def store_jpeg(image: Tensor, params: JpegParams) -> Tensor:
 
 @dataclass(frozen=True)
 class Jpeg:
-    """Prior over the qualities of pictures on the web; cameras and browsers halve the colour."""
+    """Prior over the qualities of pictures on the web; cameras and browsers halve the colour.
+
+    Example:
+        >>> Jpeg(quality=(80, 80)).sample((2, 3, 8, 8), torch.Generator().manual_seed(0)).quality
+        tensor([80., 80.])
+    """
 
     quality: Range = (30.0, 95.0)
     subsampled: bool = True

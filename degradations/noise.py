@@ -20,27 +20,81 @@ and fitting for single-image raw-data", IEEE TIP 2008, eq. 3 (variance a y + b);
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
+from .lost_pixels import (
+    LOST,
+    MOST_LOST,
+    BernoulliParams,
+    ImpulseParams,
+    break_pixels,
+    drop_pixels,
+    sample_ranks,
+)
+from .types import (
+    Degradation,
+    Range,
+    Shape,
+    check_image,
+    check_map,
+    check_values,
+    per_image,
+    tensors,
+    uniform,
+)
 
-_RANKS = 2**24
 _RANGE = "units of the image range"
 _PHOTON = "light of a photon, units of the image range"
 
 
+def redraw_grain(
+    self: Degradation,
+    params: Any,
+    number: int,
+    shape: Shape,
+    *,
+    fps: float | None = None,
+    generator: torch.Generator,
+) -> Any:
+    """Noise of a frame: its levels, floats (B,), are those of the shot; the grain is drawn anew."""
+    grain = self.sample(shape, generator)
+    levels = {n: t for n, t in tensors(params) if t.ndim == 1 and t.is_floating_point()}
+    return replace(grain, **levels)
+
+
 @dataclass(frozen=True)
 class NoiseParams:
+    """Parameters of `add_noise`, one row an image.
+
+    Example:
+        >>> NoiseParams(torch.zeros(1, 1, 2, 2), torch.zeros(1), torch.ones(1)).sigma
+        tensor([1.])
+    """
+
     eps: Tensor  # (B, C, H, W) standard normal
     gain: Tensor  # (B,) light of one photon, units of the image range; 0 is no shot noise
     sigma: Tensor  # (B,) standard deviation of the read noise, units of the image range
 
 
 def noise_std(image: Tensor, params: NoiseParams) -> Tensor:
-    """sqrt(gain max(J, 0) + sigma^2), (B, C, H, W); 0 with gradient 0 where there is none."""
+    """sqrt(gain max(J, 0) + sigma^2); 0 with gradient 0 where there is none.
+
+    Args:
+        image: (B, C, H, W).
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) standard deviations.
+
+    Example:
+        >>> params = NoiseParams(torch.zeros(1, 1, 1, 2), torch.tensor([0.01]), torch.zeros(1))
+        >>> noise_std(torch.tensor([[[[0.0, 1.0]]]]), params)
+        tensor([[[[0.0000, 0.1000]]]])
+    """
     gain, sigma = per_image(params.gain, image), per_image(params.sigma, image)
     variance = gain * image.clamp_min(0) + sigma.square()
     noisy = variance > 0
@@ -48,7 +102,20 @@ def noise_std(image: Tensor, params: NoiseParams) -> Tensor:
 
 
 def add_noise(image: Tensor, params: NoiseParams) -> Tensor:
-    """J + noise_std(J) eps for an image (B, C, H, W); zero-mean, not clamped."""
+    """J + sqrt(gain max(J, 0) + sigma^2) eps: zero-mean.
+
+    Args:
+        image: (B, C, H, W).
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W), not clamped.
+
+    Example:
+        >>> params = NoiseParams(torch.ones(1, 1, 1, 2), torch.zeros(1), torch.tensor([0.1]))
+        >>> add_noise(torch.full((1, 1, 1, 2), 0.5), params)
+        tensor([[[[0.6000, 0.6000]]]])
+    """
     check_image(image)
     check_map("eps", params.eps, image)
     check_values("gain", params.gain, _PHOTON)
@@ -58,12 +125,19 @@ def add_noise(image: Tensor, params: NoiseParams) -> Tensor:
 
 @dataclass(frozen=True)
 class Noise:
-    """Prior over cameras; `Noise(gain=(0, 0), sigma=(s, s))` is white Gaussian noise of level s."""
+    """Prior over cameras; `Noise(gain=(0, 0), sigma=(s, s))` is white Gaussian noise of level s.
+
+    Example:
+        >>> white = Noise(gain=(0, 0), sigma=(0.1, 0.1))
+        >>> white.sample((2, 3, 8, 8), torch.Generator().manual_seed(0)).sigma
+        tensor([0.1000, 0.1000])
+    """
 
     gain: Range = (0.0, 0.01)
     sigma: Range = (0.0, 0.1)
 
     apply = staticmethod(add_noise)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
         check_values("gain", self.gain, _PHOTON)
@@ -79,15 +153,34 @@ class Noise:
 
 @dataclass(frozen=True)
 class PoissonParams:
+    """Parameters of `count_photons`, one row an image.
+
+    Example:
+        >>> PoissonParams(gain=torch.tensor([0.01]), seed=torch.tensor([7])).gain
+        tensor([0.0100])
+    """
+
     gain: Tensor  # (B,) light of one photon, units of the image range
     seed: Tensor  # (B,) whole number: of the stream that counts this image's photons
 
 
 def count_photons(image: Tensor, params: PoissonParams) -> Tensor:
-    """gain n for an image (B, C, H, W), n exactly Poisson with mean max(J, 0) / gain.
+    """gain n, n exactly Poisson with mean max(J, 0) / gain.
 
     The gradient is that of J + sqrt(gain J) eps with the drawn eps held (reparameterised), so that
     it reaches both; a pixel without light has none.
+
+    Args:
+        image: (B, C, H, W).
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W), whole multiples of the gain.
+
+    Example:
+        >>> params = PoissonParams(torch.tensor([0.25]), torch.tensor([7]))
+        >>> count_photons(torch.tensor([[[[0.0, 0.5, 1.0]]]]), params) % 0.25
+        tensor([[[[0., 0., 0.]]]])
     """
     check_image(image)
     check_values("gain", params.gain, _PHOTON, above=True)
@@ -108,9 +201,17 @@ def count_photons(image: Tensor, params: PoissonParams) -> Tensor:
 
 @dataclass(frozen=True)
 class PoissonNoise:
+    """Prior over the light of a photon, log-uniformly.
+
+    Example:
+        >>> PoissonNoise((0.01, 0.01)).sample((1, 3, 8, 8), torch.Generator().manual_seed(0)).gain
+        tensor([0.0100])
+    """
+
     gain: Range = (0.002, 0.05)
 
     apply = staticmethod(count_photons)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
         check_values("gain", self.gain, _PHOTON, above=True)
@@ -122,17 +223,37 @@ class PoissonNoise:
 
 @dataclass(frozen=True)
 class CorrelatedParams:
+    """Parameters of `add_correlated_noise`, one row an image.
+
+    Example:
+        >>> CorrelatedParams(torch.zeros(1, 1, 6, 6), torch.ones(1), torch.ones(1)).width_px
+        tensor([1.])
+    """
+
     eps: Tensor  # (B, C, H + 2 r, W + 2 r) standard normal, r beyond every border
     sigma: Tensor  # (B,) standard deviation of a pixel, units of the image range
     width_px: Tensor  # (B,) standard deviation of the kernel
 
 
 def add_correlated_noise(image: Tensor, params: CorrelatedParams) -> Tensor:
-    """J + sigma (k * eps) for an image (B, C, H, W), k Gaussian; zero-mean, not clamped."""
+    """J + sigma (k * eps), k Gaussian with sum k^2 = 1: zero-mean.
+
+    Args:
+        image: (B, C, H, W).
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W), not clamped.
+
+    Example:
+        >>> params = CorrelatedParams(torch.ones(1, 1, 3, 3), torch.tensor([0.1]), torch.ones(1))
+        >>> add_correlated_noise(torch.full((1, 1, 1, 1), 0.5), params)
+        tensor([[[[0.7822]]]])
+    """
     check_image(image)
     check_values("sigma", params.sigma, _RANGE)
     check_values("width_px", params.width_px, "px", above=True)
-    beyond = [have - seen for have, seen in zip(params.eps.shape, image.shape, strict=True)]
+    beyond = [own - size for own, size in zip(params.eps.shape, image.shape, strict=True)]
     if beyond[0] or beyond[1] or beyond[2] != beyond[3] or beyond[2] < 0 or beyond[2] % 2:
         raise ValueError(
             "eps must have the shape (B, C, H + 2 r, W + 2 r) of its picture "
@@ -155,10 +276,19 @@ def add_correlated_noise(image: Tensor, params: CorrelatedParams) -> Tensor:
 
 @dataclass(frozen=True)
 class CorrelatedNoise:
+    """Prior over levels and widths of correlated noise.
+
+    Example:
+        >>> noise = CorrelatedNoise(width_px=(0.5, 0.5))
+        >>> noise.sample((1, 3, 8, 8), torch.Generator().manual_seed(0)).eps.shape
+        torch.Size([1, 3, 12, 12])
+    """
+
     sigma: Range = (0.01, 0.1)
     width_px: Range = (0.3, 2.0)
 
     apply = staticmethod(add_correlated_noise)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
         check_values("sigma", self.sigma, _RANGE)
@@ -175,76 +305,46 @@ class CorrelatedNoise:
         )
 
 
-_LOST = "chance of a pixel"
-_MOST_LOST = 0.999  # those left are as much brighter, so that none left would be infinitely bright
-
-
-@dataclass(frozen=True)
-class BernoulliParams:
-    share: Tensor  # (B,) chance that a pixel is lost
-    rank: Tensor  # (B, 1, H, W) whole number, uniform below 2^24: lost where below share * 2^24
-
-
-@dataclass(frozen=True)
-class ImpulseParams:
-    share: Tensor  # (B,) chance that a pixel is broken
-    rank: Tensor  # (B, 1, H, W) as of BernoulliParams
-    value: Tensor  # (B, C, H, W) what a broken pixel shows
-
-
-def _hit(image: Tensor, params: BernoulliParams | ImpulseParams) -> Tensor:
-    """(B, 1, H, W) of zeros and ones; to the gradient it is the share (straight-through)."""
-    share = per_image(params.share, image)
-    hard = (params.rank.to(image.device) < share.detach() * _RANKS).to(image.dtype)
-    return hard + (share - share.detach())
-
-
-def drop_pixels(image: Tensor, params: BernoulliParams) -> Tensor:
-    """J m / (1 - share) for an image (B, C, H, W), m = 0 in `share` of the pixels; zero-mean."""
-    check_image(image)
-    check_map("rank", params.rank, image)
-    check_values("share", params.share, _LOST, 0, _MOST_LOST)
-    return image * (1 - _hit(image, params)) / (1 - per_image(params.share, image))
-
-
-def break_pixels(image: Tensor, params: ImpulseParams) -> Tensor:
-    """v in `share` of the pixels of an image (B, C, H, W), J elsewhere; not zero-mean."""
-    check_image(image)
-    check_map("rank", params.rank, image)
-    check_map("value", params.value, image)
-    check_values("share", params.share, _LOST, 0, 1)
-    return torch.lerp(image, params.value.to(image), _hit(image, params))
-
-
-def _ranks(shape: Shape, generator: torch.Generator) -> Tensor:
-    size = (shape[0], 1, *shape[2:])
-    return torch.randint(_RANKS, size, generator=generator, dtype=torch.int32)
-
-
 @dataclass(frozen=True)
 class BernoulliNoise:
+    """Prior over the share of lost pixels.
+
+    Example:
+        >>> BernoulliNoise((0.2, 0.2)).sample((1, 3, 8, 8), torch.Generator().manual_seed(0)).share
+        tensor([0.2000])
+    """
+
     share: Range = (0.05, 0.5)
 
     apply = staticmethod(drop_pixels)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
-        check_values("share", self.share, _LOST, 0, _MOST_LOST)
+        check_values("share", self.share, LOST, 0, MOST_LOST)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> BernoulliParams:
         share = uniform(self.share, shape[:1], generator)
-        return BernoulliParams(share, _ranks(shape, generator))
+        return BernoulliParams(share, sample_ranks(shape, generator))
 
 
 @dataclass(frozen=True)
 class ImpulseNoise:
+    """Prior over the share of broken pixels.
+
+    Example:
+        >>> ImpulseNoise((0.2, 0.2)).sample((1, 3, 8, 8), torch.Generator().manual_seed(0)).share
+        tensor([0.2000])
+    """
+
     share: Range = (0.01, 0.3)
 
     apply = staticmethod(break_pixels)
+    at_frame = redraw_grain
 
     def __post_init__(self) -> None:
-        check_values("share", self.share, _LOST, 0, 1)
+        check_values("share", self.share, LOST, 0, 1)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> ImpulseParams:
         share = uniform(self.share, shape[:1], generator)
         value = torch.rand(shape, generator=generator)
-        return ImpulseParams(share, _ranks(shape, generator), value)
+        return ImpulseParams(share, sample_ranks(shape, generator), value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .streaks import RainParams, in_rows, joined
+from .streaks import RainParams, join_streaks, pack_rows
 from .types import Shape
 
 # Of drops farther away, against those that the numbers of a population tell.
@@ -18,12 +18,16 @@ FAR_SPREADS = {"length_spread": 0.6, "width_spread": 0.3, "brightness_spread": 0
 
 @dataclass(frozen=True)
 class Populations:
-    """One row an image, one column a population: what its streaks scatter about.
+    """Parameters of `draw_streaks`: one row an image, one column a population.
 
     Lengths, widths and brightnesses of streaks are log-normal about their means; a `_spread` is
     the standard deviation of the logarithm, `angle_spread_rad` that of the angle. A share
     `depth_share` of the variance of length and of width is common to both: a drop closer to the
     camera is longer and wider.
+
+    Example:
+        >>> Rain(populations=(2, 2)).populate(3, torch.Generator().manual_seed(0)).coverage.shape
+        torch.Size([3, 2])
     """
 
     angle_rad: Tensor  # (B, P)
@@ -45,7 +49,22 @@ class Populations:
 
 
 def draw_streaks(populations: Populations, shape: Shape, generator: torch.Generator) -> RainParams:
-    """Streaks of these populations, Poisson-many, for images of `shape` (B, C, H, W)."""
+    """Streaks of these populations, Poisson-many.
+
+    Args:
+        populations: of B images.
+        shape: (B, C, H, W) of the images.
+        generator: a CPU stream.
+
+    Returns:
+        Streaks in and around the picture, so that those from outside reach in.
+
+    Example:
+        >>> stream = torch.Generator().manual_seed(0)
+        >>> populations = Rain(rain_free=1).populate(2, stream)
+        >>> draw_streaks(populations, (2, 3, 40, 40), stream).present.any()
+        tensor(False)
+    """
     batch, _, height, width = shape
     p = populations
     most = p.coverage.shape[1]
@@ -77,7 +96,7 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
     length = scattered(p.length_px, p.length_spread, depth + own * normal()).clamp_min(1)
     wide = scattered(p.width_px, p.width_spread, depth + own * normal())
     angle = of(p.angle_rad) + of(p.angle_spread_rad) * normal()
-    rows, present = in_rows(owner // most, batch)
+    rows, present = pack_rows(owner // most, batch)
     return RainParams(
         x_px=rows(spread_over(width, right)),
         y_px=rows(spread_over(height, down)),
@@ -97,8 +116,22 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
 
 
 def farther(populations: Populations, share: Tensor) -> Populations:
-    """The drops behind those of `populations`: short, thin and dim, with `share` (B,) of their
-    coverage. They hardly add light, but most of the streaks that can be counted are theirs."""
+    """The drops behind those of `populations`: short, thin and dim.
+
+    They hardly add light, but most of the streaks that can be counted are theirs.
+
+    Args:
+        populations: of B images.
+        share: (B,) their coverage over that of `populations`.
+
+    Returns:
+        Populations of the same shape.
+
+    Example:
+        >>> near = Rain(length_px=(50, 50)).populate(1, torch.Generator().manual_seed(0))
+        >>> farther(near, torch.tensor([0.5])).length_px[0, 0].round()
+        tensor(15.)
+    """
     p = populations
     return replace(
         p,
@@ -117,5 +150,24 @@ def with_farther(
     shape: Shape,
     generator: torch.Generator,
 ) -> RainParams:
-    """`streaks` of these populations, joined by those of the drops `farther` away."""
-    return joined(streaks, draw_streaks(farther(populations, share), shape, generator))
+    """Streaks of populations, joined by those of the drops `farther` away.
+
+    Args:
+        streaks: of these populations.
+        populations: of B images.
+        share: (B,) coverage of the farther drops over that of the others.
+        shape: (B, C, H, W) of the images.
+        generator: a CPU stream.
+
+    Returns:
+        Both, image by image.
+
+    Example:
+        >>> stream, shape = torch.Generator().manual_seed(0), (1, 3, 40, 40)
+        >>> near = Rain(rain_free=0).populate(1, stream)
+        >>> streaks = draw_streaks(near, shape, stream)
+        >>> both = with_farther(streaks, near, torch.tensor([0.5]), shape, stream)
+        >>> bool(both.present.sum() > streaks.present.sum())
+        True
+    """
+    return join_streaks(streaks, draw_streaks(farther(populations, share), shape, generator))

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .bands import render_in_bands
+from .description import describe_streaks
+from .falling import rain_at_frame
 from .populations import Populations, draw_streaks, with_farther
-from .streaks import RainParams, check_quantities, streak_layer
-from .types import Range, Shape, check_image, per_image, uniform
+from .streaks import RainParams, check_quantities, remove_streaks, streak_layer
+from .types import Range, Shape, check_image, follow, per_image, uniform
 
 NEAR_WIDTH_PX: Range = (2.0, 10.0)
 NEAR_LENGTH: Range = (1.5, 6.0)  # of the width
@@ -26,15 +29,40 @@ NEAR_BRIGHTNESS: Range = (0.06, 0.8)
 
 
 def add_rain(image: Tensor, params: RainParams) -> Tensor:
-    """t (J + R) + (1 - t) A for an image (B, C, H, W) in display space; not clamped.
+    """t (J + R) + (1 - t) A in display space, R the layer of streaks.
 
-    ValueError for an image that is none and for numbers of rain below 0.
+    Args:
+        image: (B, C, H, W) display values.
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) display values, not clamped.
+
+    Raises:
+        ValueError: for an image that is none, and for numbers of rain below 0.
+
+    Example:
+        >>> prior = Rain(rain_free=1, veil=1, transmission=(0.5, 0.5), airlight=(0.8, 0.8))
+        >>> params = prior.sample((1, 3, 1, 2), torch.Generator().manual_seed(0))
+        >>> add_rain(torch.zeros(1, 1, 1, 2), params)
+        tensor([[[[0.4000, 0.4000]]]])
     """
     check_image(image)
     check_quantities(params)
-    rain = streak_layer(params, image.shape[-2], image.shape[-1])
+    rain = streak_layer(follow(params, image), image.shape[-2], image.shape[-1])
     t = per_image(params.transmission, image)
     return t * (image + rain) + (1 - t) * per_image(params.airlight, image)
+
+
+def render_rain(image: Tensor, params: RainParams) -> tuple[Tensor, Tensor]:
+    """`add_rain` of one image in bands, and R."""
+    return render_in_bands(image, params, add_rain)
+
+
+def rain_veil(params: RainParams, image: Tensor) -> tuple[Tensor, Tensor]:
+    """t (B, 1, 1, 1) and (1 - t) A (B, 1, 1, 1), exact."""
+    t = per_image(params.transmission, image)
+    return t, (1 - t) * per_image(params.airlight, image)
 
 
 @dataclass(frozen=True)
@@ -47,6 +75,12 @@ class Rain:
     a population over the area: 1 means that streaks overlap about once everywhere. A share `near`
     of the populations is of few drops close to the camera, wide and short (NEAR_...); `far` is the
     coverage of the drops `populations.farther` away, over that of the others.
+
+    Example:
+        >>> image = torch.full((1, 3, 40, 40), 0.2)
+        >>> rainy = degrade(image, Rain(rain_free=0), torch.Generator().manual_seed(0))
+        >>> bool((rainy >= image).all() and (rainy > image).any())
+        True
     """
 
     angle_rad: Range = (-0.7, 0.7)
@@ -73,6 +107,11 @@ class Rain:
     airlight: Range = (0.5, 0.95)
 
     apply = staticmethod(add_rain)
+    render = staticmethod(render_rain)
+    at_frame = staticmethod(rain_at_frame)
+    without_streaks = staticmethod(remove_streaks)
+    affine_veil = staticmethod(rain_veil)
+    describe = staticmethod(describe_streaks)
 
     def __post_init__(self) -> None:
         check_quantities(self)
@@ -107,13 +146,13 @@ class Rain:
             brightness = torch.where(near, draw(NEAR_BRIGHTNESS, log=True), brightness)
         taper, angle_spread = draw(self.taper), draw(self.angle_spread_rad, log=True)
         spreads = [draw(s) for s in (self.length_spread, self.width_spread, self.brightness_spread)]
-        kept = torch.randint(least, most + 1, (batch, 1), generator=generator)
-        wet = torch.rand(batch, 1, generator=generator) >= self.rain_free
+        count = torch.randint(least, most + 1, (batch, 1), generator=generator)
+        rainy = torch.rand(batch, 1, generator=generator) >= self.rain_free
         veiled = torch.rand(batch, generator=generator) < self.veil
         transmission = uniform(self.transmission, (batch,), generator)
         return Populations(
             angle, angle_spread, length, spreads[0], wide, spreads[1], brightness, spreads[2],
-            coverage=coverage * (torch.arange(most) < kept) * wet,
+            coverage=coverage * (torch.arange(most) < count) * rainy,
             taper=taper,
             depth_share=draw(self.depth_share),
             ripple=draw(self.ripple),

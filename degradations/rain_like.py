@@ -12,17 +12,25 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from .description import describe_streaks
+from .falling import rain_at_frame
 from .populations import Populations, draw_streaks, with_farther
-from .rain import Rain, add_rain
-from .streaks import RainParams, check_quantities
+from .rain import Rain, add_rain, rain_veil, render_rain
+from .streaks import RainParams, check_quantities, remove_streaks
 from .types import Shape, check_values
 
 
 @dataclass(frozen=True)
 class MeasuredRain:
-    """One picture. Lengths, widths and brightnesses are geometric means over the streaks, weighted
-    by their area; a `_spread` is the standard deviation of the logarithm about it, that of widths
-    within a population."""
+    """The rain of one picture in numbers.
+
+    Lengths, widths and brightnesses are geometric means over the streaks, weighted by their area; a
+    `_spread` is the standard deviation of the logarithm about it, of widths within a population.
+
+    Example:
+        >>> MeasuredRain(length_px=20.0).length_px
+        20.0
+    """
 
     angle_rad: float = 0.0
     angle_spread_rad: float = 0.05
@@ -50,7 +58,11 @@ class Uncertainty:
     """Standard deviations of the errors of a measurement: of logarithms, and of the angle.
 
     Brightness and coverage are taken for one another, while their product, the light of the rain,
-    is told well: what an error of one adds, the other takes away.
+    is measured well: what an error of one adds, the other takes away.
+
+    Example:
+        >>> Uncertainty(length=0.1).length
+        0.1
     """
 
     angle_rad: float = 0.02
@@ -66,6 +78,15 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class RainLike:
+    """Prior over rain like that of measured pictures, of which each image takes one at random.
+
+    Example:
+        >>> row = MeasuredRain(length_px=40.0)
+        >>> rain = RainLike((row,), Uncertainty(0, 0, 0, 0, 0))
+        >>> rain.populate(2, torch.Generator().manual_seed(0)).length_px.flatten()
+        tensor([35.9051, 35.9051])
+    """
+
     rows: tuple[MeasuredRain, ...] = (MeasuredRain(),)
     uncertainty: Uncertainty = Uncertainty()
     rain_free: float = 0.06  # share of images without rain
@@ -74,6 +95,11 @@ class RainLike:
     far: float = 0.3  # coverage of the drops too far away to be measured, over that of the others
 
     apply = staticmethod(add_rain)
+    render = staticmethod(render_rain)
+    at_frame = staticmethod(rain_at_frame)
+    without_streaks = staticmethod(remove_streaks)
+    affine_veil = staticmethod(rain_veil)
+    describe = staticmethod(describe_streaks)
 
     def __post_init__(self) -> None:
         check_quantities(self)
@@ -84,7 +110,7 @@ class RainLike:
         return with_farther(streaks, near, torch.full((shape[0],), self.far), shape, generator)
 
     def populate(self, batch: int, generator: torch.Generator) -> Populations:
-        """One population an image, moved by the doubt; ValueError without any row."""
+        """One population an image, moved by the uncertainty; ValueError without any row."""
         like = self._like(batch, generator)
         if not self.varied:
             return like
@@ -118,7 +144,7 @@ class RainLike:
         angle = of("angle_rad") + error.angle_rad * torch.randn(batch, generator=generator)
         if self.mirrored:
             angle = torch.where(torch.rand(batch, generator=generator) < 0.5, -angle, angle)
-        wet = torch.rand(batch, generator=generator) >= self.rain_free
+        rainy = torch.rand(batch, generator=generator) >= self.rain_free
         # From geometric means weighted by area to the plain means of log-normal populations.
         common = of("depth_share") * length_spread * width_spread
         length = of("length_px", error.length) * (-length_spread.square() / 2 - common).exp()
@@ -130,7 +156,7 @@ class RainLike:
             "length_px": length, "length_spread": length_spread,
             "width_px": width, "width_spread": width_spread,
             "brightness": bright, "brightness_spread": brightness_spread,
-            "coverage": of("coverage", error.light) / brighter * wet, "taper": of("taper"),
+            "coverage": of("coverage", error.light) / brighter * rainy, "taper": of("taper"),
             "depth_share": of("depth_share"),
             "ripple": of("ripple"), "ripple_px": of("ripple_px"),
         }  # fmt: skip

@@ -23,6 +23,13 @@ from .types import Range, Shape, check_batch, check_image, check_values, uniform
 
 @dataclass(frozen=True)
 class ResampleParams:
+    """Parameters of `resample`, one row an image.
+
+    Example:
+        >>> ResampleParams(stretch=torch.ones(1), factor=4).factor
+        4
+    """
+
     stretch: Tensor  # (B,) width of the kernel, in coarse pixels; 1 is free of aliasing
     factor: int = 2  # fine pixels a coarse one, along each axis
 
@@ -35,9 +42,25 @@ def _cubic(distance: Tensor) -> Tensor:
 
 
 def resampling(size: int, params: ResampleParams, like: Tensor) -> Tensor:
-    """W (B, max(1, size // factor), size): what one axis of each image is multiplied by.
+    """W: what one axis of each image is multiplied by.
 
-    ValueError for a factor below 1 and a stretch that is not above 0.
+        W[i, j] = k((i + 1/2 - (j + 1/2) / factor) / stretch),   rows sum to one
+
+    Args:
+        size: pixels along the axis.
+        params: one row an image.
+        like: the images, of which number, device and dtype count.
+
+    Returns:
+        (B, max(1, size // factor), size).
+
+    Raises:
+        ValueError: for a factor below 1 and a stretch that is not above 0.
+
+    Example:
+        >>> resampling(4, ResampleParams(torch.ones(1)), torch.zeros(1, 1, 4, 4))
+        tensor([[[ 0.4587,  0.4587,  0.1198, -0.0372],
+                 [-0.0372,  0.1198,  0.4587,  0.4587]]])
     """
     check_values("factor", params.factor, "fine pixels a coarse one", 1)
     check_values("stretch", params.stretch, "coarse pixels", above=True)
@@ -52,7 +75,20 @@ def resampling(size: int, params: ResampleParams, like: Tensor) -> Tensor:
 
 
 def resample(image: Tensor, params: ResampleParams) -> Tensor:
-    """W_y J W_x^T: (B, C, H, W) -> (B, C, H // factor, W // factor); linear in the image."""
+    """W_y J W_x^T: filtered and sampled on a coarser grid; linear in the image.
+
+    Args:
+        image: (B, C, H, W).
+        params: one row an image.
+
+    Returns:
+        (B, C, H // factor, W // factor), each side at least 1.
+
+    Example:
+        >>> resample(torch.full((1, 1, 4, 4), 0.3), ResampleParams(torch.ones(1)))
+        tensor([[[[0.3000, 0.3000],
+                  [0.3000, 0.3000]]]])
+    """
     check_image(image)
     rows = resampling(image.shape[-2], params, image)
     columns = resampling(image.shape[-1], params, image)
@@ -60,7 +96,21 @@ def resample(image: Tensor, params: ResampleParams) -> Tensor:
 
 
 def resample_adjoint(coarse: Tensor, size: tuple[int, int], params: ResampleParams) -> Tensor:
-    """W_y^T I W_x (B, C, *size), the adjoint of `resample`: <A x, y> = <x, A^T y>."""
+    """W_y^T I W_x, the adjoint of `resample`: <A x, y> = <x, A^T y>.
+
+    Args:
+        coarse: (B, C, H, W).
+        size: (height, width) of the fine image.
+        params: one row an image.
+
+    Returns:
+        (B, C, *size).
+
+    Example:
+        >>> coarse = resample_adjoint(torch.ones(1, 1, 2, 2), (4, 4), ResampleParams(torch.ones(1)))
+        >>> coarse.shape, coarse.sum().round()
+        (torch.Size([1, 1, 4, 4]), tensor(4.))
+    """
     check_batch(coarse)
     rows, columns = (resampling(side, params, coarse) for side in size)
     return torch.einsum("bih,bcij,bjw->bchw", rows, coarse, columns)
@@ -68,6 +118,14 @@ def resample_adjoint(coarse: Tensor, size: tuple[int, int], params: ResamplePara
 
 @dataclass(frozen=True)
 class Resample:
+    """Prior over the sharpness of smaller pictures.
+
+    Example:
+        >>> small = degrade(torch.zeros(1, 3, 9, 6), Resample(3), torch.Generator().manual_seed(0))
+        >>> small.shape
+        torch.Size([1, 3, 3, 2])
+    """
+
     factor: int = 2
     stretch: Range = (0.8, 1.2)
 

@@ -24,13 +24,32 @@ _CONTRASTS = (-2.0, 1.0)  # beyond, the curve does not rise everywhere
 
 @dataclass(frozen=True)
 class SensorParams:
+    """Parameters of `expose`, one row an image.
+
+    Example:
+        >>> SensorParams(gain=torch.ones(1)).levels
+        255
+    """
+
     gain: Tensor  # (B,) exposure factor
     levels: int = 255  # steps between black and white
     contrast: Tensor | None = None  # (B,) of the tone curve, -2 to 1; None is the identity, as 0
 
 
 def tone(image: Tensor, contrast: Tensor) -> Tensor:
-    """x + contrast x (1 - x) (2 x - 1) for (B, C, H, W) and (B,); the identity outside [0, 1]."""
+    """x + contrast x (1 - x) (2 x - 1); the identity outside [0, 1].
+
+    Args:
+        image: (B, C, H, W) display values.
+        contrast: (B,) from -2 to 1.
+
+    Returns:
+        (B, C, H, W), not clamped.
+
+    Example:
+        >>> tone(torch.tensor([[[[0.25, 0.5, 0.75]]]]), torch.tensor([1.0]))
+        tensor([[[[0.1562, 0.5000, 0.8438]]]])
+    """
     x = image.clamp(0, 1)
     return image + per_image(contrast, image) * x * (1 - x) * (2 * x - 1)
 
@@ -41,13 +60,39 @@ def quantise(image: Tensor, levels: int = 255) -> Tensor:
     Clipped values pass the gradient too, so that an optimiser can find its way back. Reference:
     Bengio, Leonard and Courville, "Estimating or propagating gradients through stochastic
     neurons", arXiv 1308.3432.
+
+    Args:
+        image: any shape.
+        levels: steps between black and white.
+
+    Returns:
+        The same shape.
+
+    Example:
+        >>> quantise(torch.tensor([-0.1, 0.4, 0.8]), levels=2)
+        tensor([0.0000, 0.5000, 1.0000])
     """
     stored = (image.detach().clamp(0, 1) * levels).round() / levels
     return image + (stored - image.detach())
 
 
 def expose(image: Tensor, params: SensorParams) -> Tensor:
-    """quantise(tone(gain J)): (B, C, H, W) to the values that an 8-bit file can hold."""
+    """quantise(tone(gain J)): the values that a file can hold.
+
+    Args:
+        image: (B, C, H, W) display values.
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) in [0, 1].
+
+    Raises:
+        ValueError: for a gain below 0 and a contrast with which the tone curve does not rise.
+
+    Example:
+        >>> expose(torch.tensor([[[[0.2, 0.7]]]]), SensorParams(torch.tensor([2.0])))
+        tensor([[[[0.4000, 1.0000]]]])
+    """
     check_image(image)
     check_values("gain", params.gain, "exposure factor")
     image = image * per_image(params.gain, image)
@@ -59,7 +104,12 @@ def expose(image: Tensor, params: SensorParams) -> Tensor:
 
 @dataclass(frozen=True)
 class Sensor:
-    """Prior over exposures and tone curves; without a `contrast` nothing is drawn for it."""
+    """Prior over exposures and tone curves; without a `contrast` nothing is drawn for it.
+
+    Example:
+        >>> Sensor(gain=(2, 2)).sample((1, 3, 8, 8), torch.Generator().manual_seed(0))
+        SensorParams(gain=tensor([2.]), levels=255, contrast=None)
+    """
 
     gain: Range = (1.0, 1.0)
     bits: int = 8

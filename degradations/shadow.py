@@ -17,11 +17,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from .color import to_display, to_linear
-from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
+from .types import Range, Shape, check_image, check_map, check_values, follow, per_image, uniform
 
 
 @dataclass(frozen=True)
 class ShadowParams:
+    """Parameters of `add_shadow`, one row an image.
+
+    Example:
+        >>> one = torch.ones(1)
+        >>> ShadowParams(torch.zeros(1, 1, 2, 2), one, one, gain=torch.ones(1, 3)).gain
+        tensor([[1., 1., 1.]])
+    """
+
     field: Tensor  # (B, 1, H, W) any values; the shadow lies where it is above the level
     level: Tensor  # (B,) in units of the field
     softness: Tensor  # (B,) width of the penumbra, in units of the field
@@ -29,27 +37,58 @@ class ShadowParams:
 
 
 def shadow_mask(params: ShadowParams) -> Tensor:
-    """m (B, 1, H, W): 0 in the light, 1 in the umbra."""
+    """m = logistic((field - level) / softness): 0 in the light, 1 in the umbra.
+
+    Args:
+        params: of B images.
+
+    Returns:
+        (B, 1, H, W).
+
+    Example:
+        >>> field = torch.tensor([[[[-9.0, 0.0, 9.0]]]])
+        >>> shadow_mask(ShadowParams(field, torch.zeros(1), torch.ones(1), torch.ones(1, 1)))
+        tensor([[[[1.2339e-04, 5.0000e-01, 9.9988e-01]]]])
+    """
     level, softness = (per_image(v, params.field) for v in (params.level, params.softness))
     return torch.sigmoid((params.field - level) / softness)
 
 
 def add_shadow(image: Tensor, params: ShadowParams) -> Tensor:
-    """J (1 - m (1 - g)) in linear light, for an image (B, C, H, W) in display values.
+    """J (1 - m (1 - g)) in linear light.
 
-    ValueError for a field of another size, a softness that is not above 0, a gain below 0.
+    Args:
+        image: (B, C, H, W) display values.
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) display values.
+
+    Raises:
+        ValueError: for a field of another size, a softness that is not above 0, a gain below 0.
+
+    Example:
+        >>> field, gain = torch.tensor([[[[-9.0, 9.0]]]]), torch.tensor([[0.2]])
+        >>> params = ShadowParams(field, torch.zeros(1), torch.tensor([0.1]), gain)
+        >>> add_shadow(torch.full((1, 1, 1, 2), 0.5), params)
+        tensor([[[[0.5000, 0.2288]]]])
     """
     check_image(image)
     check_map("field", params.field, image)
     check_values("softness", params.softness, "units of the field", above=True)
     check_values("gain", params.gain, "share of the light")
-    lost = shadow_mask(params).to(image) * (1 - per_image(params.gain, image))
+    lost = shadow_mask(follow(params, image)) * (1 - per_image(params.gain, image))
     return to_display(to_linear(image) * (1 - lost))
 
 
 @dataclass(frozen=True)
 class Shadow:
-    """Prior over shadows of trees and clouds: smooth random fields, cut at a random level."""
+    """Prior over shadows of trees and clouds: smooth random fields, cut at a random level.
+
+    Example:
+        >>> Shadow().sample((2, 3, 8, 8), torch.Generator().manual_seed(0)).field.shape
+        torch.Size([2, 1, 8, 8])
+    """
 
     nodes: tuple[int, int] = (2, 8)  # of the field along each side: from one shadow to dapples
     level: Range = (-0.5, 1.0)  # standard deviations of the field

@@ -31,7 +31,12 @@ _NODES = 3  # along each side
 
 @dataclass(frozen=True)
 class ShakeParams:
-    """One row an image, one column a moment; moments are evenly spaced over the exposure."""
+    """Parameters of `shake`: one row an image, one column a moment, evenly over the exposure.
+
+    Example:
+        >>> ShakeParams(torch.zeros(1, 5), torch.zeros(1, 5)).roll_rad is None
+        True
+    """
 
     x_px: Tensor  # (B, P) shift to the right
     y_px: Tensor  # (B, P) shift down
@@ -51,7 +56,7 @@ def _nodes(picture: Tensor, params: ShakeParams, index: int) -> list[tuple[Tenso
         place = torch.arange(side, device=picture.device, dtype=picture.dtype) + 0.5
         return near(place * ((_NODES - 1) / side), nodes)
 
-    found = []
+    weighted = []
     for row, of_rows in enumerate(weights(height).T):
         for column, of_columns in enumerate(weights(width).T):
             to_down = (row / (_NODES - 1) - 0.5) * height
@@ -59,8 +64,8 @@ def _nodes(picture: Tensor, params: ShakeParams, index: int) -> list[tuple[Tenso
             kernel = path_kernel(
                 x + down * to_right - right * to_down, y + right * to_right + down * to_down
             )
-            found.append((of_rows[:, None] * of_columns, kernel))
-    return found
+            weighted.append((of_rows[:, None] * of_columns, kernel))
+    return weighted
 
 
 def _summed(
@@ -70,9 +75,9 @@ def _summed(
     if len(params.x_px) != len(light):
         raise ValueError(f"{len(light)} images need as many ways, got {len(params.x_px)}")
     side = max(light.shape[-2:])
-    seen = f"px in a picture of {light.shape[-1]} x {light.shape[-2]}"
+    unit = f"px in a picture of {light.shape[-1]} x {light.shape[-2]}"
     for name in ("x_px", "y_px"):  # the size of the kernel is read from them in any case
-        check_values(name, getattr(params, name).cpu(), seen, -side, side)
+        check_values(name, getattr(params, name).cpu(), unit, -side, side)
     params = map_tensors(params, lambda t: t.to(light))
     pictures = []
     for index, picture in enumerate(light):
@@ -82,25 +87,77 @@ def _summed(
 
 
 def shake_light(light: Tensor, params: ShakeParams) -> Tensor:
-    """A J for linear light (B, C, H, W); ValueError for shifts above the longer side."""
+    """A J for linear light: a linear map.
+
+    Args:
+        light: (B, C, H, W) linear light.
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) linear light, not clamped.
+
+    Raises:
+        ValueError: for shifts above the longer side.
+
+    Example:
+        >>> params = ShakeParams(torch.tensor([[-1.0, 1.0]]), torch.zeros(1, 2))
+        >>> shake_light(torch.tensor([[[[0.0, 0.0, 1.0, 0.0, 0.0]]]]), params)
+        tensor([[[[0.0000, 0.2500, 0.5000, 0.2500, 0.0000]]]])
+    """
     return _summed(light, params, lambda j, weight, kernel: weight * convolve(j, kernel))
 
 
 def shake_adjoint(light: Tensor, params: ShakeParams) -> Tensor:
-    """A^T y (B, C, H, W), the adjoint of `shake_light`: <A x, y> = <x, A^T y>."""
+    """A^T y, the adjoint of `shake_light`: <A x, y> = <x, A^T y>.
+
+    Args:
+        light: (B, C, H, W).
+        params: those of `shake_light`.
+
+    Returns:
+        (B, C, H, W).
+
+    Example:
+        >>> params = ShakeParams(torch.tensor([[-1.0, 1.0]]), torch.zeros(1, 2))
+        >>> shake_adjoint(torch.tensor([[[[0.0, 0.0, 1.0, 0.0, 0.0]]]]), params)
+        tensor([[[[0.0000, 0.2500, 0.5000, 0.2500, 0.0000]]]])
+    """
     return _summed(light, params, lambda y, weight, kernel: convolve_adjoint(weight * y, kernel))
 
 
 def shake(image: Tensor, params: ShakeParams) -> Tensor:
-    """A J in linear light, for an image (B, C, H, W) in display values; not clamped."""
+    """A J in linear light: every point of light becomes the way of the camera.
+
+    Args:
+        image: (B, C, H, W) display values.
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) display values, not clamped.
+
+    Raises:
+        ValueError: for shifts above the longer side.
+
+    Example:
+        >>> params = ShakeParams(torch.tensor([[-1.0, 1.0]]), torch.zeros(1, 2))
+        >>> shake(torch.tensor([[[[0.0, 0.0, 1.0, 0.0, 0.0]]]]), params)
+        tensor([[[[0.0000, 0.5371, 0.7354, 0.5371, 0.0000]]]])
+    """
     check_image(image)
     return to_display(shake_light(to_linear(image), params))
 
 
 @dataclass(frozen=True)
 class Shake:
-    """Prior over hands: ways of `points` steps of one length that bend at random and are pulled
-    back, about their mean; in a picture smaller than the way drawn, it is as long as the picture.
+    """Prior over hands: ways of `points` steps that bend at random and are pulled back.
+
+    Steps are of one length, ways lie about their mean; in a picture that is smaller than the way
+    drawn, it is as long as the picture.
+
+    Example:
+        >>> prior = Shake(points=5)
+        >>> prior.sample((2, 3, 40, 40), torch.Generator().manual_seed(0)).x_px.shape
+        torch.Size([2, 5])
     """
 
     length_px: Range = (2.0, 20.0)  # of the whole way, bends and all

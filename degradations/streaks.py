@@ -38,12 +38,17 @@ _UNITS = {
 }  # fmt: skip
 _ABOVE = {"length_px", "width_px", "ceiling", "ripple_px"}
 
-_GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it, modulo one, never come close to repeating
-
 
 @dataclass(frozen=True)
 class RainParams:
-    """One row an image, one column a streak; absent streaks fill the rows up."""
+    """Parameters of rain: one row an image, one column a streak; absent streaks fill the rows up.
+
+    Example:
+        >>> rain = Rain(rain_free=1).sample((2, 3, 8, 8), torch.Generator().manual_seed(0))
+        >>> rain.present
+        tensor([[False],
+                [False]])
+    """
 
     x_px: Tensor  # (B, N) centre of the streak
     y_px: Tensor  # (B, N)
@@ -62,7 +67,7 @@ class RainParams:
 
 
 def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
-    """R (B, 1, H, W), not clamped.
+    """R = c (1 - exp(-S / c)), S the sum of streaks.
 
     A streak is brightness * (1 - (d/h)^2)^2 * fade(s) * (1 + ripple cos(2 pi s / ripple_px +
     phase)), d across its axis and h its half-width, s along it from the centre to where the drop
@@ -70,12 +75,34 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     column, for flat streaks) receives the same light wherever the streak falls between the pixels,
     and a streak narrower than a pixel is a dim one. Work is proportional to the pixels that streaks
     touch.
+
+    Args:
+        params: of B images.
+        height, width: of the pictures, px.
+
+    Returns:
+        R (B, 1, H, W) in display units, not clamped, on the device of the parameters.
+
+    Example:
+        >>> one, zero = torch.ones(1, 1), torch.zeros(1, 1)
+        >>> streak = RainParams(
+        ...     x_px=one, y_px=2 * one, angle_rad=zero, length_px=4 * one, width_px=one,
+        ...     brightness=one, taper=one, ripple=zero, ripple_px=one, phase_rad=zero,
+        ...     present=one > 0, ceiling=torch.tensor([1e6]),
+        ...     transmission=torch.ones(1), airlight=torch.ones(1),
+        ... )
+        >>> streak_layer(streak, 5, 3)
+        tensor([[[[0.0000, 0.0000, 0.0000],
+                  [0.0409, 0.4109, 0.0409],
+                  [0.0818, 0.8219, 0.0818],
+                  [0.0409, 0.4109, 0.0409],
+                  [0.0000, 0.0000, 0.0000]]]])
     """
     batch = params.x_px.shape[0]
-    drawn = params.present.flatten().nonzero()[:, 0]
-    image = drawn // max(1, params.present.shape[1])
+    present = params.present.flatten().nonzero()[:, 0]
+    image = present // max(1, params.present.shape[1])
     x, y, angle, length, wide, brightness, taper, ripple, ripple_px, phase = (
-        field.flatten().index_select(0, drawn)
+        field.flatten().index_select(0, present)
         for field in (
             params.x_px, params.y_px, params.angle_rad, params.length_px, params.width_px,
             params.brightness, params.taper, params.ripple, params.ripple_px, params.phase_rad,
@@ -188,40 +215,26 @@ def check_quantities(owner: object, names: Iterable[str] = tuple(_UNITS)) -> Non
             check_values(name, getattr(owner, name), _UNITS[name], high=most, above=name in _ABOVE)
 
 
-def at_frame(
-    params: RainParams, frame: int, size: tuple[int, int], *, shutter: float = 0.5
-) -> RainParams:
-    """The same rain `frame` frames later, in a picture of `size` (H, W).
+def remove_streaks(params: RainParams) -> RainParams:
+    """The same rain with no streak present."""
+    return replace(params, present=torch.zeros_like(params.present))
 
-    A streak is the way of its drop during the exposure, which is `shutter` of the time from frame
-    to frame (0.5: a shutter of 180 degrees); so a drop moves on by length / shutter. One that has
-    left below comes in above as another, at another place; its oscillation goes on. Frame 0 is as
-    drawn.
+
+def join_streaks(first: RainParams, second: RainParams) -> RainParams:
+    """The streaks of both, image by image; ceiling and veil are those of the first.
+
+    Args:
+        first: of B images.
+        second: of the same images.
+
+    Returns:
+        Parameters with the columns of both.
+
+    Example:
+        >>> rain = Rain(rain_free=0).sample((1, 3, 20, 20), torch.Generator().manual_seed(0))
+        >>> join_streaks(rain, rain).x_px.shape[1] == 2 * rain.x_px.shape[1]
+        True
     """
-    if not 0 < shutter <= 1:
-        raise ValueError(f"shutter must be above 0 and at most 1, got {shutter}")
-    height, width = size
-    down, right = params.angle_rad.cos(), params.angle_rad.sin()
-    way = frame / shutter * params.length_px
-
-    def begun(place: Tensor, side: int, step: Tensor) -> tuple[Tensor, Tensor]:
-        """Place from the start of the range in which the streak is seen, and the range."""
-        reach = params.length_px / 2 * step.abs() + params.width_px
-        reach = torch.maximum(reach, torch.maximum(-place, place - side)).detach() + 1
-        return place + reach, side + 2 * reach
-
-    (y, tall), (x, wide) = begun(params.y_px, height, down), begun(params.x_px, width, right)
-    turns = ((y + way * down) / tall).floor().detach()
-    moved_y = y + way * down - turns * tall
-    moved_x = (x + way * right + _GOLDEN * turns * wide).remainder(wide)
-    return replace(
-        params, y_px=moved_y + params.y_px - y, x_px=moved_x + params.x_px - x,
-        phase_rad=params.phase_rad + 2 * math.pi * way / params.ripple_px,
-    )  # fmt: skip
-
-
-def joined(first: RainParams, second: RainParams) -> RainParams:
-    """The streaks of both, image by image; ceiling and veil are those of the first."""
     both = {
         field.name: torch.cat([getattr(first, field.name), getattr(second, field.name)], dim=1)
         for field in fields(first)
@@ -230,7 +243,7 @@ def joined(first: RainParams, second: RainParams) -> RainParams:
     return replace(first, **both)
 
 
-def in_rows(image: Tensor, batch: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def pack_rows(image: Tensor, batch: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """Lists of streaks as the rows of RainParams: (a function (S,) -> (B, N), present (B, N)).
 
     `image` (S,) is the image of each streak, in order; absent streaks are ones.

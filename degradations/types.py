@@ -15,7 +15,16 @@ Range = tuple[float, float]  # lowest and highest value of a prior
 
 
 class Degradation(Protocol):
-    """A prior over physical parameters.  `apply` is a static, pure function."""
+    """A prior over physical parameters.  `apply` is a static, pure function.
+
+    `capabilities` lists what a degradation may have beside these two.
+
+    Example:
+        >>> prior: Degradation = Sensor(gain=(2, 2))
+        >>> params = prior.sample((1, 1, 1, 1), torch.Generator().manual_seed(0))
+        >>> prior.apply(torch.full((1, 1, 1, 1), 0.2), params)
+        tensor([[[[0.4000]]]])
+    """
 
     def sample(self, shape: Shape, generator: torch.Generator) -> Any:
         """Draw parameters for a batch of this shape, on the CPU, float32."""
@@ -28,7 +37,24 @@ class Degradation(Protocol):
 def uniform(
     limits: Range, size: tuple[int, ...], generator: torch.Generator, *, log: bool = False
 ) -> Tensor:
-    """Uniform draws in [low, high], or log-uniform ones (equal chance for each octave)."""
+    """Uniform draws in [low, high], or log-uniform ones (equal chance for each octave).
+
+    Args:
+        limits: (low, high).
+        size: of the tensor.
+        generator: a CPU stream.
+        log: log-uniform.
+
+    Returns:
+        float32 tensor of that size.
+
+    Raises:
+        ValueError: unless low <= high, and 0 < low where log-uniform.
+
+    Example:
+        >>> uniform((0.5, 0.5), (2,), torch.Generator().manual_seed(0))
+        tensor([0.5000, 0.5000])
+    """
     low, high = limits
     if low > high or (log and low < high and low <= 0):
         raise ValueError(f"a range needs low <= high{' and low > 0' if log else ''}, got {limits}")
@@ -38,12 +64,34 @@ def uniform(
     return low + share * (high - low)
 
 
+def follow(params: Any, image: Tensor) -> Any:
+    """The parameters on the image's device, floating ones in its dtype (float32 at least).
+
+    Args:
+        params: a dataclass of tensors.
+        image: any tensor.
+
+    Returns:
+        Parameters of the same kind.
+
+    Example:
+        >>> follow(SensorParams(gain=torch.ones(1)), torch.zeros(1, dtype=torch.float64)).gain.dtype
+        torch.float64
+    """
+    dtype = torch.promote_types(image.dtype, torch.float32)
+
+    def moved(t: Tensor) -> Tensor:
+        return t.to(image.device, dtype if t.is_floating_point() else t.dtype)
+
+    return map_tensors(params, moved)
+
+
 def check_batch(image: Tensor) -> None:
     """TypeError unless floating point, ValueError unless (B, C, H, W); values are not looked at."""
     if not isinstance(image, Tensor) or not image.is_floating_point():
-        found = image.dtype if isinstance(image, Tensor) else type(image).__name__
+        given = image.dtype if isinstance(image, Tensor) else type(image).__name__
         raise TypeError(
-            f"an image is a floating-point tensor of values in [0, 1], got {found}; "
+            f"an image is a floating-point tensor of values in [0, 1], got {given}; "
             "divide 8-bit values by 255"
         )
     if image.ndim != 4 or not image.numel():
@@ -118,7 +166,18 @@ def per_image(values: Tensor, image: Tensor) -> Tensor:
 
 
 def tensors(params: Any) -> Iterator[tuple[str, Tensor]]:
-    """(name, tensor) of every tensor in a parameters dataclass, nested ones as `outer.inner`."""
+    """Every tensor of a dataclass of parameters, by name.
+
+    Args:
+        params: a dataclass, maybe of dataclasses and tuples.
+
+    Returns:
+        Pairs (name, tensor); nested ones as `outer.inner`.
+
+    Example:
+        >>> dict(tensors(ChainParams((SensorParams(gain=torch.ones(1)),))))
+        {'steps.0.gain': tensor([1.])}
+    """
     for field in dataclasses.fields(params):
         value = getattr(params, field.name)
         if isinstance(value, Tensor):
@@ -131,7 +190,19 @@ def tensors(params: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def map_tensors(params: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same parameters with every tensor changed: moved, sliced `lambda t: t[2:3]`, cast."""
+    """The same parameters with every tensor changed: moved, sliced, cast.
+
+    Args:
+        params: a dataclass, maybe of dataclasses and tuples.
+        change: what becomes of a tensor.
+
+    Returns:
+        Parameters of the same kind.
+
+    Example:
+        >>> map_tensors(SensorParams(gain=torch.ones(2)), lambda t: t[1:]).gain
+        tensor([1.])
+    """
 
     def changed(value: Any) -> Any:
         if isinstance(value, Tensor):

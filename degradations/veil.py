@@ -12,24 +12,54 @@ References: Li, Cheong and Tan, "Heavy rain image restoration", CVPR 2019, eq. 1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .haze import Haze
-from .types import Range, Shape, check_image, check_map, check_values, per_image, uniform
+from .types import (
+    Degradation,
+    Range,
+    Shape,
+    check_image,
+    check_map,
+    check_values,
+    per_image,
+    uniform,
+)
 
 
 @dataclass(frozen=True)
 class VeilParams:
+    """Parameters of `add_veil`, one row an image.
+
+    Example:
+        >>> VeilParams(optical_depth=torch.zeros(1, 1, 1, 1), airlight=torch.ones(1, 3)).airlight
+        tensor([[1., 1., 1.]])
+    """
+
     optical_depth: Tensor  # (B, 1, H, W), or (B, 1, 1, 1) where it is the same everywhere
     airlight: Tensor  # (B, C) display values
 
 
 def add_veil(image: Tensor, params: VeilParams) -> Tensor:
-    """t J + (1 - t) A for an image (B, C, H, W) in display values; not clamped.
+    """t J + (1 - t) A in display values, t = exp(-tau).
 
-    ValueError for a map of another size, and for an optical depth or an airlight below 0.
+    Args:
+        image: (B, C, H, W) display values.
+        params: one row an image.
+
+    Returns:
+        (B, C, H, W) display values, not clamped.
+
+    Raises:
+        ValueError: for a map of another size, and for an optical depth or an airlight below 0.
+
+    Example:
+        >>> params = VeilParams(torch.full((1, 1, 1, 1), 0.6931), airlight=torch.tensor([[0.8]]))
+        >>> add_veil(torch.tensor([[[[0.0, 1.0]]]]), params)
+        tensor([[[[0.4000, 0.9000]]]])
     """
     check_image(image)
     if params.optical_depth.shape[2:] != (1, 1):
@@ -40,11 +70,51 @@ def add_veil(image: Tensor, params: VeilParams) -> Tensor:
     return t * image + (1 - t) * per_image(params.airlight, image)
 
 
+def veil_layers(params: VeilParams, image: Tensor) -> tuple[Tensor, Tensor]:
+    """t and (1 - t) A, exact."""
+    t = (-params.optical_depth.to(image)).exp()
+    return t, (1 - t) * per_image(params.airlight, image)
+
+
+def veil(degradation: Degradation, params: Any, image: Tensor) -> tuple[Tensor, Tensor]:
+    """The veil of any degradation: what it does beside streaks, as an affine map of display values.
+
+        V = transmission * J + light
+
+    Black becomes `light`, and white is `transmission` brighter. Exact for `Rain`, `RainLike` and
+    `Veil`; of those in linear light (`Haze`, `Rainfall`) only for black and white, the difference
+    being the mean over channels; a `Chain` composes t = t_2 t_1, light = t_2 light_1 + light_2.
+
+    Args:
+        degradation: the prior that drew the parameters.
+        params: its parameters.
+        image: (B, C, H, W), of which shape, device and dtype count.
+
+    Returns:
+        transmission (B, 1, 1 or H, 1 or W) and light (B, 1 or C, 1 or H, 1 or W), on the device of
+        the image; ones and zeros for a degradation without a veil.
+
+    Example:
+        >>> params = VeilParams(torch.full((1, 1, 1, 1), 0.6931), airlight=torch.tensor([[0.8]]))
+        >>> veil(Veil(), params, torch.zeros(1, 1, 2, 2))
+        (tensor([[[[0.5000]]]]), tensor([[[[0.4000]]]]))
+    """
+    method = getattr(degradation, "affine_veil", None)
+    if method is not None:
+        layers: tuple[Tensor, Tensor] = method(params, image)
+        return layers
+    return image.new_ones(len(image), 1, 1, 1), image.new_zeros(len(image), 1, 1, 1)
+
+
 @dataclass(frozen=True)
 class Veil:
     """Prior: the scenes of `haze.Haze`, of an optical depth that is drawn for the farthest place.
 
     In a share of `even` pictures the veil is the same everywhere.
+
+    Example:
+        >>> Veil(even=1).sample((2, 3, 8, 8), torch.Generator().manual_seed(0)).airlight.shape
+        torch.Size([2, 3])
     """
 
     optical_depth: Range = (0.05, 1.5)  # at the farthest place
@@ -53,6 +123,7 @@ class Veil:
     even: float = 0.5
 
     apply = staticmethod(add_veil)
+    affine_veil = staticmethod(veil_layers)
 
     def __post_init__(self) -> None:
         check_values("optical_depth", self.optical_depth, "-ln(transmission)")

@@ -1,3 +1,301 @@
-"""Unpaired image restoration: learn to clean pictures that have no clean versions."""
+"""Learn to restore images from your own degraded ones, and restore with what was learned.
 
-__version__ = "0.1.0"
+    import ssl_restore as sr
+
+    restorer = sr.load("derain")
+    picture = sr.read("rainy.jpg")
+    sr.write("clean.png", sr.restore(picture, restorer))
+
+Images are RGB display values; nothing here imports torch before it is used. What is wrong with the
+input is said by `UserError`: what was expected, what came, what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ssl_restore.errors import UserError
+
+if TYPE_CHECKING:
+    from ssl_restore.calibration.noise import NoiseCalibration
+    from ssl_restore.calibration.rain_file import RainCalibration
+    from ssl_restore.evaluation.scoring import Score
+    from ssl_restore.io.picture import Picture
+    from ssl_restore.restorer import Restorer
+
+__version__ = "0.2.0"
+__all__ = [
+    "UserError",
+    "calibrate",
+    "evaluate",
+    "fit",
+    "load",
+    "read",
+    "restore",
+    "write",
+]
+
+
+def load(
+    source: str | Path, *, task: str | None = None, device: str = "auto", trainable: bool = False
+) -> Restorer:
+    """A restorer that is ready to use.
+
+    Args:
+        source: Name of a task (`derain`, `denoise`): its built-in restorer; or the path of a
+            checkpoint that `fit` wrote.
+        task: Refuse a checkpoint that was learned for another task.
+        device: `auto` takes CUDA where there is one; else as torch names them.
+        trainable: Keep its norms apart, which is slower, so that it can be learned on.
+
+    Returns:
+        A `torch.nn.Module` with `stride`, `reach`, `scale`, `task`, `symmetry` and `layers`.
+
+    Raises:
+        UserError: For an unknown task, or a file that is no checkpoint or of another task.
+
+    Example:
+        >>> restorer = load("derain")
+        >>> restorer.task, restorer.stride, restorer.layer_names[:2]
+        ('derain', 8, ('clean', 'rain'))
+    """
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore import discover  # noqa: PLC0415
+    from ssl_restore.errors import UnknownName  # noqa: PLC0415
+    from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
+
+    known = discover.names("tasks", "task")
+    path: Path | None = Path(source)
+    if str(source) in known:
+        path, task = None, str(source) if task is None else task
+        if task != str(source):
+            raise UserError(f"{source} is another task than {task}", parameter="task")
+    elif not Path(source).exists() and not Path(source).suffix:
+        raise UnknownName("task or checkpoint", str(source), known)
+    return load_restorer(path, devices.choose(device), task=task, trainable=trainable)
+
+
+def restore(
+    image: Any,
+    restorer: Restorer | str | Path = "derain",
+    *,
+    strength: float = 1.0,
+    quality: str = "fast",
+    tile: int | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+) -> Any:
+    """Restore an image of any kind and size.
+
+    Args:
+        image: A path, a `Picture` of `read`, an array (H, W), (H, W, 1) or (H, W, 3) of uint8,
+            uint16 or floating point in [0, 1], a tensor (C, H, W) or (B, C, H, W) in [0, 1], or a
+            Pillow image.
+        restorer: What `load` returns, or what it takes.
+        strength: Share of what the restorer removes: 0 gives the image back, 1 the restored one.
+        quality: `best` averages over all positions that the task does not tell apart.
+        tile: Side of a tile (pixels); None chooses, 0 takes the image at once.
+        precision: `auto` (bfloat16 where the processor is fast at it), `bf16` or `fp32`.
+        device: Where a restorer that is given by name or path goes.
+
+    Returns:
+        The restored image of the kind that was given, a `Picture` for a path. Floating-point values
+        are not clamped to [0, 1].
+
+    Raises:
+        UserError: For what is no image, or a parameter out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> grey = np.full((40, 60, 3), 128, np.uint8)
+        >>> restore(grey, "derain").shape
+        (40, 60, 3)
+    """
+    from ssl_restore.inference import wrappers  # noqa: PLC0415
+    from ssl_restore.inference.any_image import restore_image  # noqa: PLC0415
+
+    if isinstance(restorer, (str, Path)):
+        restorer = load(restorer, device=device)
+    if not 0 <= strength <= 2:
+        raise UserError(f"0 to 2 is expected, got {strength}", parameter="strength")
+    whole = wrappers.with_self_ensemble(restorer, quality)
+    if strength != 1:
+        whole = wrappers.Strength(whole, strength)
+    return restore_image(whole, image, tile=tile, precision=precision)
+
+
+def read(path: str | Path, *, max_pixels: int | None = None) -> Picture:
+    """The picture in a PNG, JPEG, TIFF, WebP or BMP file, upright, with all that its file says.
+
+    Args:
+        path: The file; its content decides the format.
+        max_pixels: Larger pictures are refused before they are decoded; None: 200 million.
+
+    Returns:
+        A `Picture`: `pixels` (H, W, 1 or 3) uint8 or uint16, `alpha`, `icc` and `exif`.
+
+    Raises:
+        UserError: That names the file and the remedy, for one that is missing or damaged.
+    """
+    from ssl_restore.io import images  # noqa: PLC0415
+
+    return images.read(path) if max_pixels is None else images.read(path, max_pixels=max_pixels)
+
+
+def write(path: str | Path, image: Any, *, quality: int = 95, overwrite: bool = False) -> None:
+    """Write an image in the format of the suffix: whole, or not at all.
+
+    Args:
+        path: .png, .tif, .jpg, .webp or .bmp.
+        image: A `Picture`, an array of uint8 or uint16 (H, W), (H, W, 1) or (H, W, 3), or a Pillow
+            image. Values of other types are refused, as rounding them is the caller's to decide.
+        quality: Of a JPEG, 1 to 100.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        UserError: For a file that exists, or a format that cannot hold the picture.
+    """
+    from ssl_restore.io import images  # noqa: PLC0415
+    from ssl_restore.io.picture import as_picture  # noqa: PLC0415
+
+    if Path(path).exists() and not overwrite:
+        raise UserError(f"{path}: exists; `overwrite=True` replaces it, or give another name")
+    images.write(path, as_picture(image), quality=quality)
+
+
+def fit(
+    images: str | Path,
+    *,
+    clean: str | Path | None = None,
+    output: str | Path | None = None,
+    task: str = "derain",
+    recipe: str | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    start: str | Path | None = None,
+    from_scratch: bool = False,
+    calibrate: bool = True,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Restorer:
+    """Learn a restorer from a folder of degraded pictures; no clean versions are needed.
+
+    Args:
+        images: Folder of degraded pictures.
+        clean: Folder of clean photographs of other scenes; None takes those installed.
+        output: Run folder: weights, log, samples; None: runs/NAME of the folder of images.
+        task: What is removed; it names the recipe unless one is given.
+        recipe: Name of a recipe, or the path of a file of your own.
+        minutes: Training time; 15 unless `steps` are given.
+        steps: Training steps instead: the result depends on the seed alone.
+        settings: Of the recipe, by name; `ssl-restore recipes NAME` lists them.
+        start: Checkpoint to start from; None: the built-in restorer.
+        from_scratch: Start from random weights.
+        calibrate: First measure the rain or noise of the images, and learn with such.
+        seed: Same seed, same draws.
+        device: Where it learns.
+        precision: As of `restore`.
+
+    Returns:
+        The restorer that was learned, ready to use.
+
+    Raises:
+        UserError: For folders or settings that nothing can be learned from.
+    """
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore import discover  # noqa: PLC0415
+    from ssl_restore.training import request, session  # noqa: PLC0415
+
+    asked = request.Request(
+        images=Path(images), clean=None if clean is None else Path(clean),
+        output=None if output is None else Path(output), task=task, recipe=recipe,
+        minutes=minutes, steps=steps, settings=settings or {},
+        start=None if start is None else Path(start), from_scratch=from_scratch,
+        calibrate=calibrate, seed=seed,
+    )  # fmt: skip
+    job = request.start(asked, devices.start(device))
+    measure = discover.task(job.recipe.task).measure
+    for _ in session.train(job, precision=precision, measure=measure):
+        pass
+    return load(job.run.weights, device=device)
+
+
+def calibrate(
+    images: str | Path | Sequence[str | Path],
+    kind: str = "rain",
+    *,
+    limit: int | None = None,
+    device: str = "auto",
+) -> RainCalibration | NoiseCalibration:
+    """What the degradation of pictures looks like, in numbers with units.
+
+    Args:
+        images: A folder, a picture, or several pictures.
+        kind: `rain` or `noise`.
+        limit: So many pictures, spread over them.
+        device: Where the rain is seen by the built-in restorer.
+
+    Returns:
+        A calibration: `summary()` in numbers, `write(path)` as a file, and of rain `prior()`, which
+        draws rain like it.
+
+    Raises:
+        UserError: Where no picture can be measured, or none has rain.
+    """
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore import discover  # noqa: PLC0415
+    from ssl_restore.io import images as files  # noqa: PLC0415
+
+    if isinstance(images, (str, Path)):
+        folder = Path(images)
+        paths = files.find(folder) if folder.is_dir() else [folder]
+    else:
+        paths = [Path(path) for path in images]
+    measure = discover.builder("calibration", kind, "calibrate")
+    calibration: RainCalibration | NoiseCalibration
+    calibration = measure(paths, devices.choose(device), limit=limit).calibration
+    return calibration
+
+
+def evaluate(
+    degraded: str | Path,
+    clean: str | Path,
+    restorer: Restorer | str | Path = "derain",
+    *,
+    quality: str = "fast",
+    limit: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+) -> list[Score]:
+    """Score a restorer on two folders, paired by file name, beside the untouched input.
+
+    Args:
+        degraded: Folder of degraded pictures.
+        clean: Folder of their truths.
+        restorer: What `load` returns, or what it takes.
+        quality: As of `restore`.
+        limit: Only the first so many pictures.
+        device: Where a restorer that is given by name or path goes.
+        precision: As of `restore`.
+
+    Returns:
+        A score for each picture and method (the input, the classical filter of the task, the
+        restorer) with `name`, `method`, `seconds` and `scores`: psnr_rgb, ssim_rgb, psnr_y, ssim_y.
+
+    Raises:
+        UserError: For folders without pairs, and for a pair of different sizes.
+    """
+    from ssl_restore import discover  # noqa: PLC0415
+    from ssl_restore.evaluation import scoring  # noqa: PLC0415
+    from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
+
+    if isinstance(restorer, (str, Path)):
+        restorer = load(restorer, device=device)
+    whole = with_self_ensemble(restorer, quality)
+    methods = scoring.methods(discover.task(restorer.task), whole, precision=precision)
+    pairs, _ = scoring.pairs(Path(degraded), Path(clean), limit=limit)
+    return [score for pair in pairs for score in scoring.measure(pair, methods)]

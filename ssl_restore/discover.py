@@ -9,7 +9,7 @@ import inspect
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ssl_restore.types import Task
 
 _ROOT = Path(__file__).parent
+_SINGULAR = {"calibration": "kind of calibration"}
 RENAMED = {"dry": "rain_free", "rain_lr": "lr"}  # settings of version 0.1
 
 
@@ -67,7 +68,7 @@ def _module(kind: str, name: str, defined: str) -> ModuleType:
         return _load_file(Path(name))
     known = names(kind, defined)
     if name not in known:
-        raise UnknownName(kind.rstrip("s"), name, known)
+        raise UnknownName(_SINGULAR.get(kind, kind.rstrip("s")), name, known)
     return importlib.import_module(f"ssl_restore.{kind}.{name}")
 
 
@@ -90,29 +91,15 @@ def _function_of(module: ModuleType, name: str, function: str) -> Callable[..., 
     return found
 
 
-def degradations() -> dict[str, tuple[Path, str]]:
-    """Name -> (file, class) of every prior in the folder `degradations`, without importing any.
+def degradations() -> dict[str, type[Any]]:
+    """Every prior that `degradations.PRIORS` lists, by name.
 
     The name is that of the class in lower case: `haze`, `poisson-noise`.
     """
-    package = importlib.util.find_spec("degradations")
-    assert package is not None
-    found = {}
-    for path in sorted(Path(package.submodule_search_locations[0]).glob("*.py")):  # type: ignore[index]
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and _is_prior(node):
-                name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", node.name).lower()
-                found[name] = path, node.name
-    return dict(sorted(found.items()))
+    from degradations import PRIORS  # noqa: PLC0415  # needs torch, which the other kinds do not
 
-
-def _is_prior(node: ast.ClassDef) -> bool:
-    """`sample` and a static `apply`, so no protocol and no chain."""
-    draws = any(isinstance(part, ast.FunctionDef) and part.name == "sample" for part in node.body)
-    return draws and any(
-        isinstance(part, ast.Assign) and ast.unparse(part).startswith("apply = staticmethod(")
-        for part in node.body
-    )
+    priors = {re.sub(r"(?<=[a-z])(?=[A-Z])", "-", p.__name__).lower(): p for p in PRIORS}
+    return dict(sorted(priors.items()))
 
 
 def degradation(name: str) -> type[Any]:
@@ -121,19 +108,13 @@ def degradation(name: str) -> type[Any]:
     plain = name.replace("_", "-").lower()
     if plain not in known:
         raise UnknownName("degradation", name, known)
-    path, kind = known[plain]
-    found: type[Any] = getattr(importlib.import_module(f"degradations.{path.stem}"), kind)
-    return found
+    return known[plain]
 
 
 def degradation_summary(name: str) -> str:
-    """First line of the file, or of the class where the file holds several."""
-    path, kind = degradations()[name]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    owner = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == kind)
-    own = kind.lower() != path.stem.replace("_", "")
-    summary_line = (own and ast.get_docstring(owner)) or ast.get_docstring(tree) or ""
-    return summary_line.split("\n", 1)[0]
+    """First line of the file that the prior stands in."""
+    module = sys.modules[degradation(name).__module__]
+    return (module.__doc__ or "").split("\n", 1)[0]
 
 
 def settings(build: Callable[..., Any]) -> dict[str, Any]:
@@ -157,12 +138,31 @@ def parse_settings(build: Callable[..., Any], pairs: Iterable[str]) -> dict[str,
         name, equals, text = pair.partition("=")
         if not equals:
             raise UserError(f"{pair!r}: write it as name=value", parameter="settings")
-        if RENAMED.get(name) in known:
-            raise UserError(f"the setting {name!r} is called {RENAMED[name]!r} now")
-        if name not in known:
-            raise UnknownName("setting", name, known)
+        _check_name(name, known)
         parsed[name] = _parse(name, text, kinds[name])
     return parsed
+
+
+def checked_settings(build: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values themselves; UserError for an unknown name and a value of another type."""
+    kinds, known = typing.get_type_hints(build), settings(build)
+    for name, value in values.items():
+        _check_name(name, known)
+        kind = kinds[name]
+        wanted = (int, float) if kind is float else typing.get_origin(kind) or kind
+        if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
+            raise UserError(
+                f"a value of type {getattr(kind, '__name__', kind)} is expected, got {value!r}",
+                parameter=name,
+            )
+    return dict(values)
+
+
+def _check_name(name: str, known: Mapping[str, Any]) -> None:
+    if RENAMED.get(name) in known:
+        raise UserError(f"the setting {name!r} is called {RENAMED[name]!r} now")
+    if name not in known:
+        raise UnknownName("setting", name, known)
 
 
 def _parse(name: str, text: str, kind: Any) -> Any:

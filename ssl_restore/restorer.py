@@ -59,12 +59,12 @@ class Restorer(nn.Module):
         return self
 
     def folded(self: AnyRestorer) -> AnyRestorer:
-        """A copy for inference alone, in which every part that can `fold()` has done so."""
+        """A copy for inference alone, in which every part that can `fold_norms()` has done so."""
         copied = copy.deepcopy(self).eval()
         for part in list(copied.modules()):
-            fold = getattr(part, "fold", None)
-            if fold is not None:
-                fold()
+            fold_norms = getattr(part, "fold_norms", None)
+            if fold_norms is not None:
+                fold_norms()
         return copied
 
 

@@ -9,9 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from ssl_restore.io import images
+from ssl_restore.restorer import Restorer
 
 
-class Blur(nn.Module):
+class Blur(Restorer):
     """lerp(I, 5 x 5 mean of I, sigmoid(w)): as much noise goes as w is large."""
 
     stride, reach = 2, 2

@@ -20,7 +20,7 @@ QUICK = ("--steps", 1, "--set", "batch=2", "--set", "patch=16", "--precision", "
 @pytest.fixture(autouse=True)
 def small(tmp_path, monkeypatch):
     """A small denoiser and few photographs, in place of those built in."""
-    header = checkpoint.Header(network="denoiser", keywords={"width": 4})
+    header = checkpoint.Header("denoise", "denoiser", {"width": 4})
     path = tmp_path / "denoiser.safetensors"
     checkpoint.save(path, denoiser.build(width=4), header)
     monkeypatch.setattr(weights, "built_in", lambda task: path)
@@ -101,8 +101,8 @@ def test_a_damaged_frame_is_named(folder, tmp_path):
         (("--set", "rate=1"), "unknown setting 'rate'", 1),
         (("--steps", 2, "--seconds", 2), "not both", 2),
         (("--steps", 0), "--steps", 2),
-        (("--task", "deblur"), "--task", 2),
-        (("--tile", 1), "--tile 1: too small", 1),
+        (("--task", "denoised"), "did you mean 'denoise'", 1),
+        (("--tile", 1), "--tile: 1 is too small", 1),
     ],
 )
 def test_mistakes_are_said_and_nothing_is_written(folder, tmp_path, arguments, said, code):

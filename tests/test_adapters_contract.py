@@ -10,6 +10,7 @@ from tiny import random_restorer
 
 from ssl_restore import discover
 from ssl_restore.adapters import stream
+from ssl_restore.adapters.noise_of_frames import NOISE
 from ssl_restore.adapters.stream import Course
 from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.errors import UserError
@@ -32,7 +33,8 @@ def few_photographs(tmp_path, monkeypatch):
 
 
 def run(name, restorer, given, *, online=False, steps=2, **settings):
-    adapt = discover.builder("adapters", name)(**{**TINY, **settings})
+    model = discover.task(restorer.task or "denoise").stream
+    adapt = discover.builder("adapters", name)(model, **{**TINY, **settings})
     course = Course(online=online, steps=steps, precision="fp32")
     return list(adapt(restorer, given, course))
 
@@ -52,7 +54,8 @@ def test_the_adapters_are_found():
 
 @each
 def test_it_builds_without_settings_and_says_what_it_is(name):
-    assert callable(discover.builder("adapters", name)())
+    for task in discover.names("tasks", "task"):
+        assert callable(discover.builder("adapters", name)(discover.task(task).stream))
     assert len(discover.summary("adapters", name)) > 20
 
 
@@ -123,7 +126,7 @@ def test_online_each_frame_is_given_back_before_the_next_is_asked_for(name):
             asked.append(number)
             yield frame
 
-    adapt = discover.builder("adapters", name)(**TINY)
+    adapt = discover.builder("adapters", name)(NOISE, **TINY)
     results = adapt(Blur(), coming(), Course(online=True, steps=1))
     for number in range(3):
         next(results)

@@ -12,12 +12,21 @@ import pytest
 import torch
 
 import degradations
-from degradations.chain import Chain
-from degradations.haze import Haze
-from degradations.jpeg import Jpeg
-from degradations.rain import Rain
-from degradations.sensor import Sensor
-from degradations.types import map_tensors, tensors
+from degradations import (
+    Blur,
+    Chain,
+    Haze,
+    Jpeg,
+    PoissonNoise,
+    Rain,
+    Rainfall,
+    RainLike,
+    Sensor,
+    Shake,
+    Weather,
+    map_tensors,
+    tensors,
+)
 
 SHAPE = (1, 3, 10, 12)
 # Gradients that are right in the mean over draws and not draw by draw; tested beside their file.
@@ -35,12 +44,16 @@ def is_degradation(kind):
     )
 
 
+SMALL = {"Weather": {"focal_sides": (20.0, 60.0)}}  # else no drop is visible in a small picture
+
+
 def discovered():
     for file in pkgutil.iter_modules(degradations.__path__):
         module = importlib.import_module(f"degradations.{file.name}")
         for name, kind in vars(module).items():
             if is_degradation(kind) and kind.__module__ == module.__name__:
-                yield pytest.param(kind(), id=f"{file.name}.{name}")
+                prior = kind(**SMALL.get(name, {}))
+                yield pytest.param(prior, id=f"{file.name}.{name}")
 
 
 MORE = [  # what the defaults leave out
@@ -121,6 +134,25 @@ def test_discovery_finds_the_files_of_this_folder_and_skips_the_helpers():
     assert not any(name.startswith(("types.", "color.", "chain.Chain.")) for name in ids)
 
 
+def test_every_prior_and_its_parameters_are_exported():
+    for param in discovered():
+        prior = param.values[0]
+        params = prior.sample(SHAPE, stream(0))
+        for kind in (type(prior), type(params)):
+            assert getattr(degradations, kind.__name__) is kind
+            assert kind.__name__ in degradations.__all__
+    listed = {type(param.values[0]) for param in discovered()}
+    assert {kind for kind in listed if not any(k in listed for k in kind.__mro__[1:])} == set(
+        degradations.PRIORS
+    )
+
+
+def test_every_exported_name_is_there_once_and_no_module_hides_a_function():
+    assert len(set(degradations.__all__)) == len(degradations.__all__)
+    exported = [getattr(degradations, name) for name in degradations.__all__]
+    assert not any(inspect.ismodule(value) for value in exported)
+
+
 # Bad input: one TypeError or ValueError that names the value
 
 
@@ -185,16 +217,35 @@ def test_a_prior_of_negative_quantities_is_refused(prior, name):
         dataclasses.replace(prior, **{name: wrong})
 
 
-@each
-def test_negative_quantities_are_refused(degradation):
-    _, params = drawn(degradation)
-    image = torch.full(SHAPE, 0.5, dtype=torch.float64)
+# Parameters of any value; of the others, those below 0 cannot be, or those that are as large.
+ANY_VALUE = {
+    "x_px", "y_px", "angle_rad", "phase_rad", "roll_rad", "eps", "field", "level", "seed", "rank",
+    "value", "present",
+}  # fmt: skip
+TOO_LARGE = {"contrast": 2.0}
+TOO_LARGE_SHIFT = {"x_px": 100.0, "y_px": 100.0}  # of a whole picture, not of a thing in it
+
+
+def impossible(degradation, params):
+    """(name, tensor) of parameters that cannot be."""
+    large = TOO_LARGE | (TOO_LARGE_SHIFT if isinstance(degradation, Shake) else {})
     for name, t in tensors(params):
         field = name.split(".")[-1]
-        drawn_directly = hasattr(degradation, field) and not field.endswith("_rad")
-        if drawn_directly and field not in SIGNED:
-            with pytest.raises(ValueError, match=rf"{field} must be .* got -"):
-                degradation.apply(image, with_tensor(params, name, -1 - t.abs()))
+        if field in large:
+            yield name, torch.full_like(t, large[field])
+        elif field not in ANY_VALUE:
+            yield name, -1 - t.abs()
+
+
+@each
+def test_parameters_that_cannot_be_are_refused_by_their_names(degradation):
+    _, params = drawn(degradation)
+    image = torch.full(SHAPE, 0.5, dtype=torch.float64)
+    wrong = dict(impossible(degradation, params))
+    assert wrong
+    for name, value in wrong.items():
+        with pytest.raises(ValueError, match=rf"{name.split('.')[-1]} must be .* got "):
+            degradation.apply(image, with_tensor(params, name, value))
 
 
 @each
@@ -327,7 +378,48 @@ def test_any_size_keeps_its_shape_and_type(degradation, size):
 
 
 @each
-def test_a_float64_image_stays_float64_with_float32_parameters(degradation):
-    image = torch.full(SHAPE, 0.5, dtype=torch.float64)
-    result = degradation.apply(image, degradation.sample(SHAPE, stream(0)))
+def test_parameters_take_the_dtype_of_the_image(degradation):
+    image, _ = drawn(degradation)
+    params = degradation.sample(SHAPE, stream(0))
+    result = degradation.apply(image, params)
     assert result.dtype == torch.float64
+    assert torch.equal(result, degradation.apply(image, cast(params, torch.float64)))
+
+
+# Elsewhere than on the CPU.  The device `meta` has shapes and no values: of a kernel that is built
+# from values, and of which pixels a streak touches, it knows nothing.
+READ_VALUES = (Blur, Shake, PoissonNoise, Rain, RainLike, Rainfall, Chain)
+
+
+@pytest.mark.parametrize(
+    "degradation", [p for p in EVERY if not isinstance(p.values[0], READ_VALUES)]
+)
+def test_parameters_follow_the_image_to_another_device(degradation):
+    image, params = drawn(degradation)
+    assert degradation.apply(image.to("meta"), params).device.type == "meta"
+
+
+@pytest.mark.parametrize("degradation", [Rain(), RainLike(), Rainfall(), Weather()])
+def test_streaks_follow_the_image_to_another_device(degradation, monkeypatch):
+    received = []
+
+    def recorded(params, height, width):
+        received.append(params)
+        return params.x_px.new_zeros(1, 1, height, width)
+
+    for module in ("rain", "rainfall"):
+        monkeypatch.setattr(
+            importlib.import_module(f"degradations.{module}"), "streak_layer", recorded
+        )
+    image, params = drawn(degradation)
+    assert degradation.apply(image.to("meta"), params).device.type == "meta"
+    assert {t.device.type for _, t in tensors(received[0])} == {"meta"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@each
+def test_parameters_follow_the_image_to_a_gpu(degradation):
+    image, params = drawn(degradation)
+    there = degradation.apply(image.cuda(), params)
+    assert there.device.type == "cuda"
+    torch.testing.assert_close(there.cpu(), degradation.apply(image, params))

@@ -10,19 +10,31 @@ from pathlib import Path
 import pytest
 import torch
 
-from degradations.chain import Chain
-from degradations.color import to_display, to_linear
-from degradations.haze import Haze
-from degradations.noise import Noise, PoissonNoise
-from degradations.rain import Rain, add_rain
-from degradations.rainfall import Rainfall, add_rainfall, extinction_per_m
-from degradations.sensor import quantise
-from degradations.streaks import RainParams, streak_layer
+from degradations import (
+    Chain,
+    Haze,
+    Noise,
+    PoissonNoise,
+    Rain,
+    Rainfall,
+    RainParams,
+    add_rain,
+    add_rainfall,
+    at_frame,
+    bands,
+    describe,
+    extinction_per_m,
+    quantise,
+    render,
+    streak_layer,
+    to_display,
+    to_linear,
+)
 from ssl_restore import discover, rng
 from ssl_restore.errors import UserError
 from ssl_restore.io.shots import Frame
-from ssl_restore.synthesis import degrader as degrader_module
 from ssl_restore.synthesis import presets
+from ssl_restore.synthesis.degrader import Degrader
 
 SHAPE = (1, 3, 90, 70)
 
@@ -36,7 +48,7 @@ def frame(number=None, shot="a.png", variant=0):
 
 
 def degrader(**steps):
-    return degrader_module.Degrader(steps, ("rainy", "clean", "rain"), {}, seed=1, fps=25)
+    return Degrader(steps, ("rainy", "clean", "rain"), {}, seed=1, fps=25)
 
 
 @pytest.fixture
@@ -46,8 +58,8 @@ def photo():
 
 def test_bands_render_what_the_whole_picture_renders(monkeypatch, photo):
     params = presets.PRESETS["storm"].sample(SHAPE, stream())
-    monkeypatch.setattr(degrader_module, "BAND_PIXELS", 70 * 13)
-    rainy, streaks = degrader_module.render(photo, params)
+    monkeypatch.setattr(bands, "BAND_PIXELS", 70 * 13)
+    rainy, streaks = render(Rain(), photo, params)
     torch.testing.assert_close(rainy, add_rain(photo, params), rtol=0, atol=1e-4)
     torch.testing.assert_close(streaks, streak_layer(params, 90, 70), rtol=0, atol=1e-4)
     assert streaks.max() > 0.05
@@ -60,8 +72,8 @@ def test_bands_of_rainfall_gather_the_light_of_the_whole_picture_black_bands_too
         SHAPE, stream()
     )
     photo[:, :, :40] = 0
-    monkeypatch.setattr(degrader_module, "BAND_PIXELS", 70 * 13)
-    rainy, streaks = degrader_module.render(photo, params)
+    monkeypatch.setattr(bands, "BAND_PIXELS", 70 * 13)
+    rainy, streaks = render(Rainfall(), photo, params)
     torch.testing.assert_close(rainy, add_rainfall(photo, params), rtol=0, atol=1e-4)
     torch.testing.assert_close(streaks, streak_layer(params.rain, 90, 70), rtol=0, atol=1e-4)
     assert streaks[:, :, :40].max() > 0.02
@@ -100,10 +112,8 @@ def test_what_is_logged_of_rainfall_is_what_was_drawn(photo):
 
 
 @dataclass(frozen=True)
-class OneStreak:
+class OneStreak(Rain):
     """A streak of 8 pixels that falls a little to the right."""
-
-    apply = staticmethod(add_rain)
 
     def sample(self, shape, generator):
         def one(value):
@@ -137,9 +147,8 @@ def test_a_drop_of_rainfall_falls_for_the_time_between_frames(photo):
         rate_mm_per_h=(50, 50), exposure_s=(exposure, exposure), focal_px=(90, 90), near_m=3.0
     )
     params = prior.sample(SHAPE, stream()).rain
-    made = degrader(rain=prior)
     nested = prior.sample(SHAPE, stream())
-    later = degrader_module.moved(nested, 2, SHAPE, made._shutter(exposure)).rain
+    later = at_frame(prior, nested, 2, SHAPE, fps=fps, generator=stream()).rain
     fell = later.y_px - params.y_px
     way = params.length_px * params.angle_rad.cos() / (exposure * fps)
     inside = later.y_px > params.y_px  # has not come in again above
@@ -182,8 +191,9 @@ def test_noise_keeps_its_level_over_the_frames_and_draws_its_grain_anew(photo, p
 
 @pytest.mark.parametrize("name", discover.degradations())
 def test_every_degradation_is_logged_as_json_that_gives_its_scalars_back(name):
-    params = discover.degradation(name)().sample((1, 3, 12, 10), stream())
-    said = degrader_module.describe(params, 12, 10)
+    prior = discover.degradation(name)()
+    params = prior.sample((1, 3, 12, 10), stream())
+    said = describe(prior, params, 12, 10)
     assert said
     assert json.loads(json.dumps(said)) == said
     for key, value in vars(params).items():
@@ -193,7 +203,7 @@ def test_every_degradation_is_logged_as_json_that_gives_its_scalars_back(name):
 
 def test_a_map_is_logged_by_its_mean_and_range(photo):
     params = Haze().sample(SHAPE, stream())
-    said = degrader_module.describe(params, 90, 70)
+    said = describe(Haze(), params, 90, 70)
     assert said["depth_m"]["min"] == pytest.approx(float(params.depth_m.min()), rel=1e-5)
     assert len(said["airlight"]) == 3
 
@@ -201,6 +211,6 @@ def test_a_map_is_logged_by_its_mean_and_range(photo):
 def test_ranges_that_nothing_can_be_drawn_from_are_refused():
     with pytest.raises(UserError, match="rain: a range needs low <= high"):
         degrader(rain=replace(Rain(), angle_rad=(1, 0))).check()
-    with pytest.raises(UserError, match=r"an exposure of 0\.1 s does not fit into 25 frames"):
+    with pytest.raises(UserError, match=r"exposure_s: 0\.1 s do not fit into 25 frames"):
         degrader(rain=Rainfall(exposure_s=(0.01, 0.1))).check()
     degrader(rain=Chain((Haze(), Noise()))).check()

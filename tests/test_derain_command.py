@@ -17,6 +17,7 @@ from ssl_restore import weights
 from ssl_restore.inference import folders
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
+from ssl_restore.io.folders import Job, plan
 from ssl_restore.io.images import Picture
 from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
@@ -345,19 +346,18 @@ def test_a_bad_tile_is_refused_once_for_a_whole_folder(tiny, tmp_path):
     for name in ("a.png", "b.png"):
         write_photo(tmp_path / "in" / name)
     message = refused(tmp_path / "in", tmp_path / "out", "--weights", tiny, "--tile", 1)
-    assert "--tile 1: too small" in message
+    assert "--tile: 1 is too small" in message
 
 
 def test_an_unknown_device_is_refused(tiny, tmp_path):
     source = write_photo(tmp_path / "a.png")
     call = (source, tmp_path / "b.png", "--weights", tiny, "--device", "abacus")
-    assert "--device abacus: unknown" in refused(*call)
+    assert "--device: 'abacus' is unknown" in refused(*call)
 
 
 def test_no_more_than_one_picture_is_read_ahead(tmp_path, monkeypatch):
     jobs = [
-        folders.Job(write_photo(tmp_path / f"{i}.png"), tmp_path / "out" / f"{i}.png")
-        for i in range(6)
+        Job(write_photo(tmp_path / f"{i}.png"), tmp_path / "out" / f"{i}.png") for i in range(6)
     ]
     monkeypatch.setattr(folders, "SMALL_PIXELS", 0)
     started, ahead = [], []
@@ -381,9 +381,9 @@ def test_running_out_of_memory_names_the_picture(tmp_path, monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB")
 
     monkeypatch.setattr(folders, "restore", full)
-    jobs = [folders.Job(write_photo(tmp_path / "a.png"), tmp_path / "b.png")]
+    jobs = [Job(write_photo(tmp_path / "a.png"), tmp_path / "b.png")]
     (line,) = folders.restore_all(jobs, random_restorer())
-    assert "a.png: out of memory; try a smaller --tile" in line
+    assert "a.png: out of memory; try a smaller `tile`" in line
 
 
 def test_small_pictures_side_by_side_give_what_they_give_in_turn(tmp_path, monkeypatch):
@@ -394,9 +394,9 @@ def test_small_pictures_side_by_side_give_what_they_give_in_turn(tmp_path, monke
     shown = []
 
     def run(name):
-        jobs = folders.plan(tmp_path / "in", tmp_path / name)
+        jobs = plan(tmp_path / "in", tmp_path / name)
         done = lambda pixels, expected: shown.append((pixels, expected))  # noqa: E731
-        (line,) = folders.restore_all(jobs, restorer, precision="fp32", done=done)
+        (line,) = folders.restore_all(jobs, restorer, precision="fp32", progress=done)
         assert "broken.png" in line
         return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
 
@@ -410,8 +410,7 @@ def test_small_pictures_side_by_side_give_what_they_give_in_turn(tmp_path, monke
 
 def test_an_interrupt_among_small_pictures_leaves_the_rest_undone(tmp_path, monkeypatch):
     jobs = [
-        folders.Job(write_photo(tmp_path / f"{i}.png"), tmp_path / "out" / f"{i}.png")
-        for i in range(40)
+        Job(write_photo(tmp_path / f"{i}.png"), tmp_path / "out" / f"{i}.png") for i in range(40)
     ]
     threads = torch.get_num_threads()
 
@@ -419,6 +418,6 @@ def test_an_interrupt_among_small_pictures_leaves_the_rest_undone(tmp_path, monk
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        folders.restore_all(jobs, random_restorer(), precision="fp32", done=interrupted)
+        folders.restore_all(jobs, random_restorer(), precision="fp32", progress=interrupted)
     assert 1 <= len(names(tmp_path / "out")) < 40
     assert torch.get_num_threads() == threads

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from degradations import PRIORS
 from ssl_restore import discover
 from ssl_restore.errors import UnknownName, UserError
 
@@ -55,7 +56,8 @@ def test_value_is_read_by_its_annotation(pair, value):
 def test_value_of_another_type_is_refused_with_the_type(pair, wanted):
     with pytest.raises(UserError) as error:
         parsed(pair)
-    assert f"--set {pair}: expected a value of type {wanted}" in str(error.value)
+    name, _, text = pair.partition("=")
+    assert f"{name}: {text!r}: expected a value of type {wanted}" in str(error.value)
 
 
 def test_later_value_of_a_setting_counts():
@@ -63,7 +65,7 @@ def test_later_value_of_a_setting_counts():
 
 
 def test_setting_without_a_value_is_refused():
-    with pytest.raises(UserError, match="--set count: write it as name=value"):
+    with pytest.raises(UserError, match="settings: 'count': write it as name=value"):
         parsed("count")
 
 
@@ -145,3 +147,26 @@ def test_recipe_path_that_is_missing_or_defines_no_build_is_refused(tmp_path):
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(UserError, match=r"empty\.py: defines no function `build`"):
         discover.builder("recipes", str(tmp_path / "empty.py"))
+
+
+def test_degradations_are_those_that_the_package_lists_by_their_names_in_order():
+    listed = discover.degradations()
+    assert list(listed) == sorted(listed)
+    assert set(listed.values()) == set(PRIORS)
+    assert listed["poisson-noise"].__name__ == "PoissonNoise"
+    assert listed["rain-like"].__name__ == "RainLike"
+
+
+def test_the_summary_of_a_degradation_is_the_first_line_of_its_file():
+    for name in ("noise", "bernoulli-noise"):
+        summary = discover.degradation_summary(name)
+        assert summary == "Noise of light, electronics, lost and broken pixels."
+
+
+def test_an_error_names_its_parameter():
+    error = UserError("at least 1 is expected, got 0", parameter="frames")
+    assert str(error) == "frames: at least 1 is expected, got 0"
+    assert (error.message, error.parameter) == ("at least 1 is expected, got 0", "frames")
+    plain = UserError("no such file")
+    assert (str(plain), plain.message, plain.parameter) == ("no such file", "no such file", None)
+    assert UnknownName("preset", "a", ["b"]).parameter is None

@@ -201,7 +201,7 @@ def test_a_bad_tile_is_refused_once(pair, tiny):
     result = run(*pair, "--weights", tiny, "--tile", 1)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert "--tile 1: too small" in result.stderr
+    assert "--tile: 1 is too small" in result.stderr
 
 
 def test_an_installation_without_the_built_in_restorer_says_so(pair, tmp_path, monkeypatch):

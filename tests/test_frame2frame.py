@@ -9,11 +9,12 @@ from moving import Blur, frames, with_noise
 
 from ssl_restore.adapters import frame2frame
 from ssl_restore.adapters.frame2frame import FrameToFrame, Matched
+from ssl_restore.adapters.noise_of_frames import NOISE
 from ssl_restore.adapters.stream import Course
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore
 
-ADAPT = frame2frame.build(batch=2, patch=16)
+ADAPT = frame2frame.build(NOISE, batch=2, patch=16)
 
 
 def run(given, **keywords):

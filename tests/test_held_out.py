@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -136,5 +137,5 @@ def test_sample_takes_the_middle_of_pictures_and_the_first_observation():
 
 
 def test_mean_is_over_the_pictures_that_have_a_score():
-    scores = [{"a": 1.0, "b": 2.0}, {"a": 3.0}]
+    scores = [{"a": 1.0, "b": 2.0, "c": math.nan}, {"a": 3.0, "b": math.nan}]
     assert report.Sample([], [], scores).mean_scores() == {"a": 2.0, "b": 2.0}

@@ -140,7 +140,7 @@ def test_a_bomb_is_refused_before_decoding(tmp_path, depth, monkeypatch):
     monkeypatch.setattr(images, "_decode_8_bit", lambda *a: decoded.append(a))
     monkeypatch.setattr(images, "_decode_16_bit", lambda *a: decoded.append(a))
     unusable_reason(
-        tmp_path / "bomb.png", "3000.0 Mpixel", "limit of 200.0", "--max-pixels 3000000000"
+        tmp_path / "bomb.png", "3000.0 Mpixel", "limit of 200.0", "`max_pixels=3000000000`"
     )
     assert not decoded
 
@@ -150,7 +150,7 @@ def test_the_pixel_limit_is_the_largest_allowed_size(tmp_path):
         write(tmp_path / f"a{suffix}", Picture(noise(10, 11, 3)))
         assert images.pixel_count(tmp_path / f"a{suffix}") == 110
         assert read(tmp_path / f"a{suffix}", max_pixels=110).pixels.shape == (10, 11, 3)
-        unusable_reason(tmp_path / f"a{suffix}", "--max-pixels 110", max_pixels=109)
+        unusable_reason(tmp_path / f"a{suffix}", "`max_pixels=110`", max_pixels=109)
 
 
 def test_pillows_own_limit_stops_only_webp_and_neither_warns_nor_changes(tmp_path, monkeypatch):

@@ -1,4 +1,7 @@
-"""Imports point one way: cli -> ssl_restore -> degradations -> torch and the standard library."""
+"""Imports point one way: cli -> ssl_restore -> degradations -> torch and the standard library.
+
+Within ssl_restore from tasks down to what all use, as LAYERS has it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"degradations": "degradations", "ssl_restore": "ssl_restore", "cli": "ssl_restore_cli"}
-ABOVE_PARTS = ("ssl_restore.recipes", "ssl_restore.training.fit", "ssl_restore.training.run")
+LAYERS = (  # of ssl_restore, from below; what is not named here is the lowest
+    {"networks", "objectives"},
+    {"training", "inference", "calibration", "evaluation", "synthesis"},
+    {"recipes", "solvers", "adapters"},
+    {"tasks"},
+)
 
 
 def sources():
@@ -37,6 +45,12 @@ def within(name, package):
     return name == package or name.startswith(f"{package}.")
 
 
+def layer(module):
+    """Number of the layer of a module of ssl_restore."""
+    part = (*module.split("."), "")[1]
+    return next((n for n, parts in enumerate(LAYERS, start=1) if part in parts), 0)
+
+
 def is_upward(module, name):
     top = name.split(".")[0]
     if name.endswith("__main__"):  # an entry point: it stands above all, so nobody imports it
@@ -46,9 +60,9 @@ def is_upward(module, name):
     if within(module, "degradations"):
         return top not in {"degradations", "torch", *sys.stdlib_module_names}
     if within(module, "ssl_restore"):
-        parts = any(within(module, f"ssl_restore.{part}") for part in ("objectives", "networks"))
-        above = parts and any(within(name, part) for part in ABOVE_PARTS)
-        return above or top in {"ssl_restore_cli", "cli", "tests", "benchmarks"}
+        if top in {"ssl_restore_cli", "cli", "tests", "benchmarks"}:
+            return True
+        return top == "ssl_restore" and module != "ssl_restore" and layer(name) > layer(module)
     return top in {"cli", "tests", "benchmarks"}
 
 
@@ -75,6 +89,8 @@ def test_every_layer_was_found():
         ("ssl_restore.training.data", "import ssl_restore_cli.main"),
         ("ssl_restore.training.data", "from cli import main"),
         ("ssl_restore.objectives.gan", "from ..recipes import derain"),
+        ("ssl_restore.io.video", "from ssl_restore.inference import folders"),
+        ("ssl_restore.solvers.prior", "from ssl_restore.tasks import derain"),
         ("ssl_restore.objectives.gan", "from ..training import fit"),
         ("ssl_restore.networks.unet", "from ssl_restore.training.run import Run"),
         ("ssl_restore_cli.main", "import cli.options"),

@@ -13,6 +13,7 @@ from torch import nn
 
 from ssl_restore import discover
 from ssl_restore.inference.tiles import restore
+from ssl_restore.inference.wrappers import WithoutVeil
 from ssl_restore.networks import unet
 
 NAMES = discover.names("networks")
@@ -51,9 +52,8 @@ def picture(*shape, seed=0):
 
 
 def everything(net, image):
-    """All that a network tells of a picture, as one row: a derainer tells a veil besides."""
-    parts = net.layers(image) if hasattr(net, "layers") else (net(image),)
-    return torch.cat([part.flatten() for part in parts])
+    """All that a network predicts of a picture, as one row: a derainer predicts a veil besides."""
+    return torch.cat([part.flatten() for part in net.layers(image).values()])
 
 
 @each_form
@@ -138,8 +138,41 @@ def test_statistics_move_in_training_and_rest_in_evaluation(name, form):
     before = statistics()
     everything(net.eval(), image)
     assert all(map(torch.equal, before, statistics()))
+    weights = {key: value.clone() for key, value in net.named_parameters()}
     everything(net.train(), image)
-    assert not any(map(torch.equal, before, statistics()))
+    assert len(before) == sum("running_mean" in key for key in net.state_dict())
+    assert [torch.equal(*pair) for pair in zip(before, statistics(), strict=True)] == [False] * len(
+        before
+    )
+    assert all(torch.equal(value, weights[key]) for key, value in net.named_parameters())
+
+
+@each_form
+def test_layers_are_those_that_the_network_names(name, form):
+    net = randomised(tiny(name, form)).eval()
+    image = picture(2, 3, 4 * net.stride, 3 * net.stride)
+    with torch.no_grad():
+        layers = net.layers(image)
+        assert torch.equal(layers["clean"], net(image))
+    assert tuple(layers) == net.layer_names
+    for layer in layers.values():
+        assert layer.shape[1] in (1, 3)
+        size = (net.scale * image.shape[2], net.scale * image.shape[3])
+        assert (len(layer), *layer.shape[2:]) == (2, *size)
+    assert net.layers_reach >= net.reach
+    assert net.core.core is net.core
+
+
+@each_form
+def test_a_folded_copy_gives_the_same_and_leaves_the_network_alone(name, form):
+    net = randomised(tiny(name, form)).eval()
+    image = picture(1, 3, 4 * net.stride, 3 * net.stride)
+    with torch.no_grad():
+        before = net(image)
+        folded = net.folded()
+        torch.testing.assert_close(folded(image), before, rtol=1e-4, atol=1e-4)
+        assert torch.equal(net(image), before)
+    assert sum(1 for _ in folded.parameters()) < sum(1 for _ in net.parameters())
 
 
 @each
@@ -159,13 +192,14 @@ def test_layers_of_the_unet_obey_the_model_of_a_rainy_picture():
     net = randomised(tiny("unet", {})).eval()
     image = unet.NEAR_WHITE[0] * picture(1, 3, 16, 16)
     with torch.no_grad():
-        rain, (veiled, depth, airlight) = net.rain(image), net.layers(image)
-        restored = unet.WithoutVeil(net)(image)
-    assert depth.max() > 0.01
-    t = (-depth.clamp(0, 2)).exp()
-    torch.testing.assert_close(t * restored + (1 - t) * airlight + rain, image)
-    assert torch.equal(veiled, net(image))
-    assert rain.shape == depth.shape == (1, 1, 16, 16)
+        layers = net.layers(image)
+        restored = WithoutVeil(net)(image)
+    assert layers["optical_depth"].max() > 0.01
+    t, rain = layers["transmission"], layers["rain"]
+    torch.testing.assert_close(t * restored + (1 - t) * layers["airlight"] + rain, image)
+    torch.testing.assert_close(t, (-layers["optical_depth"].clamp(0, 2)).exp())
+    assert torch.equal(layers["clean"], net(image))
+    assert torch.equal(rain, net.rain(image))
     assert (rain <= image.amin(dim=1, keepdim=True)).all()
 
 
@@ -187,11 +221,11 @@ def test_without_a_veil_nothing_is_taken_away_with_it():
     torch.nn.init.zeros_(net.veil.head.weight)
     torch.nn.init.constant_(net.veil.head.bias, -0.1)
     image = picture(1, 3, 16, 16)
-    assert torch.equal(unet.WithoutVeil(net)(image), net(image))
+    assert torch.equal(WithoutVeil(net)(image), net(image))
 
 
 def test_tiles_without_veil_are_those_of_the_whole_picture():
-    net = unet.WithoutVeil(randomised(tiny("unet", {})).eval())
+    net = WithoutVeil(randomised(tiny("unet", {})).eval())
     pixels = (picture(96, 400, 3).numpy() * 65535).astype(np.uint16)
     whole, tiles = (restore(net, pixels, tile=t, precision="fp32") for t in (0, 48))
     # Convolutions of another size may add up in another order: the last of 16 bits may differ.
@@ -200,9 +234,11 @@ def test_tiles_without_veil_are_those_of_the_whole_picture():
 
 def test_veil_does_not_teach_the_streaks():
     net = randomised(tiny("unet", {}))
-    veiled, depth, airlight = net.layers(picture(1, 3, 16, 16))
-    (depth.square().mean() + airlight.mean()).backward(retain_graph=True)
+    layers = net.layers(picture(1, 3, 16, 16))
+    (layers["optical_depth"].square().mean() + layers["airlight"].mean()).backward(
+        retain_graph=True
+    )
     assert all(weight.grad is None for weight in net.decoder.parameters())
     assert all(weight.grad is not None for weight in net.veil.parameters())
-    veiled.square().mean().backward()
+    layers["clean"].square().mean().backward()
     assert all(weight.grad is not None for weight in net.decoder.parameters())

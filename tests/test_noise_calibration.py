@@ -177,7 +177,8 @@ def test_picture_that_cannot_be_measured_is_named_and_the_others_are(tmp_path, p
     write(tmp_path / "black.png", np.zeros((80, 80, 3), np.uint8))
     write(tmp_path / "small.png", np.full((63, 200, 3), 99, np.uint8))
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    found, skipped = noise_calibration.calibrate(images.find(tmp_path))
+    measured = noise_calibration.calibrate(images.find(tmp_path))
+    found, skipped = measured.calibration, measured.skipped
     assert [picture.file for picture in found.pictures] == ["a.png"]
     said = "\n".join(skipped)
     assert "black.png: black or white pixels nearly everywhere" in said

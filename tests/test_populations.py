@@ -9,7 +9,7 @@ import torch
 
 from degradations.populations import draw_streaks, farther
 from degradations.rain import Rain
-from degradations.streaks import joined, streak_layer
+from degradations.streaks import join_streaks, streak_layer
 
 ONE = {
     "rain_free": 0, "populations": (1, 1), "population_spread_rad": (1e-6, 1e-6),
@@ -67,7 +67,7 @@ def test_joined_streaks_give_the_light_of_both():
         streak_layer(replace(params, ceiling=torch.full((2,), 1e6)), SIZE, SIZE)
         for params in (first, second)
     ]
-    torch.testing.assert_close(streak_layer(joined(first, second), SIZE, SIZE), sum(alone))
+    torch.testing.assert_close(streak_layer(join_streaks(first, second), SIZE, SIZE), sum(alone))
 
 
 def test_a_prior_draws_far_drops_when_asked():

@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy.integrate import quad
 
+from degradations.falling import advance_streaks
 from degradations.rain import Rain, add_rain
-from degradations.streaks import RainParams, at_frame, streak_layer
+from degradations.streaks import RainParams, streak_layer
 
 NO_CEILING = 1e9  # so high that streaks add up
 
@@ -310,7 +311,7 @@ def test_a_streak_wider_than_the_picture_is_the_double_loop_too(angle, size):
 
 def frames_of(shutter=0.5, count=12, seed=0):
     params = Rain(rain_free=0, coverage=(0.5, 0.5)).sample((2, 3, 60, 90), stream(seed))
-    return params, [at_frame(params, k, (60, 90), shutter=shutter) for k in range(count)]
+    return params, [advance_streaks(params, k, (60, 90), shutter=shutter) for k in range(count)]
 
 
 def test_the_first_frame_is_as_drawn():
@@ -340,7 +341,7 @@ def test_the_ripple_stays_where_it_was_while_the_drop_goes_on():
     still = streaks(
         x_px=20.0, y_px=20.0, length_px=30.0, taper=0.1, ripple=0.8, ripple_px=9.0, phase_rad=1.0
     )
-    moved = at_frame(still, 1, (400, 41), shutter=1.0)
+    moved = advance_streaks(still, 1, (400, 41), shutter=1.0)
     assert moved.y_px.item() == pytest.approx(50.0)
     apart = dataclasses.replace(still, y_px=moved.y_px)
     long = dataclasses.replace(

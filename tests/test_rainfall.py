@@ -8,9 +8,11 @@ import math
 import pytest
 import torch
 
-from degradations.haze import HazeParams, add_haze
-from degradations.rainfall import (
+from degradations import (
+    HazeParams,
     Rainfall,
+    Weather,
+    add_haze,
     add_rainfall,
     drop_density,
     expected_coverage,
@@ -235,3 +237,33 @@ def test_what_cannot_be_is_refused_by_its_name(name):
 def test_the_air_must_begin_before_it_ends():
     with pytest.raises(ValueError, match="near_m < far_m"):
         Rainfall(near_m=5, far_m=2).sample((1, 3, 8, 8), stream())
+
+
+# The camera of a picture
+
+
+def test_the_focal_length_of_weather_is_that_many_longer_sides_of_the_picture():
+    prior = Weather(focal_sides=(0.5, 0.5), focal_px=(1, 1)).for_picture(30, 40, stream())
+    assert type(prior) is Rainfall
+    assert prior.focal_px == (20, 20)
+
+
+def test_weather_draws_what_rainfall_of_its_focal_length_draws():
+    weather = Weather(rate_mm_per_h=(50, 50), focal_sides=(1, 2))
+    params = weather.sample((2, 3, 30, 40), stream())
+    alike = Rainfall(rate_mm_per_h=(50, 50), focal_px=(40, 80)).sample((2, 3, 30, 40), stream())
+    assert params.rain.present.any()
+    assert torch.equal(params.rain.length_px, alike.rain.length_px)
+
+
+def test_every_range_of_one_picture_is_a_point_within_the_range_of_the_prior():
+    prior = Rainfall()
+    point = prior.for_picture(30, 40, stream())
+    for field in dataclasses.fields(prior):
+        value = getattr(point, field.name)
+        if isinstance(value, tuple):
+            low, high = getattr(prior, field.name)
+            assert value[0] == value[1]
+            assert low <= value[0] <= high
+        else:
+            assert value == getattr(prior, field.name)

@@ -8,9 +8,10 @@ import torch
 from tiny import pixels, random_restorer
 
 from ssl_restore.errors import UserError
-from ssl_restore.inference.folders import with_self_ensemble
-from ssl_restore.inference.tiles import Ensemble, back, restore, spans, tile_sides, turned
+from ssl_restore.inference.tiles import restore, spans, tile_sides
+from ssl_restore.inference.wrappers import SelfEnsemble, turn, turn_back, with_self_ensemble
 from ssl_restore.io import images
+from ssl_restore.restorer import SQUARE
 
 RESTORER = random_restorer()
 
@@ -98,13 +99,13 @@ def test_an_output_pixel_sees_more_than_half_the_reach():
 
 def test_done_counts_every_pixel_once():
     counts = []
-    restore(RESTORER, pixels(50, 70), tile=16, done=counts.append)
+    restore(RESTORER, pixels(50, 70), tile=16, progress=counts.append)
     assert sum(counts) == 50 * 70
     assert len(counts) == 4 * 5
 
 
 def test_a_tile_smaller_than_the_stride_is_refused():
-    with pytest.raises(UserError, match="--tile 3: too small; at least 4"):
+    with pytest.raises(UserError, match="tile: 3 is too small; at least 4"):
         restored(pixels(16, 16), 3)
 
 
@@ -126,7 +127,7 @@ def test_chosen_tiles_with_margin_stay_under_the_limit(size):
 
 
 def test_spans_cover_a_side_once():
-    assert [i for first, last in spans(23, 8) for i in range(first, last)] == list(range(23))
+    assert [i for part in spans(23, 8) for i in range(part.start, part.stop)] == list(range(23))
 
 
 def test_pixels_survive_the_way_to_a_tensor_and_back():
@@ -152,22 +153,23 @@ def blocks_of(restorer):
 @pytest.mark.parametrize("position", range(8))
 def test_turning_back_undoes_turning(position):
     image = torch.rand(1, 3, 4, 6)
-    assert torch.equal(back(turned(image, position), position), image)
+    assert torch.equal(turn_back(turn(image, position), position), image)
 
 
 def test_eight_positions_are_all_different():
     image = torch.rand(1, 3, 5, 5)
-    seen = [turned(image, position) for position in range(8)]
+    seen = [turn(image, position) for position in range(8)]
     assert all(not torch.equal(a, b) for i, a in enumerate(seen) for b in seen[:i])
 
 
 def test_ensemble_is_the_mean_over_the_positions_and_does_not_care_how_a_picture_lies():
     restorer, image = random_restorer(), torch.rand(1, 3, 16, 24)
-    ensemble = Ensemble(restorer).eval()
+    restorer.symmetry = SQUARE
+    ensemble = SelfEnsemble(restorer).eval()
     with torch.no_grad():
-        expected = sum(back(restorer(turned(image, p)), p) for p in range(8)) / 8
+        expected = sum(turn_back(restorer(turn(image, p)), p) for p in range(8)) / 8
         torch.testing.assert_close(ensemble(image), expected)
-        torch.testing.assert_close(ensemble(turned(image, 5)), turned(ensemble(image), 5))
+        torch.testing.assert_close(ensemble(turn(image, 5)), turn(ensemble(image), 5))
 
 
 @pytest.mark.parametrize("size", [(70, 88), (33, 64)])  # other widths are continued, to the right

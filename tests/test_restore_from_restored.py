@@ -9,15 +9,17 @@ from moving import Blur, frames, save_photographs, with_noise
 from tiny import random_restorer
 
 from degradations.noise import CorrelatedNoise, Noise
+from ssl_restore import discover
 from ssl_restore.adapters import restore_from_restored
 from ssl_restore.adapters.noise_like import NoiseLike, neighbouring, width_of
+from ssl_restore.adapters.rain_of_frames import RAIN
 from ssl_restore.adapters.stream import Course
 from ssl_restore.calibration import noise as noise_calibration
 from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.calibration.noise import PictureNoise
 from ssl_restore.errors import UserError
+from ssl_restore.evaluation import rain_left
 from ssl_restore.inference.tiles import restore
-from ssl_restore.solvers import rerained_fine_tuning
 from ssl_restore.training import session
 
 
@@ -28,8 +30,9 @@ def few_photographs(tmp_path, monkeypatch):
 
 
 def run(restorer, given, **keywords):
-    build = restore_from_restored.build(batch=2, patch=16, lr=0.1)
-    return list(build(restorer, given, Course(steps=1, precision="fp32", **keywords)))
+    model = discover.task(restorer.task or "denoise").stream
+    adapt = restore_from_restored.build(model, batch=2, patch=16, lr=0.1)
+    return list(adapt(restorer, given, Course(steps=1, precision="fp32", **keywords)))
 
 
 def row(gain=0.0, sigma=0.1, correlation=0.0):
@@ -103,8 +106,8 @@ def test_a_dry_video_teaches_a_derainer_nothing(monkeypatch, online):
 
 
 def test_pseudo_clean_frames_of_a_derainer_lie_across_the_rain():
-    kind = restore_from_restored._Rain(random_restorer(strength=0.05).eval(), 1e-3)
-    student = restore_from_restored._Student(kind, Course(), 2, 16, 0.5)
+    restorer = random_restorer(strength=0.05).eval()
+    student = restore_from_restored._Student(restorer, RAIN, Course(), 1e-3, 2, 16, 0.5)
     (frame,) = frames(1, 160, 192)
     student.take(frame, frame)
     assert np.array_equal(student.memory.kept[0].clean, np.rot90(frame))
@@ -115,7 +118,7 @@ def test_what_leaves_more_rain_than_the_start_is_not_used(monkeypatch, online):
     monkeypatch.setattr(
         rain_calibration, "RAINY_FROM", 0.0
     )  # whatever the frames show is rain enough
-    monkeypatch.setattr(rerained_fine_tuning, "LEAST_LOST", -1.0)  # no texture is ever enough
+    monkeypatch.setattr(rain_left, "LEAST_LOST", -1.0)  # no texture is ever enough
     restorer, notes = random_restorer(strength=0.05).eval(), []
     given = with_noise(frames(2, 160, 168), 3)
     found = run(restorer, given, name="a.mp4", online=online, notify=notes.append)

@@ -94,7 +94,7 @@ def test_a_clip_that_is_none_is_too_large_or_is_missing_is_refused(clip, tmp_pat
         shots.frames(tmp_path / "bad.mp4")
     with pytest.raises(UserError, match=r"none\.mov: no such file"):
         shots.frames(tmp_path / "none.mov")
-    with pytest.raises(UserError, match="--max-pixels 1536"):
+    with pytest.raises(UserError, match="`max_pixels=1536`"):
         colours(shots.frames(clip), max_pixels=1000)
 
 

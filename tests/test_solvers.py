@@ -11,12 +11,11 @@ from torch.nn import functional as F
 
 from degradations.noise import CorrelatedNoise, ImpulseNoise
 from ssl_restore import rng
-from ssl_restore.inference.tiles import turned
+from ssl_restore.inference.tiles import to_multiple, turned
 from ssl_restore.solvers import deep_image_prior, recorrupted_fine_tuning, zero_shot_noise2noise
 from ssl_restore.solvers.estimated_noise import EstimatedNoise, correlation, estimate, is_grey
 from ssl_restore.solvers.pace import pace
 from ssl_restore.solvers.recorrupted_fine_tuning import Examples, useful_share
-from ssl_restore.solvers.tiles import restored, to_multiple
 
 
 class Smoother(nn.Module):

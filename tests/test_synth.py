@@ -11,13 +11,12 @@ import torch
 from click.testing import CliRunner
 from tiny import write_photo
 
-from degradations.color import to_linear
-from degradations.rain import Rain
-from degradations.rain_like import MeasuredRain
+from degradations import MeasuredRain, Rain, to_linear
+from degradations.description import describe_streaks
 from ssl_restore import rng
 from ssl_restore.calibration import rain_file
 from ssl_restore.io import images, shots
-from ssl_restore.synthesis import dataset, degrader, presets
+from ssl_restore.synthesis import dataset, presets
 from ssl_restore_cli.main import main
 
 
@@ -186,7 +185,7 @@ def test_two_photographs_that_would_get_one_name_are_refused(photos, tmp_path):
      (["--variants", 0], "at least 1"), (["--frames", 0], "at least 1"),
      (["--veil", 0.5, "--rate", 5], "leave it out"), (["--set", "angel_rad=1"], "'angle_rad'?"),
      (["--set", "angle_rad=2,1"], "low <= high"), (["--rate", 0], "must be above 0"),
-     (["--rate", 5, "--exposure", "1/10", "--frames", 2], "a shorter --exposure"),
+     (["--rate", 5, "--exposure", "1/10", "--frames", 2], "lower exposure_s or fps"),
      (["--like", "none.json", "--preset", "heavy"], "exclude each other"),
      (["--like", "none.json"], "none.json: ")],
 )  # fmt: skip
@@ -213,12 +212,12 @@ def test_an_empty_folder_and_a_missing_parent_are_refused(photos, tmp_path):
 
 
 def test_a_veil_for_all_is_in_every_line(photos, tmp_path):
-    synth_rain(photos, tmp_path / "set", "--veil", 1)
+    assert synth_rain(photos, tmp_path / "set", "--veil", 1).exit_code == 0
     assert all(line["drawn"]["rain"]["transmission"] < 1 for line in lines(tmp_path / "set"))
 
 
 def test_night_darkens_the_photograph_and_the_clean_picture_with_it(photos, tmp_path):
-    synth_rain(photos, tmp_path / "set", "--preset", "night")
+    assert synth_rain(photos, tmp_path / "set", "--preset", "night").exit_code == 0
     for line in lines(tmp_path / "set"):
         photo, clean = (
             to_linear(images.to_tensor(images.read(folder / f"{line['name']}.png").pixels))
@@ -232,7 +231,7 @@ def test_night_darkens_the_photograph_and_the_clean_picture_with_it(photos, tmp_
 
 def test_windy_rain_slants_to_either_side():
     draws = [
-        degrader.summary(
+        describe_streaks(
             presets.PRESETS["windy"].sample((1, 3, 40, 60), rng.derive(i, "test")), 40, 60
         )
         for i in range(8)
@@ -257,7 +256,7 @@ def test_the_stated_weather_is_that_of_every_line(photos, tmp_path):
 
 
 def test_without_a_focal_length_it_goes_with_the_size_of_the_picture(photos, tmp_path):
-    synth_rain(photos, tmp_path / "set", "--rate", 25)
+    assert synth_rain(photos, tmp_path / "set", "--rate", 25).exit_code == 0
     for line in lines(tmp_path / "set"):
         assert 0.8 * 56 <= line["drawn"]["rain"]["focal_px"] <= 2 * 56
 
@@ -280,7 +279,7 @@ def test_the_lengths_told_are_means_weighted_by_light():
             length = params.length_px[0, streak].item()
             own = length * (params.width_px * params.brightness)[0, streak].item()
             total, light = total + own * length, light + own
-    assert degrader.summary(params, 90, 80)["length_px"] == pytest.approx(total / light, rel=1e-4)
+    assert describe_streaks(params, 90, 80)["length_px"] == pytest.approx(total / light, rel=1e-4)
 
 
 def test_rain_like_that_of_a_calibration_and_of_no_other(photos, tmp_path):
@@ -302,7 +301,7 @@ def test_the_summary_stays_near_the_ranges_of_the_preset(preset):
     rain = presets.PRESETS[preset]
     for index in range(4):
         params = rain.sample((1, 3, 320, 480), rng.derive(index, "test"))
-        found = degrader.summary(params, 320, 480)
+        found = describe_streaks(params, 320, 480)
         assert found["streaks"] > 0
         assert rain.length_px[0] * 0.7 < found["length_px"] < rain.length_px[1] * 1.5
         assert rain.width_px[0] * 0.7 < found["width_px"] < rain.width_px[1] * 1.5
@@ -314,7 +313,7 @@ def test_the_summary_stays_near_the_ranges_of_the_preset(preset):
 def test_harder_presets_cover_more():
     def cover(preset):
         draws = [
-            degrader.summary(
+            describe_streaks(
                 presets.PRESETS[preset].sample((1, 3, 160, 240), rng.derive(i, "test")), 160, 240
             )["coverage"]
             for i in range(24)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from test_degradations_contract import EVERY
 from tiny import write_photo
 
+from degradations import Chain, PoissonNoise, Weather
 from ssl_restore import discover
 from ssl_restore.io import images, shots
 from ssl_restore_cli.main import main
@@ -44,9 +45,9 @@ def photos(tmp_path):
 
 
 def test_the_degradations_are_those_of_the_contract():
-    expected = {type(param.values[0]).__name__ for param in EVERY} - {"Chain"}
-    assert {kind for _, kind in discover.degradations().values()} == expected
-    assert all(discover.degradation(name).__name__ in expected for name in discover.degradations())
+    expected = {type(param.values[0]) for param in EVERY} - {Chain, Weather}
+    assert set(discover.degradations().values()) == expected
+    assert discover.degradation("poisson_noise") is PoissonNoise
 
 
 def test_the_list_names_every_degradation_with_what_it_is():

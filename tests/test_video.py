@@ -55,7 +55,7 @@ def test_frames_keep_name_depth_alpha_and_profile(tmp_path):
     files = video.targets(source, tmp_path / "out")
     assert [path.name for path in files] == ["8.png", "9.png"]
     seen = []
-    video.write(source, (65535 - frame for frame in source), files, done=lambda: seen.append(1))
+    video.write(source, (65535 - frame for frame in source), files, progress=lambda: seen.append(1))
     assert len(seen) == 2
     for path, frame in zip(files, deep, strict=True):
         found = images.read(path)
@@ -120,7 +120,7 @@ def test_what_exists_is_kept_without_overwrite(clip, folder, tmp_path):
     (tmp_path / "out" / "in-0002.png").touch()
     (tmp_path / "out" / "9.png").touch()
     for source, output in ((clip, "out.mp4"), (clip, "out"), (folder, "out")):
-        with pytest.raises(UserError, match="--overwrite"):
+        with pytest.raises(UserError, match="`overwrite` replaces"):
             video.targets(video.find(source), tmp_path / output)
         assert video.targets(video.find(source), tmp_path / output, overwrite=True)
 

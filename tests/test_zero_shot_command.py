@@ -15,7 +15,6 @@ from ssl_restore import discover, rng, solvers, weights
 from ssl_restore.evaluation import metrics
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
-from ssl_restore.solvers.tiles import restored
 from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 

@@ -22,6 +22,7 @@ def random_restorer(seed=0, strength=0.2, **keywords):
         return low + (high - low) * torch.rand(like.shape, generator=generator)
 
     restorer = unet.build(**(KEYWORDS | keywords)).eval()
+    restorer.task = "derain"
     for module in restorer.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.copy_(uniform(module.running_mean, -0.5, 0.5))

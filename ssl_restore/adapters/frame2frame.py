@@ -132,8 +132,8 @@ class _Pairs:
         if before is None:
             return
         forward, backward = motion.flows(before.grey, now.grey)
-        made = [_pair(before, now, forward, backward), _pair(now, before, backward, forward)]
-        for pair in made:
+        pairs = [_pair(before, now, forward, backward), _pair(now, before, backward, forward)]
+        for pair in pairs:
             if motion.neighbours(pair.trusted.numpy()):
                 self.memory.add(pair, room(frame))
 

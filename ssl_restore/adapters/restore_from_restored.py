@@ -5,8 +5,9 @@
 The degradation is that of the video, as the task measures it in the frames. What is left of it in P
 is less at a smaller scale, where the patterns of a scene recur, so that P is also seen at half its
 size; photographs of other scenes are the rest of a batch. No flow: scene cuts and single frames do
-not matter. Online P is what the restorer as it is by then makes of a frame. What was learned is not used where the task finds it worse than the start
-(a derainer that leaves more light in lines along the rain, or less texture).
+not matter. Online P is what the restorer as it is by then makes of a frame. What was learned is not
+used where the task finds it worse than the start (a derainer that leaves more light in lines along
+the rain, or less texture).
 
 Reference: Lee, Cho, Kim and Kim, "Restore from restored: video restoration with pseudo clean
 video", CVPR 2021 (offline and online; patch recurrence in their section 3).
@@ -107,7 +108,7 @@ class _Student:
             except UserError as error:
                 self.failure = str(error).removeprefix(": ")
             else:
-                self.objective.prior = self.frames.prior
+                setattr(self.objective, "prior", self.frames.prior)  # noqa: B010
         self.taken += 1
         clean = data.eight_bit_rgb(restored)
         if self.model.upright:  # what was left in it lies across what falls, then
@@ -131,8 +132,8 @@ class _Student:
         least = min(min(memory_item.clean.shape[:2]) for memory_item in self.memory.kept)
         size = min(self.patch, least) // self.stride * self.stride
         if self.others is None:
-            found = images.find(session.bundled_photographs())
-            self.others = data.load(found, patch=self.patch, seed=self.course.seed)
+            photographs = images.find(session.bundled_photographs())
+            self.others = data.load(photographs, patch=self.patch, seed=self.course.seed)
 
         def drawn(name: str, pictures: data.Pictures, count: int, upright: bool) -> Tensor:
             generator = rng.derive(self.course.seed, name, step)

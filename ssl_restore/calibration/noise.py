@@ -3,12 +3,13 @@
     I = J + n,   var n = gain J + sigma^2   (display values),   correlated to neighbouring pixels or
     not, and a share of the pixels broken
 
-Broken pixels are told by their neighbours and mended first. Then the DCT of every patch of 8 x 8 is
-split into two interleaved halves of coefficients: the patches that are flattest by one half tell
-the noise in the other, so that the choice does not bias what is measured (noise is independent from
-coefficient to coefficient, texture is not). The mean of these variances over all coefficients is
-that of a pixel, their shape its correlation; gain and sigma are a line through the variances of
-patches of like brightness. Patches at black or white are left out, because noise is cut off there.
+Broken pixels are detected by their neighbours and mended first. Then the DCT of every patch of
+8 x 8 is split into two interleaved halves of coefficients: the patches that are flattest by one
+half tell the noise in the other, so that the choice does not bias what is measured (noise is
+independent from coefficient to coefficient, texture is not). The mean of these variances over all
+coefficients is that of a pixel, their shape its correlation; gain and sigma are a line through the
+variances of patches of like brightness. Patches at black or white are left out, because noise is
+cut off there.
 
 References: Ponomarenko et al., "An automatic approach to lossy compression of AVIRIS images",
 IGARSS 2007, and Colom and Buades, IPOL 2013 (flattest DCT patches); Foi et al., IEEE TIP 2008,
@@ -24,12 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
 from ssl_restore import __version__
+from ssl_restore.calibration.pictures import Measured, measure_each
 from ssl_restore.errors import UserError
-from ssl_restore.io import images
 from ssl_restore.io.files import replacing
 
 FORMAT = 1
@@ -69,11 +71,11 @@ class NoiseCalibration:
         """Of every number the 5 % quantile, median and 95 % quantile over the pictures."""
         rows = [asdict(picture) for picture in self.pictures]
         names = [name for name in rows[0] if name != "file"]
-        found = {}
+        summary = {}
         for name in names:
             low, middle, high = np.quantile([row[name] for row in rows], (0.05, 0.5, 0.95))
-            found[name] = (float(low), float(middle), float(high))
-        return found
+            summary[name] = (float(low), float(middle), float(high))
+        return summary
 
     def median(self, name: str) -> float:
         """Of one number, over the pictures."""
@@ -101,20 +103,16 @@ def read(path: Path) -> NoiseCalibration:
     """The calibration in a file; UserError when it is none, damaged, or of another version."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        kind, found = content.get("kind"), content["format"]
+        kind, version = content.get("kind"), content["format"]
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: no calibration; calibrate the noise of a folder to make one"
-        ) from error
+        raise UserError(f"{path}: no calibration; calibrate a noisy folder") from error
     if kind != KIND:
+        raise UserError(f"{path}: is no calibration of noise; calibrate a noisy folder")
+    if version != FORMAT:
         raise UserError(
-            f"{path}: is no calibration of noise; calibrate the noise of a folder to make one"
-        )
-    if found != FORMAT:
-        raise UserError(
-            f"{path}: a calibration of format {found}, this version reads {FORMAT}; "
+            f"{path}: a calibration of format {version}, this version reads {FORMAT}; "
             "calibrate the noise again"
         )
     try:
@@ -128,29 +126,21 @@ def read(path: Path) -> NoiseCalibration:
 
 def calibrate(
     paths: Sequence[Path],
+    device: torch.device | None = None,
     *,
     limit: int | None = None,
     on_read: Callable[[Path], None] = lambda path: None,
     max_pixels: int = 200_000_000,
-) -> tuple[NoiseCalibration, list[str]]:
-    """Measure pictures (`limit` of them, spread over the list); also a line for each skipped one.
+) -> Measured[NoiseCalibration]:
+    """Measure the noise of pictures (`limit` of them, spread over the list), on any device.
 
     UserError when none can be measured.
     """
-    if limit is not None and limit < len(paths):
-        paths = [paths[i * len(paths) // limit] for i in range(limit)]
-    found, skipped = [], []
-    for path in paths:
-        try:
-            pixels = images.read(path, max_pixels=max_pixels).pixels
-            found.append(measure(path.name, display_values(pixels)))
-        except UserError as error:
-            skipped.append(str(error))
-        finally:
-            on_read(path)
-    if not found:
-        raise UserError(f"no picture could be measured ({skipped[0] if skipped else 'none given'})")
-    return NoiseCalibration(tuple(found)), skipped
+    rows, skipped = measure_each(
+        paths, lambda name, pixels: measure(name, display_values(pixels)),
+        limit=limit, on_read=on_read, max_pixels=max_pixels,
+    )  # fmt: skip
+    return Measured(NoiseCalibration(tuple(rows)), skipped)
 
 
 def display_values(pixels: NDArray[Any]) -> Values:
@@ -163,9 +153,10 @@ def measure(name: str, picture: Values) -> PictureNoise:
     """The noise of a picture (H, W, C), display values, which may go beyond black and white.
 
     UserError for a side below 64 px and for a picture with hardly a patch without black and white.
-    Medians over 13 photographs: `level` is told 6, 4 and 2 % too high for white noise of 15, 25 and
-    50 of 255. At 5 it is 12 %, and texture makes it look correlated (0.29); without noise texture
-    passes for 1.7. Noise coarser than a patch is told too low, by about half on camera JPEGs.
+    Medians over 13 photographs: `level` is estimated 6, 4 and 2 % too high for white noise of 15,
+    25 and 50 of 255. At 5 it is 12 %, and texture makes it look correlated (0.29); without noise
+    texture passes for 1.7. Noise coarser than a patch is estimated too low, by about half on camera
+    JPEGs.
     """
     height, width = picture.shape[:2]
     if min(height, width) < LEAST_SIDE_PX:
@@ -202,7 +193,7 @@ def mend(plane: Values) -> tuple[Values, Values]:
     """A plane (H, W) with its broken pixels replaced by the median around them; and the chance that
     each is broken: 0, or 1 and what is missed beside it, as values close to the true one are.
 
-    What is missed is told for values of any size alike, and none for broken pixels that are mostly
+    What is missed is estimated for values of any size alike, none for broken pixels that are mostly
     black or white.
     """
     around = _median_around(plane)
@@ -249,12 +240,12 @@ def _by_level(plane: Values, broken: Values, step: int) -> list[tuple[float, Val
     if len(patches) < 100:
         return []
     order = np.argsort(patches.mean(axis=(1, 2)), kind="stable")
-    found = []
+    levels = []
     for chosen in np.array_split(order, max(1, min(LEVELS, len(order) // 200))):
         spectrum, flat = flat_spectrum(patches[chosen])
         level = float(patches[chosen][flat].mean())
-        found.append((level, spectrum, float(hits[chosen][flat].mean())))
-    return found
+        levels.append((level, spectrum, float(hits[chosen][flat].mean())))
+    return levels
 
 
 def _patches(plane: Values, step: int) -> Values:

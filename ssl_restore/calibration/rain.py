@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from degradations.rain_like import MeasuredRain, Uncertainty
 from degradations.rainfall import implied_rate
 from ssl_restore import weights
 from ssl_restore.calibration import rain_estimator
+from ssl_restore.calibration.pictures import Measured, measure_each
 from ssl_restore.calibration.rain_estimator import (
     NAMES,
     WINDOW_PX,
@@ -29,6 +30,8 @@ from ssl_restore.calibration.rain_file import PictureRain, RainCalibration
 from ssl_restore.errors import UserError
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.io import images
+from ssl_restore.io.picture import Pixels
+from ssl_restore.restorer import Restorer
 
 RAINY_FROM = 0.5  # probability, at even odds, from which a picture counts as rainy
 MISTAKEN_SHARE = 0.15  # of rain-free pictures about so many count as rainy, too
@@ -41,14 +44,6 @@ LIMITS = {  # what the renderer and the prior can bear
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A calibration and the files that could not be used, one line each."""
-
-    calibration: RainCalibration
-    skipped: tuple[str, ...]
-
-
 def calibrate(
     paths: Sequence[Path],
     device: torch.device,
@@ -56,42 +51,35 @@ def calibrate(
     limit: int | None = None,
     on_read: Callable[[Path], None] = lambda path: None,
     max_pixels: int = 200_000_000,
-) -> Measured:
+) -> Measured[RainCalibration]:
     """Measure the rain of pictures (`limit` of them, spread over the list).
 
     UserError when none can be used, and when none has rain: it says how sure that is.
     """
-    if limit is not None and limit < len(paths):
-        paths = [paths[i * len(paths) // limit] for i in range(limit)]
     restorer = load_restorer(None, device, task="derain")
     estimator = rain_estimator.load(weights.rain_estimator()).to(device)
-    found: list[PictureRain] = []
-    skipped: list[str] = []
-    for path in paths:
-        try:
-            picture = images.to_tensor(images.read(path, max_pixels=max_pixels).pixels)[0]
-            found.append(measure(path.name, picture.to(device), restorer, estimator))
-        except UserError as error:
-            skipped.append(str(error))
-        finally:
-            on_read(path)
-    if not found:
-        raise UserError(f"no picture could be measured ({skipped[0] if skipped else 'none given'})")
-    rainy = tuple(picture for picture in found if picture.probability >= RAINY_FROM)
-    if len(rainy) <= MISTAKEN_SHARE * len(found):
-        likeliest = max(found, key=lambda picture: picture.probability)
+
+    def measure_one(name: str, pixels: Pixels) -> PictureRain:
+        return measure(name, images.to_tensor(pixels)[0].to(device), restorer, estimator)
+
+    rows, skipped = measure_each(
+        paths, measure_one, limit=limit, on_read=on_read, max_pixels=max_pixels
+    )
+    rainy = tuple(picture for picture in rows if picture.probability >= RAINY_FROM)
+    if len(rainy) <= MISTAKEN_SHARE * len(rows):
+        likeliest = max(rows, key=lambda picture: picture.probability)
         raise UserError(
-            f"no rain found in {len(found)} pictures: {len(rainy)} look rainy, no more than by "
+            f"no rain found in {len(rows)} pictures: {len(rainy)} look rainy, no more than by "
             f"mistake (the likeliest, {likeliest.file}, with a probability of "
             f"{likeliest.probability:.0%}); give pictures with visible rain"
         )
-    rain_free = tuple(picture.file for picture in found if picture.probability < RAINY_FROM)
-    return Measured(RainCalibration(rainy, rain_free, uncertainty(estimator)), tuple(skipped))
+    rain_free = tuple(picture.file for picture in rows if picture.probability < RAINY_FROM)
+    return Measured(RainCalibration(rainy, rain_free, uncertainty(estimator)), skipped)
 
 
 @torch.inference_mode()
 def measure(
-    name: str, picture: Tensor, restorer: nn.Module, estimator: RainEstimator
+    name: str, picture: Tensor, restorer: Restorer, estimator: RainEstimator
 ) -> PictureRain:
     """The rain of one picture (3, H, W), display values; UserError for a side below 160 px."""
     height, width = picture.shape[1:]
@@ -116,15 +104,17 @@ def measure(
     )
 
 
-def with_camera(found: RainCalibration, focal_px: float, exposure_s: float) -> RainCalibration:
+def with_camera(
+    calibration: RainCalibration, focal_px: float, exposure_s: float
+) -> RainCalibration:
     """Add the rain rate that the median coverage implies for a camera."""
-    coverage = found.summary()["coverage"][1]
+    coverage = calibration.summary()["coverage"][1]
     try:
         rate = implied_rate(coverage, focal_px=focal_px, exposure_s=exposure_s)
     except ValueError as error:
         raise UserError(str(error)) from error
     camera = {"focal_px": focal_px, "exposure_s": exposure_s, "rate_mm_per_h": rate}
-    return RainCalibration(found.pictures, found.rain_free, found.uncertainty, camera)
+    return replace(calibration, camera=camera)
 
 
 def uncertainty(estimator: RainEstimator) -> Uncertainty:

@@ -35,7 +35,7 @@ LIGHT_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95)
 DARK_SIDE_PX = 15
 TAIL = 0.99  # quantile of the layer
 VISIBLE = 0.02  # display units
-RIPPLED = 0.15  # from which the distance of crests is told
+RIPPLED = 0.15  # from which the distance of crests is estimated
 NAMES = (
     "length_px", "length_spread", "width_px", "width_spread", "brightness", "brightness_spread",
     "coverage", "angle_spread_rad", "taper", "depth_share", "ripple", "ripple_px",
@@ -85,11 +85,11 @@ def observe(rainy: Tensor, restorer: nn.Module, pictures: int = 1) -> tuple[Tens
     )
     angle = common_angle(features, pictures)
     each = angle.repeat_interleave(len(rainy) // pictures)
-    found = torch.cat(
+    features = torch.cat(
         [statistics(features, each).features(), statistics(coarse, each).features(), _light(rainy)],
         dim=1,
     )
-    return angle, found.unflatten(0, (pictures, -1))
+    return angle, features.unflatten(0, (pictures, -1))
 
 
 def common_angle(layers: Tensor, pictures: int) -> Tensor:
@@ -113,7 +113,7 @@ def _light(rainy: Tensor) -> Tensor:
 
 
 def numbers(drawn: Populations, params: RainParams, layer: Tensor) -> Tensor:
-    """(B, NAMES) of rain that is known with its `layer` (B, 1, H, W): what is to be told.
+    """(B, NAMES) of rain that is known with its `layer` (B, 1, H, W): what is to be estimated.
 
     Lengths, widths and brightnesses are geometric means over streaks, weighted by their area, and
     standard deviations of the logarithm about them, of widths within a population. NaN for images

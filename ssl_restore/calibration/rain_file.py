@@ -51,12 +51,12 @@ class RainCalibration:
         import numpy as np  # noqa: PLC0415
 
         rows = [_flat(picture) for picture in self.pictures]
-        found = {}
+        summary = {}
         for name in rows[0]:
             if name != "file":
                 low, middle, high = np.quantile([row[name] for row in rows], (0.05, 0.5, 0.95))
-                found[name] = (float(low), float(middle), float(high))
-        return found
+                summary[name] = (float(low), float(middle), float(high))
+        return summary
 
     def write(self, path: Path) -> None:
         content = {
@@ -98,19 +98,19 @@ def read(path: Path) -> RainCalibration:
     """The calibration in a file; UserError when it is none, damaged, or of another version."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        found, kind = content["format"], content.get("kind", "rain")
-        if found == 2:
+        version, kind = content["format"], content.get("kind", "rain")
+        if version == 2:
             content = {RENAMED.get(key, key): value for key, value in content.items()}
-            found = FORMAT
+            version = FORMAT
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: no calibration; calibrate a folder to make one") from error
     if kind != "rain":
         raise UserError(f"{path}: a calibration of {kind}, not of rain; calibrate a rainy folder")
-    if found != FORMAT:
+    if version != FORMAT:
         raise UserError(
-            f"{path}: a calibration of format {found}, this version reads {FORMAT}; "
+            f"{path}: a calibration of format {version}, this version reads {FORMAT}; "
             "calibrate the folder again"
         )
     try:

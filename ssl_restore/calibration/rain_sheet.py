@@ -34,23 +34,23 @@ HISTOGRAMS = {
 
 
 def write_sheet(
-    path: Path, found: RainCalibration, sources: Mapping[str, Path], device: torch.device
+    path: Path, calibration: RainCalibration, sources: Mapping[str, Path], device: torch.device
 ) -> None:
     """A PNG. The rendered rain lies on the same pictures, restored by the built-in restorer."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(12, 10.5), dpi=100, layout="constrained")
     grid = figure.add_gridspec(4, 4, height_ratios=(1, 1, 1.6, 1.6))
-    _rose(figure, grid[0:2, 0], found)
+    _rose(figure, grid[0:2, 0], calibration)
     for place, (name, title) in enumerate(HISTOGRAMS.items()):
         axes = figure.add_subplot(grid[place // 3, 1 + place % 3])
-        axes.hist([_value(p, name) for p in found.pictures], bins=16, color="#4477aa")
+        axes.hist([_value(p, name) for p in calibration.pictures], bins=16, color="#4477aa")
         axes.set_title(title, fontsize=10)
         axes.set_ylabel("pictures", fontsize=8)
     restorer = load_restorer(None, device, task="derain")
-    count = min(PATCHES, len(found.pictures))
+    count = min(PATCHES, len(calibration.pictures))
     for column in range(count):
-        picture = found.pictures[column * len(found.pictures) // count]
+        picture = calibration.pictures[column * len(calibration.pictures) // count]
         real, rendered = _patches(picture, sources[picture.file], restorer)
         for row, (pixels, title) in enumerate(((real, picture.file), (rendered, "rendered"))):
             axes = figure.add_subplot(grid[2 + row, column])
@@ -62,19 +62,19 @@ def write_sheet(
 
 
 def _value(picture: PictureRain, name: str) -> float:
-    found = getattr(picture, name) if hasattr(picture, name) else getattr(picture.rain, name)
-    return float(found)
+    value = getattr(picture, name) if hasattr(picture, name) else getattr(picture.rain, name)
+    return float(value)
 
 
-def _rose(figure: Figure, place: Any, found: RainCalibration) -> None:
+def _rose(figure: Figure, place: Any, calibration: RainCalibration) -> None:
     """Angles as seen in the picture: a vertical streak is at the bottom, a positive one right."""
     axes = figure.add_subplot(place, projection="polar")
-    angles = [picture.rain.angle_rad for picture in found.pictures]
+    angles = [picture.rain.angle_rad for picture in calibration.pictures]
     counts, edges = np.histogram(angles, bins=36, range=(-math.pi / 2, math.pi / 2))
     middles = (edges[1:] + edges[:-1]) / 2
     axes.bar(middles, counts, width=math.pi / 36, color="#4477aa")
     axes.set(theta_zero_location="S", thetamin=-90, thetamax=90, yticks=[])
-    axes.set_title(f"angle, {len(found.pictures)} pictures", fontsize=10)
+    axes.set_title(f"angle, {len(calibration.pictures)} pictures", fontsize=10)
 
 
 def _patches(

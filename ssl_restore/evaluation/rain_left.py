@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ssl_restore.calibration.rain_statistics import direction
-from ssl_restore.evaluation.streak_energy import streak_energy, texture_energy
+from ssl_restore.evaluation.streak_energy import REACH, SIGMA_PX, streak_energy, texture_energy
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
 
@@ -33,10 +33,10 @@ def rain_and_texture_left(rainy: Pixels, restored: Pixels) -> dict[str, float]:
         >>> rain_and_texture_left(rainy, rainy)["rain_left"]
         1.0
     """
+    if min(rainy.shape[:2]) <= 2 * REACH * SIGMA_PX:
+        return {"rain_left": math.nan, "texture_left": math.nan}
     before, after = images.to_tensor(rainy), images.to_tensor(restored)
     angle, _ = direction((before - after).mean(dim=1, keepdim=True))
-    if min(rainy.shape[:2]) <= 48:
-        return {"rain_left": math.nan, "texture_left": math.nan}
 
     def share(energy: Tensor, of: Tensor) -> float:
         return float(energy) / float(of) if float(of) > 0 else math.nan

@@ -41,12 +41,14 @@ def scenes(cleans: Mapping[str, Pixels], given: Path | None) -> list[str]:
     ]  # fmt: skip
     scene = list(cleans)
     for i, j in combinations(range(len(scene)), 2):
-        if scene[i] != scene[j] and max(_found(small[i], small[j]), _found(small[j], small[i])):
+        if scene[i] != scene[j] and max(
+            _contains(small[i], small[j]), _contains(small[j], small[i])
+        ):
             scene = [scene[i] if other == scene[j] else other for other in scene]
     return scene
 
 
-def _found(one: Pixels, other: Pixels) -> bool:
+def _contains(one: Pixels, other: Pixels) -> bool:
     """Whether the middle of one is somewhere in the other; (H, W) each."""
     height, width = one.shape
     middle = one[height // 4 : height - height // 4, width // 4 : width - width // 4]

@@ -13,15 +13,19 @@ import csv
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics
+from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Pixels, to_eight_bits
+from ssl_restore.restorer import Restorer
+from ssl_restore.types import Task
 
 SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
 Method = Callable[[Pixels], Pixels]  # (H, W, 3) uint8 -> the same
@@ -38,7 +42,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Row:
+class Score:
     """The scores of one method on one picture."""
 
     name: str
@@ -48,40 +52,54 @@ class Row:
     pixels: int
 
 
+def methods(
+    task: Task,
+    restorer: Restorer | None = None,
+    tile: int | None = None,
+    precision: str = "auto",
+) -> dict[str, Method]:
+    """By name: the untouched input, the classical filter of the task and, if given, a restorer."""
+    name, baseline = task.baseline
+    methods_by_name: dict[str, Method] = {"input": lambda pixels: pixels, name: baseline}
+    if restorer is not None:
+        methods_by_name["restorer"] = partial(restore, restorer, tile=tile, precision=precision)
+    return methods_by_name
+
+
 def pairs(
     degraded: Path, clean: Path, restored: Path | None = None, *, limit: int | None = None
 ) -> tuple[list[Pair], list[str]]:
     """Pairs by file name without suffix, and a line for each picture without a partner."""
     inputs, cleans = _by_stem(degraded), _by_stem(clean)
     results = _by_stem(restored) if restored is not None else {}
-    found, skipped = [], []
+    matched, skipped = [], []
     for stem, path in list(inputs.items())[:limit]:
         if stem not in cleans:
             skipped.append(f"{path}: no picture of that name in {clean}")
         elif restored is not None and stem not in results:
             skipped.append(f"{path}: no picture of that name in {restored}")
         else:
-            found.append(Pair(stem, path, cleans[stem], results.get(stem)))
-    if not found:
+            matched.append(Pair(stem, path, cleans[stem], results.get(stem)))
+    if not matched:
         raise UserError(f"{degraded}: none of its pictures has a partner of the same name: "
                         f"{skipped[0]}")  # fmt: skip
-    return found, skipped
+    return matched, skipped
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in images.find(folder):
-        if path.stem in found:
+        if path.stem in paths:
             raise UserError(
-                f"{folder}: {found[path.stem].name} and {path.name} have one name; move one away"
+                f"{folder}: {paths[path.stem].name} and {path.name} have one name; move one away"
             )
-        found[path.stem] = path
-    return found
+        paths[path.stem] = path
+    return paths
 
 
 def measure(
     pair: Pair, methods: Mapping[str, Method], *, max_pixels: int = 200_000_000
-) -> Iterator[Row]:
+) -> Iterator[Score]:
     """A row for each method, the last for the picture restored before, where the pair has one.
 
     UserError that names the picture when it cannot be read or its partner has another size.
@@ -104,9 +122,9 @@ def measure(
             scores = metrics.scores(result, clean)
         except UserError as error:
             raise UserError(f"{pair.degraded}: {error}") from error
-        yield Row(pair.name, name, scores, seconds, area)
+        yield Score(pair.name, name, scores, seconds, area)
     if restored is not None:
-        yield Row(pair.name, "restored", metrics.scores(restored, clean), None, area)
+        yield Score(pair.name, "restored", metrics.scores(restored, clean), None, area)
 
 
 def _read(path: Path, max_pixels: int) -> Pixels:
@@ -114,7 +132,7 @@ def _read(path: Path, max_pixels: int) -> Pixels:
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
-def table(rows: Sequence[Row]) -> list[str]:
+def table(rows: Sequence[Score]) -> list[str]:
     """A heading, and a line for each method with its means over the pictures."""
     lines = [f"{'':14}{'PSNR RGB':>10}{'SSIM RGB':>10}{'PSNR Y':>10}{'SSIM Y':>10}"
              f"{'seconds':>10}{'Mpixel/s':>10}"]  # fmt: skip
@@ -131,7 +149,7 @@ def table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
+def write_csv(path: Path, rows: Sequence[Score]) -> None:
     """One row a picture and method."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

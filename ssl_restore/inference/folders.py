@@ -30,11 +30,11 @@ def restore_all(
     tile: int | None = None,
     precision: str = "auto",
     max_pixels: int = 200_000_000,
-    done: Callable[[int, int], None] = lambda pixels, expected: None,
+    progress: Callable[[int, int], None] = lambda pixels, expected: None,
 ) -> list[str]:
     """Restore every job; returns one line for each picture that could not be.
 
-    `done(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
+    `progress(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
     `expected` in all jobs.
     """
     check_tile(tile, restorer.stride)
@@ -66,8 +66,8 @@ def restore_all(
     for job in jobs:
         alone = len(jobs) == 1 or not on_cpu or sizes[job] > SMALL_PIXELS
         (large if alone else small).append(job)
-    skipped = _side_by_side(small, whole, lambda job: done(sizes[job], expected))
-    shown = partial(restored, ready=lambda n: done(n, expected))
+    skipped = _side_by_side(small, whole, lambda job: progress(sizes[job], expected))
+    shown = partial(restored, ready=lambda n: progress(n, expected))
     return skipped + _in_turn(large, read, shown)
 
 
@@ -117,39 +117,4 @@ def _in_turn(
             written()
             writing = writer.submit(write, job.target, picture)
         written()
-    return skipped
-
-
-def one_by_one(
-    jobs: Sequence[Job],
-    finish: Callable[[Job, Picture, Callable[[float], None]], None],
-    *,
-    max_pixels: int,
-    done: Callable[[float], None],
-) -> list[str]:
-    """For what learns from each picture: read it, and `finish(job, picture, progress)` writes.
-
-    Returns one line for each picture that could not be restored. `progress(share)` takes the share
-    of the job that is done, `done(share)` is called with every further one.
-    """
-    skipped: list[str] = []
-    for job in jobs:
-        so_far = 0.0
-
-        def progress(share: float) -> None:
-            nonlocal so_far
-            done(share - so_far)
-            so_far = share
-
-        try:
-            picture = images.read(job.source, max_pixels=max_pixels)
-            finish(job, picture, progress)
-        except UserError as error:
-            named = any(str(error).startswith(str(path)) for path in (job.source, job.target))
-            skipped.append(str(error) if named else f"{job.source}: {error}")
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            skipped.append(f"{job.source}: out of memory; try a smaller `tile`")
-        progress(1.0)
     return skipped

@@ -70,14 +70,14 @@ def _plan_folder(source: Path, output: Path, recursive: bool) -> list[Job]:
         raise UserError(f"{output}: is a file; for a folder of pictures give a folder")
     _need_parent(output)
     inside = output.resolve()  # results of an earlier run are no inputs
-    found = [
+    paths = [
         path
         for path in images.find(source, recursive=recursive)
         if inside not in path.resolve().parents
     ]
-    if not found:
+    if not paths:
         raise UserError(f"{source}: no picture in it but those in the output folder {output}")
-    return [Job(path, output / path.relative_to(source)) for path in found]
+    return [Job(path, output / path.relative_to(source)) for path in paths]
 
 
 def _need_parent(output: Path) -> None:

@@ -244,8 +244,8 @@ def _turned(array: Pixels, turn: int) -> Pixels:
 
 
 def _tiff_exif(image: ImageFile.ImageFile) -> bytes | None:
-    found, kept = image.getexif(), Image.Exif()
-    encoders.copy_description(found, kept)
+    given, kept = image.getexif(), Image.Exif()
+    encoders.copy_description(given, kept)
     return kept.tobytes() if len(kept) else None
 
 
@@ -284,18 +284,18 @@ def find(folder: str | Path, *, recursive: bool = False) -> list[Path]:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise UserError(f"{folder}: {what}; name a folder of pictures")
-    found = []
+    pictures = []
     for path in folder.rglob("*") if recursive else folder.iterdir():
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") for part in parts)
         if path.suffix.lower() in FORMATS and not hidden and path.is_file():
             order = [re.split(r"(\d+)", part.casefold()) for part in parts]
             order = [[int(s) if s.isdecimal() else s for s in part] for part in order]
-            found.append((order, parts, path))
-    if not found:
+            pictures.append((order, parts, path))
+    if not pictures:
         deeper = "" if recursive else " (its folders were not searched)"
         raise UserError(f"{folder}: no picture in it{deeper}; looked for {', '.join(FORMATS)}")
-    return [path for *_, path in sorted(found)]
+    return [path for *_, path in sorted(pictures)]
 
 
 def to_tensor(pixels: Pixels) -> Tensor:

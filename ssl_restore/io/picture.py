@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_restore.errors import UserError
+
 Pixels = NDArray[Any]
 
 
@@ -41,3 +43,44 @@ def to_eight_bits(pixels: Pixels) -> Pixels:
     if pixels.dtype != np.uint16:
         return pixels
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def as_picture(image: Any) -> Picture:
+    """A Picture of what holds one: a Picture, an array of 8 or 16 bits, a Pillow image.
+
+    UserError for another kind, type or shape.
+    """
+    from PIL import Image  # noqa: PLC0415
+
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, Image.Image):
+        if image.mode not in ("L", "LA", "RGB", "RGBA"):
+            raise UserError(
+                f"a Pillow image of mode L, LA, RGB or RGBA is expected, got {image.mode}; "
+                'convert it first: image.convert("RGB")',
+                parameter="image",
+            )
+        array = np.asarray(image)
+        whole = array[:, :, None] if array.ndim == 2 else array
+        colours = 1 if image.mode in ("L", "LA") else 3
+        alpha = whole[:, :, colours] if whole.shape[2] > colours else None
+        return Picture(whole[:, :, :colours], alpha, image.info.get("icc_profile"))
+    if not isinstance(image, np.ndarray):
+        raise UserError(
+            f"a Picture, an array or a Pillow image is expected, got {type(image).__name__}",
+            parameter="image",
+        )
+    whole = image[:, :, None] if image.ndim == 2 else image
+    if image.dtype not in (np.uint8, np.uint16):
+        raise UserError(
+            f"an array of uint8 or uint16 is expected, got {image.dtype}; round it first, as "
+            "(255 * values).round().clip(0, 255).astype('uint8')",
+            parameter="image",
+        )
+    if whole.ndim != 3 or whole.shape[2] not in (1, 3) or not whole.size:
+        raise UserError(
+            f"an array (H, W), (H, W, 1) or (H, W, 3) is expected, got {image.shape}",
+            parameter="image",
+        )
+    return Picture(whole)

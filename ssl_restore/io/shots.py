@@ -55,7 +55,7 @@ def frames(
         raise UserError(f"at least 1 is expected, got {count}", parameter="frames")
     if is_clip(photos):
         clip, numbers = _Clip(photos), range(1, _length(photos) + 1)[:count]
-        made = [
+        listed = [
             Frame(photos, photos.name, take, variant, number, clip.size)
             for variant, take in _takes(photos.stem, variants)
             for number in numbers
@@ -66,21 +66,21 @@ def frames(
         paths = images.find(photos)[:count]
         height, width = images.read(paths[0]).pixels.shape[:2]
         shot = photos.resolve().name
-        made = [
+        listed = [
             Frame(path, shot, take, variant, number, (height, width))
             for variant, take in _takes(shot, variants)
             for number, path in enumerate(paths, start=1)
         ]
     else:
         single = photos.is_file() and photos.suffix.lower() in images.FORMATS
-        made = [
+        listed = [
             Frame(path, path.name, take, variant, number)
             for path in ([photos] if single else images.find(photos))
             for variant, take in _takes(path.stem, variants)
             for number in ([None] if count is None else range(1, count + 1))
         ]
-    _check_names(made)
-    return made
+    _check_names(listed)
+    return listed
 
 
 def _takes(stem: str, variants: int) -> list[tuple[int, str]]:
@@ -88,9 +88,9 @@ def _takes(stem: str, variants: int) -> list[tuple[int, str]]:
     return [(v, f"{stem}-{v + 1}" if v else stem) for v in range(variants)]
 
 
-def _check_names(made: Sequence[Frame]) -> None:
+def _check_names(listed: Sequence[Frame]) -> None:
     owners: dict[str, Frame] = {}
-    for frame in made:
+    for frame in listed:
         other = owners.setdefault(frame.name, frame)
         if other is not frame:
             raise UserError(
@@ -169,8 +169,8 @@ class _Clip:
         while self.position < number:
             if not self.skip():
                 return None
-        found, pixels = self._capture.retrieve()
-        return Picture(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)) if found else None
+        decoded, pixels = self._capture.retrieve()
+        return Picture(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)) if decoded else None
 
 
 def _length(path: Path) -> int:

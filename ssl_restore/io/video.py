@@ -48,8 +48,8 @@ def find(source: Path, *, max_pixels: int = 200_000_000) -> Video:
         )
     if not source.exists():
         raise UserError(f"{source}: no such clip or folder; check the spelling")
-    found = shots.frames(source, sequence=source.is_dir())
-    return Video(source, tuple(found), shots.rate_of(source), max_pixels)
+    frames = shots.frames(source, sequence=source.is_dir())
+    return Video(source, tuple(frames), shots.rate_of(source), max_pixels)
 
 
 def targets(video: Video, output: Path, *, overwrite: bool = False) -> list[Path]:
@@ -73,11 +73,11 @@ def targets(video: Video, output: Path, *, overwrite: bool = False) -> list[Path
         raise UserError(f"{output}: is a file; give a clip or a folder")
     if clip and output.exists() and output.samefile(video.source):
         raise UserError(f"{output}: is the input itself; inputs are kept, give another output")
-    made = [output] if clip else [output / f"{frame.name}.png" for frame in video.frames]
-    existing = [path for path in made if os.path.lexists(path)]
+    files = [output] if clip else [output / f"{frame.name}.png" for frame in video.frames]
+    existing = [path for path in files if os.path.lexists(path)]
     if existing and not overwrite:
         raise UserError(f"{existing[0]}: exists; `overwrite` replaces it, or give another name")
-    return made
+    return files
 
 
 def write(
@@ -85,11 +85,11 @@ def write(
     restored: Iterable[Pixels],
     files: Sequence[Path],
     *,
-    done: Callable[[], object] = lambda: None,
+    progress: Callable[[], object] = lambda: None,
 ) -> None:
-    """The restored frames of a video to what `targets` named; `done()` is called after each."""
+    """The restored frames of a video to what `targets` named; `progress()` is called after each."""
     if len(files) == 1 and files[0].suffix.lower() in CODES:
-        _write_clip(restored, files[0], video.rate, done)
+        _write_clip(restored, files[0], video.rate, progress)
         return
     for frame, pixels, target in zip(video.frames, restored, files, strict=True):
         given = Picture(pixels)
@@ -97,11 +97,11 @@ def write(
             whole = images.read(frame.source, max_pixels=video.max_pixels)
             given = replace(whole, pixels=pixels)
         folders.write(target, given)
-        done()
+        progress()
 
 
 def _write_clip(
-    restored: Iterable[Pixels], target: Path, rate: float, done: Callable[[], object]
+    restored: Iterable[Pixels], target: Path, rate: float, progress: Callable[[], object]
 ) -> None:
     """MPEG-4 part 2, or FFV1, which loses nothing; of even sides: a last row or column that is one
     too many is left out."""
@@ -118,6 +118,6 @@ def _write_clip(
                     raise UserError(f"{target}: OpenCV cannot write it here; name a folder")
             conversion = cv2.COLOR_GRAY2BGR if pixels.shape[2] == 1 else cv2.COLOR_RGB2BGR
             writer.write(cv2.cvtColor(np.ascontiguousarray(pixels[:height, :width]), conversion))
-            done()
+            progress()
         if writer is not None:
             writer.release()

@@ -67,11 +67,11 @@ class Critic(nn.Module):
     def features(self, image: Tensor) -> list[Tensor]:
         """Feature maps, finest first: (B, width, H/2, W/2), (B, 2 width, H/4, W/4), ..."""
         x = GAIN * torch.cat(haar(image)[1:], dim=1)
-        found = []
+        maps = []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), SLOPE)
-            found.append(x)
-        return found
+            maps.append(x)
+        return maps
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.features(image)[-1]).float()

@@ -49,7 +49,7 @@ class ResidualBlock(nn.Module):
         h = self.conv1(F.relu(self.norm1(x), inplace=True))
         return self.conv2(F.relu(self.norm2(h), inplace=True)).add_(x)  # in place: a third faster
 
-    def fold(self) -> None:
+    def fold_norms(self) -> None:
         """Put the second norm into the convolution before it: for inference alone."""
         if isinstance(self.norm2, nn.BatchNorm2d):
             self.conv1 = fuse_conv_bn_eval(self.conv1, self.norm2)

@@ -31,11 +31,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from degradations.sensor import quantise
+from degradations.sampling import degrade
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.networks.critic import Critic
 from ssl_restore.objectives.distance import charbonnier, relative
-from ssl_restore.objectives.synthetic_rain import degrade, layer_loss, rained, veil_of
+from ssl_restore.objectives.rendered_rain import layer_loss, render_rain
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -81,15 +81,14 @@ class PhysicsGan(nn.Module):
             with torch.no_grad():
                 known = self.ema(degraded[:own]).clamp(0, 1)
             background = torch.cat([known, clean[own:]])
-        rainy, veiled, t, light = veil_of(rained(background, self.rain, generator))
-        pictures, count = torch.cat([degraded, quantise(rainy)]), len(degraded)
+        rendered = render_rain(background, self.rain, generator).stored()
+        pictures, count = torch.cat([degraded, rendered.rainy]), len(degraded)
         predicted = self.restorer.layers(pictures)
         restored = predicted["clean"][:count]
         layer = (degraded - restored).mean(dim=1, keepdim=True)
+        of_rendered = {name: part[count:] for name, part in predicted.items()}
         return {
-            **layer_loss(
-                {name: part[count:] for name, part in predicted.items()}, quantise(veiled), t, light
-            ),
+            **layer_loss(of_rendered, rendered),
             "likelihood": relative(charbonnier(degraded - (restored + streaks(layer)))),
             "prior": F.softplus(-_judged(self.critic, restored)).mean(),
             "layer": F.softplus(-_judged(self.layer_critic, layer)).mean(),
@@ -157,8 +156,8 @@ class BothCritics(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clean, degraded = _both(batch)
         restored = as_it_trains(self.restorer, degraded)
-        rainy, veiled, *_ = rained(clean, self.rain, generator)
-        added = rainy.clamp(0, 1) - veiled.clamp(0, 1)
+        rendered = render_rain(clean, self.rain, generator)
+        added = rendered.rainy.clamp(0, 1) - rendered.veiled.clamp(0, 1)
         faint = uniform(FAINT, (len(clean), 1, 1, 1), generator).to(clean.device) * added
         pictures, first = contest(self.critic, clean, torch.cat([restored, clean + faint]))
         layers, second = contest(

@@ -17,10 +17,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from degradations.sensor import quantise
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.objectives.opening import opening
-from ssl_restore.objectives.synthetic_rain import Rendered, layer_loss, rendered
+from ssl_restore.objectives.rendered_rain import (
+    RenderedRain,
+    WithRain,
+    layer_loss,
+    render_rain,
+)
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -60,25 +64,30 @@ class RainTransfer(nn.Module):
         assert clean is not None
         assert degraded is not None
         count = min(round(self.share * len(clean)), len(clean) - 1)  # never without the anchor
-        drawn = batch if isinstance(batch, Rendered) else self.prepare(batch, generator)
-        rainy, veiled, t, light = drawn.rainy, drawn.veiled, drawn.t, drawn.light
+        prepared = batch if isinstance(batch, WithRain) else self.prepare(batch, generator)
+        rendered = prepared.rendered
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
             layer = rain_layer(self.ema, degraded[:count], self.threshold)
             chance = 0.0 if batch.warm else self.coarse * (1 - 2 * batch.progress)
             coarse = torch.rand(count, generator=generator) < chance
             layer[coarse] = rain_layer(opening, degraded[:count][coarse], self.threshold)
-            found = layer.mean(dim=(1, 2, 3), keepdim=True) > EMPTY
-            found = torch.cat([found, found.new_zeros(len(clean) - count, 1, 1, 1)])
+            has_rain = layer.mean(dim=(1, 2, 3), keepdim=True) > EMPTY
+            has_rain = torch.cat([has_rain, has_rain.new_zeros(len(clean) - count, 1, 1, 1)])
             moved = torch.cat([clean[:count] + gain * layer, clean[count:]])
-            rainy, veiled = torch.where(found, moved, rainy), torch.where(found, clean, veiled)
-            t, light = torch.where(found, 1, t), torch.where(found, 0, light)
-        predicted = self.restorer.layers(quantise(rainy))
-        return layer_loss(predicted, quantise(veiled), t, light)
+            rendered = RenderedRain(
+                torch.where(has_rain, moved, rendered.rainy),
+                torch.where(has_rain, clean, rendered.veiled),
+                torch.where(has_rain, 1, rendered.transmission),
+                torch.where(has_rain, 0, rendered.light),
+            )
+        rendered = rendered.stored()
+        return layer_loss(self.restorer.layers(rendered.rainy), rendered)
 
-    def prepare(self, batch: Batch, generator: torch.Generator) -> Rendered:
+    def prepare(self, batch: Batch, generator: torch.Generator) -> WithRain:
         """The batch with physics rain on its clean pictures."""
-        return rendered(batch, self.prior, generator)
+        assert batch.clean is not None
+        return WithRain.of(batch, render_rain(batch.clean, self.prior, generator))
 
 
 @torch.no_grad()

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from degradations.rain import Rain
+from degradations.sampling import degrade
 from degradations.sensor import quantise
 from degradations.types import uniform
 from ssl_restore.networks.projection import ProjectionHead
@@ -33,7 +34,6 @@ from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
 from ssl_restore.objectives.positives import positive
 from ssl_restore.objectives.rain_transfer import rain_layer
-from ssl_restore.objectives.synthetic_rain import degrade
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 

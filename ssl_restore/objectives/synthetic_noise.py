@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from degradations.jpeg import Jpeg
+from degradations.sampling import degrade_chosen, degrade_share
 from degradations.sensor import quantise
 from degradations.types import Degradation, uniform
 from ssl_restore.objectives.distance import charbonnier, relative
-from ssl_restore.objectives.synthetic_rain import on_chosen, on_share
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -66,11 +66,11 @@ class SyntheticNoise(nn.Module):
         noisy, before = photographs, 0.0
         for sort, share in self.sorts:
             chosen = (drawn >= before) & (drawn < before + share)
-            (noisy,) = on_chosen(chosen, (noisy,), sort, generator)
+            (noisy,) = degrade_chosen(chosen, (noisy,), sort, generator)
             before += share
         in_file = (stored < STORED).view(-1, 1, 1, 1).to(noisy.device)
         noisy = torch.where(in_file, quantise(noisy), noisy)
-        return on_share(self.jpeg, noisy, Jpeg(quality=(60.0, 98.0)), generator), photographs
+        return degrade_share(self.jpeg, noisy, Jpeg(quality=(60.0, 98.0)), generator), photographs
 
     def compare(self, noisy: Tensor, clean: Tensor) -> dict[str, Tensor]:
         return {"restore": relative(charbonnier(self.restorer(noisy) - clean), floor=0.01)}

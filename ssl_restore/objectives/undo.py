@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from degradations.sampling import degrade
 from degradations.sensor import quantise
 from degradations.types import Degradation
 from ssl_restore.objectives.distance import charbonnier, relative
@@ -29,7 +30,5 @@ class Undo(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         assert batch.clean is not None
         clean = batch.clean
-        batch_size, channels, height, width = clean.shape
-        params = self.prior.sample((batch_size, channels, height, width), generator)
-        degraded = quantise(self.prior.apply(clean, params))
+        degraded = quantise(degrade(clean, self.prior, generator))
         return {"restore": relative(charbonnier(self.restorer(degraded) - clean), floor=0.01)}

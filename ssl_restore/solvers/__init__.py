@@ -1,29 +1,15 @@
-"""Restorers of one picture that need no training set: a file each, with a function `solve`.
+"""What restores or separates one picture with no training set: a file each with a function `solve`.
 
-    solve(image, *, generator, steps=..., seconds=None, seen=..., say=...) -> {"clean": Tensor}
+    solve(image, ...) -> {"clean": Tensor, other layers}
 
 image (1, 3, H, W), display values, which may go beyond black and white where it was not stored in a
-file; every layer of the result has its shape. A run ends after `steps`, or after `seconds` if they
-are over before; without `seconds` the result depends on the generator alone. `progress(share)` is
-called with the share of the run that is done, `notify(line)` with what the user should know.
+file; each layer of the result is (1, 1 or 3, H, W). What restores has the layer `clean`. Beside the
+image a solver takes keywords, those of these names alike in all:
+
+    generator            draws all that is random; without it nothing is
+    restorer             a trained one to start from, which stays as it is
+    steps, seconds       a run ends after either; without `seconds` the result is repeatable
+    progress(share)      called with the share of the run that is done
+    notify(line)         called with what the user should know
+    tile, precision      as of `inference.tiles.restore`
 """
-
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
-from ssl_restore import discover
-
-DEFAULT = "recorrupted_fine_tuning"  # of `denoise --zero-shot`
-
-
-def names() -> list[str]:
-    """The files of this folder that define `solve`, without importing any."""
-    return discover.names("solvers", "solve")
-
-
-def solver(name: str) -> Callable[..., Any]:
-    """The `solve` of a file: by name, with hyphens as well, or by path, `./mine.py`."""
-    plain = name if name.endswith(".py") else name.replace("-", "_")
-    return discover.builder("solvers", plain, "solve")

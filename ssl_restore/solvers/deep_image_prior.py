@@ -11,16 +11,19 @@ prior", TMLR 2023 (exponential moving variance).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_restore.device import autocast
-from ssl_restore.inference.tiles import spans
-from ssl_restore.solvers.pace import pace
-from ssl_restore.solvers.tiles import to_multiple
+from ssl_restore.device import place
+from ssl_restore.inference.tiles import spans, to_multiple
+from ssl_restore.solvers.seeded import seeded
+from ssl_restore.training.fit import fit
+from ssl_restore.training.optimizers import constant
+from ssl_restore.types import Batch, Learning, Player
 
 SCALES = 4
 INPUT_CHANNELS = 16
@@ -123,18 +126,33 @@ def solve(
     pieces = list(_pieces(*image.shape[2:]))
     for number, (rows, columns, inner) in enumerate(pieces):
 
-        def share_seen(share: float, number: int = number) -> None:
+        def share_done(share: float, number: int = number) -> None:
             progress((number + share) / len(pieces))
 
-        found = _drawn(
+        whole = _drawn(
             image[..., rows, columns], generator, width, lr, shake, Stopping(memory, patience),
-            pace(steps, None if seconds is None else seconds / len(pieces), share_seen), precision,
+            steps, None if seconds is None else seconds / len(pieces), precision, share_done,
         )  # fmt: skip
-        share_seen(1.0)
-        clean[..., inner[0], inner[1]] = found[
+        share_done(1.0)
+        clean[..., inner[0], inner[1]] = whole[
             ..., _within(inner[0], rows), _within(inner[1], columns)
         ]
     return {"clean": clean}
+
+
+class DrawnPicture(nn.Module):
+    """Terms: `distance`, mean |f(z) - y|^2 of a code z and a picture y; keeps the output."""
+
+    def __init__(self, network: nn.Module, picture: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.picture = picture
+        self.output = picture
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        output = self.network(batch.degraded)
+        self.output = output.detach()
+        return {"distance": (output - self.picture).square().mean()}
 
 
 def _drawn(
@@ -144,51 +162,46 @@ def _drawn(
     lr: float,
     shake: float,
     stopping: Stopping,
-    run: Iterator[tuple[int, float]],
+    steps: int,
+    seconds: float | None,
     precision: str,
+    progress: Callable[[float], None],
 ) -> Tensor:
     """What one piece becomes."""
     height, breadth = image.shape[2:]
     target = to_multiple(image, 2**SCALES, 2 ** (SCALES + 1))
-    network = _seeded(width, generator).to(image.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = place(seeded(lambda: Hourglass(width), generator), image.device)
     size = (1, INPUT_CHANNELS, *target.shape[2:])
     code = (torch.rand(size, generator=generator) / 10).to(target)
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
-    for _ in run:
+    objective = DrawnPicture(network, target)
+    player = Player(
+        objective, {"distance": 1.0}, torch.optim.Adam(network.parameters(), lr=lr),
+        schedule=constant, largest_gradient=math.inf,
+    )  # fmt: skip
+
+    def draw(step: int, share: float) -> Batch:
         shaken = code + shake * torch.randn(size, generator=generator).to(code)
-        with autocast(image.device, precision):
-            output = network(shaken.contiguous(memory_format=torch.channels_last))
-        loss = (output - target).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        if stopping.over(output.detach()):
+        return Batch(None, shaken.contiguous(memory_format=torch.channels_last), share)
+
+    rows = fit(
+        Learning(players=(player,)), draw, seed=0, steps=steps, seconds=seconds,
+        precision=precision,
+    )  # fmt: skip
+    for row in rows:
+        progress(row.progress)
+        if stopping.over(objective.output):
             break
     assert stopping.best is not None
     return stopping.best[..., :height, :breadth]
 
 
-def _seeded(width: int, generator: torch.Generator) -> Hourglass:
-    """A network whose weights are drawn from the generator alone."""
-    with torch.random.fork_rng(devices=[]):  # torch's own draws, which are replaced
-        network = Hourglass(width)
-    with torch.no_grad():
-        for layer in network.modules():
-            if isinstance(layer, nn.Conv2d):
-                bound = layer.weight[0].numel() ** -0.5
-                for weight in layer.parameters():
-                    weight.uniform_(-bound, bound, generator=generator)
-    return network
-
-
 def _pieces(height: int, width: int) -> Iterator[tuple[slice, slice, tuple[slice, slice]]]:
     """Rows and columns of a piece with its margin, and those that it fills."""
-    for top, bottom in spans(height, PIECE_PX):
-        for left, right in spans(width, PIECE_PX):
-            rows = slice(max(0, top - MARGIN_PX), min(height, bottom + MARGIN_PX))
-            columns = slice(max(0, left - MARGIN_PX), min(width, right + MARGIN_PX))
-            yield rows, columns, (slice(top, bottom), slice(left, right))
+    for down in spans(height, PIECE_PX):
+        for across in spans(width, PIECE_PX):
+            rows = slice(max(0, down.start - MARGIN_PX), min(height, down.stop + MARGIN_PX))
+            columns = slice(max(0, across.start - MARGIN_PX), min(width, across.stop + MARGIN_PX))
+            yield rows, columns, (down, across)
 
 
 def _within(inner: slice, outer: slice) -> slice:

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_restore.calibration.noise import LEAST_SIDE_PX, LEVELS, WHITE_BELOW, fit_line
-from ssl_restore.solvers.tiles import restored
+from ssl_restore.inference.tiles import restore_tensor
+from ssl_restore.restorer import Restorer
 
 MOST_PIXELS = 1_000_000  # of the middle of the picture, in which noise is told
 LEAST_LEVEL = 2 / 255  # below it texture passes for noise
@@ -55,7 +56,7 @@ class EstimatedNoise:
 
 
 def estimate(
-    restorer: nn.Module, image: Tensor, generator: torch.Generator
+    restorer: Restorer, image: Tensor, generator: torch.Generator
 ) -> tuple[EstimatedNoise | None, str]:
     """The noise of a picture (1, 3, H, W), or None and why it is not of a kind that can be told:
     shared by neighbouring pixels, with outliers, hardly any, or in too few pixels."""
@@ -115,13 +116,14 @@ def _middle(image: Tensor) -> Tensor:
 
 
 def _probed(
-    restorer: nn.Module, image: Tensor, grey: bool, generator: torch.Generator
+    restorer: Restorer, image: Tensor, grey: bool, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """f(y), and a draw for each pixel whose mean is df/dy; in full precision, which it needs."""
     size = (1, 1 if grey else 3, *image.shape[2:])
     probe = (2 * torch.randint(2, size, generator=generator) - 1).to(image).expand_as(image)
     clean, moved = (
-        restored(restorer, picture, precision="fp32") for picture in (image, image + STEP * probe)
+        restore_tensor(restorer, picture, precision="fp32")
+        for picture in (image, image + STEP * probe)
     )
     return clean, probe * (moved - clean) / STEP
 

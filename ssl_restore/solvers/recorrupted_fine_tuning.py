@@ -19,27 +19,54 @@ Milanfar, "LIDIA", CVPRW 2020.
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_restore import weights
 from ssl_restore.device import autocast
-from ssl_restore.inference.tiles import Ensemble
+from ssl_restore.inference.load import load_restorer
+from ssl_restore.inference.tiles import restore_tensor, to_multiple
+from ssl_restore.inference.wrappers import SelfEnsemble
+from ssl_restore.restorer import Restorer
 from ssl_restore.solvers.estimated_noise import CUT_OFF, EstimatedNoise, cut_off, estimate
-from ssl_restore.solvers.pace import pace
-from ssl_restore.solvers.tiles import restored, to_multiple
-from ssl_restore.training import checkpoint, data
-from ssl_restore.training.fit import LARGEST_GRADIENT, schedule, update_ema
+from ssl_restore.training import data
+from ssl_restore.training.fit import fit
+from ssl_restore.training.optimizers import adamw, warm_up_cosine
+from ssl_restore.training.turn import Diverged
+from ssl_restore.types import Average, Batch, Learning, Player
 
 SQUARE_PX = 16
 ASIDE = 0.1  # share of the squares that are no target
 DECAY = 0.98  # of the average of the weights
 JUDGED = 64  # patches that the share is measured on
+
+
+@dataclass(frozen=True)
+class Recorruption(Batch):
+    """`degraded` y1 and `clean` y2; where these are learned and where the share is measured."""
+
+    learned: Tensor | None = None  # (B, 3, P, P) of zeros and ones
+    judged: Tensor | None = None  # (B, 3, P, P) likewise
+
+
+class Recorrupted(nn.Module):
+    """Terms: `error`, mean |f(y1) - y2|^2 over the pixels that are targets."""
+
+    def __init__(self, restorer: Restorer) -> None:
+        super().__init__()
+        self.restorer = restorer
+
+    def forward(self, batch: Recorruption, generator: torch.Generator) -> dict[str, Tensor]:
+        error = self.restorer(batch.degraded).float() - batch.clean
+        return {"error": (error.square() * batch.learned).mean()}
+
+
+def _schedule(step: int, progress: float) -> float:
+    """A short warm-up: of ten steps."""
+    return warm_up_cosine(5 * step, progress)
 
 
 @dataclass(frozen=True)
@@ -55,9 +82,8 @@ class Examples:
 
     def draw(
         self, count: int, patch: int, generator: torch.Generator, device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """y1, targets, where these are learned and where the share is measured; each
-        (count, 3, patch, patch)."""
+    ) -> Recorruption:
+        """So many patches at random places, with noise drawn anew."""
         seed = int(torch.randint(2**62, (), generator=generator))
         noisy, before, aside = (
             data.patches(
@@ -71,18 +97,18 @@ class Examples:
         room = CUT_OFF * deviation if self.cut_off else torch.full_like(before, -torch.inf)
         whole = (before > room) & (before < 1 - room)
         target = torch.where(whole, noisy - drawn / self.alpha, before)
-        four = noisy + self.alpha * drawn, target, 1 - aside.expand_as(noisy), aside * whole
-        source, target, learned, judged = (
+        four = target, noisy + self.alpha * drawn, 1 - aside.expand_as(noisy), aside * whole
+        clean, degraded, learned, judged = (
             part.to(device, memory_format=torch.channels_last) for part in four
         )
-        return source, target, learned, judged
+        return Recorruption(clean, degraded, learned=learned, judged=judged)
 
 
 def solve(
     image: Tensor,
     *,
     generator: torch.Generator,
-    restorer: nn.Module | None = None,
+    restorer: Restorer | None = None,
     steps: int = 180,
     seconds: float | None = None,
     lr: float = 5e-4,
@@ -99,23 +125,40 @@ def solve(
     `patch` px.
     """
     if restorer is None:
-        restorer, _ = checkpoint.load(weights.built_in("denoise"))
-        restorer.to(device=image.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    before = restored(Ensemble(restorer), image, tile=tile, precision=precision)
+        restorer = load_restorer(None, image.device, task="denoise", trainable=True)
+    before = restore_tensor(SelfEnsemble(restorer), image, tile=tile, precision=precision)
     noise, reason = estimate(restorer, image, generator)
     if noise is None:
         notify(f"{reason}: restored without learning")
         progress(1.0)
         return {"clean": before}
     examples = _examples(image, before, noise, alpha, patch, generator)
-    learned = _learned(
-        restorer, examples, batch, patch, lr, generator, pace(steps, seconds, progress), precision
-    )
+    learner, ema = copy.deepcopy(restorer), copy.deepcopy(restorer)
+    learning = Learning(
+        players=(
+            Player(
+                Recorrupted(learner), {"error": 1.0},
+                adamw(learner.parameters(), lr=lr, weight_decay=0.0), schedule=_schedule,
+            ),
+        ),
+        averages=(Average(ema, learner, DECAY),), frozen_batchnorm=True,
+    )  # fmt: skip
+    rows = fit(
+        learning, lambda step, share: examples.draw(batch, patch, generator, image.device),
+        seed=0, steps=steps, seconds=seconds, precision=precision,
+    )  # fmt: skip
+    try:
+        for row in rows:
+            progress(row.progress)
+    except Diverged:
+        pass  # the average is that of the steps before
+    progress(1.0)
+    learned = ema.eval()
     share = useful_share(restorer, learned, examples, patch, generator, precision)
     if share == 0:
         notify("what was learned did not help: restored without it")
         return {"clean": before}
-    after = restored(Ensemble(learned), image, tile=tile, precision=precision)
+    after = restore_tensor(SelfEnsemble(learned), image, tile=tile, precision=precision)
     return {"clean": torch.lerp(before, after, share)}
 
 
@@ -138,40 +181,10 @@ def _examples(
     return Examples(noisy, start, aside, noise, cut_off(image), alpha)
 
 
-def _learned(
-    restorer: nn.Module,
-    examples: Examples,
-    batch: int,
-    patch: int,
-    lr: float,
-    generator: torch.Generator,
-    run: Iterator[tuple[int, float]],
-    precision: str,
-) -> nn.Module:
-    """The average of the weights of a copy of the restorer that learns."""
-    learner, ema = copy.deepcopy(restorer).eval(), copy.deepcopy(restorer).eval()
-    device = next(learner.parameters()).device
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
-    for step, share in run:
-        optimizer.param_groups[0]["lr"] = lr * schedule(5 * step, share, floor=0.02)
-        source, target, counted, _ = examples.draw(batch, patch, generator, device)
-        with autocast(device, precision):
-            output = learner(source)
-        error = (output.float() - target).square() * counted
-        optimizer.zero_grad(set_to_none=True)
-        error.mean().backward()
-        norm = nn.utils.clip_grad_norm_(learner.parameters(), LARGEST_GRADIENT)
-        if not math.isfinite(norm.item()):
-            break  # the average is that of the steps before
-        optimizer.step()
-        update_ema(ema, learner, min(DECAY, (step + 1) / (step + 11)))
-    return ema
-
-
 @torch.no_grad()
 def useful_share(
-    restorer: nn.Module,
-    learned: nn.Module,
+    restorer: Restorer,
+    learned: Restorer,
     examples: Examples,
     patch: int,
     generator: torch.Generator,
@@ -182,11 +195,12 @@ def useful_share(
     device = next(restorer.parameters()).device
     along = length = 0.0
     for _ in range(JUDGED // 8):
-        source, target, _, counted = examples.draw(8, patch, generator, device)
+        batch = examples.draw(8, patch, generator, device)
+        assert batch.clean is not None
         with autocast(device, precision):
-            first, second = restorer(source).float(), learned(source).float()
-        step = (second - first) * counted
-        along += float((step * (target - first)).sum())
+            first, second = (net(batch.degraded).float() for net in (restorer, learned))
+        step = (second - first) * batch.judged
+        along += float((step * (batch.clean - first)).sum())
         length += float((step * step).sum())
     share = along / length if length > 0 else 0.0
     return 1.0 if share >= 0.5 else max(0.0, share)

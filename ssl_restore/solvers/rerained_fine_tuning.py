@@ -21,7 +21,6 @@ from torch import Tensor
 from ssl_restore.adapters import restore_from_restored
 from ssl_restore.adapters.rain_of_frames import RAIN
 from ssl_restore.adapters.stream import Course
-from ssl_restore.calibration.rain_estimator import WINDOW_PX
 from ssl_restore.errors import UserError
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
@@ -47,17 +46,12 @@ def solve(
     progress: Callable[[float], None] = lambda share: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Tensor]:
-    """{"clean"} of a rainy image (1, 3, H, W), each side at least 160 px.
+    """{"clean"} of a rainy image (1, 3, H, W); one without rain that can be measured, and one with
+    a side below 160 px, is restored without learning, as `notify` is told.
 
     `restorer`, which is not changed and must not be folded, is the built-in derainer by default.
     Settings: `steps` (300 without `seconds`), `lr` (0: the adapter's), `quality` (fast or best).
-
-    Raises:
-        UserError: For an image that is too small to measure its rain.
     """
-    height, width = image.shape[2:]
-    if min(height, width) < WINDOW_PX:
-        raise UserError(f"{width}x{height} is too small; {WINDOW_PX} pixels are needed")
     if restorer is None:
         restorer = load_restorer(None, image.device, task="derain", trainable=True)
     frame = images.to_pixels(image.cpu(), SIXTEEN_BIT)

@@ -11,6 +11,7 @@ efficient image denoising without any data", CVPR 2023, eq. 3 to 6.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,16 +19,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_restore.device import autocast
-from ssl_restore.solvers.pace import pace
-from ssl_restore.solvers.tiles import restored, to_multiple
+from ssl_restore.device import place
+from ssl_restore.inference.tiles import restore_tensor, to_multiple
+from ssl_restore.restorer import Restorer
+from ssl_restore.solvers.seeded import seeded
 from ssl_restore.training import data
+from ssl_restore.training.fit import fit
+from ssl_restore.types import Batch, Learning, Player
 
 WIDTH = 48
 LEAST_SIDE_PX = 4
 
 
-class TinyDenoiser(nn.Module):
+class TinyDenoiser(Restorer):
     """image (B, 3, H, W) -> image - n(image)."""
 
     stride, reach = 1, 2
@@ -64,21 +68,28 @@ def solve(
     """
     height, width = image.shape[2:]
     whole = to_multiple(image, 2, LEAST_SIDE_PX)
-    network = _seeded(generator)
-    network.to(device=image.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    network = place(seeded(TinyDenoiser, generator), image.device)
+    player = Player(
+        PairLoss(network), {"residual": 0.5, "consistent": 0.5},
+        torch.optim.Adam(network.parameters(), lr=lr),
+        schedule=lambda step, progress: 0.5 ** int(2 * progress), largest_gradient=math.inf,
+    )  # fmt: skip
     fits = max(whole.shape[2:]) <= patch
     values = whole[0].permute(1, 2, 0).cpu().numpy()
-    for _, share in pace(steps, seconds, progress):
+
+    def draw(step: int, share: float) -> Batch:
         part = whole if fits else _part(values, patch, generator).to(image.device)
-        part = part.contiguous(memory_format=torch.channels_last)
-        optimizer.param_groups[0]["lr"] = lr * 0.5 ** int(2 * share)
-        with autocast(image.device, precision):
-            loss = pair_loss(network, part)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-    return {"clean": restored(network, whole, tile=tile, precision=precision)[..., :height, :width]}
+        return Batch(None, part.contiguous(memory_format=torch.channels_last), share)
+
+    rows = fit(
+        Learning(players=(player,)), draw, seed=0, steps=steps, seconds=seconds,
+        precision=precision,
+    )  # fmt: skip
+    for row in rows:
+        progress(row.progress)
+    progress(1.0)
+    clean = restore_tensor(network, whole, tile=tile, precision=precision)
+    return {"clean": clean[..., :height, :width]}
 
 
 def pair(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,27 +98,21 @@ def pair(image: Tensor) -> tuple[Tensor, Tensor]:
     return (b + c) / 2, (a + d) / 2
 
 
-def pair_loss(network: nn.Module, noisy: Tensor) -> Tensor:
-    """residual + consistent, the mean of a pixel each."""
-    one, other = pair(noisy)
-    first, second = network(one), network(other)
-    small_first, small_second = pair(network(noisy))
-    residual = (first - other).square().mean() + (second - one).square().mean()
-    consistent = (first - small_first).square().mean() + (second - small_second).square().mean()
-    return (residual + consistent) / 2
+class PairLoss(nn.Module):
+    """Terms: `residual`, `consistent`, twice the mean of a pixel each."""
 
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
 
-def _seeded(generator: torch.Generator) -> TinyDenoiser:
-    """A network with torch's own distribution of weights, drawn from the generator alone."""
-    with torch.random.fork_rng(devices=[]):  # torch's own draws, which are replaced
-        network = TinyDenoiser()
-    with torch.no_grad():
-        for layer in network.noise:
-            if isinstance(layer, nn.Conv2d):
-                bound = layer.weight[0].numel() ** -0.5
-                for weight in layer.parameters():
-                    weight.uniform_(-bound, bound, generator=generator)
-    return network
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        assert batch.degraded is not None
+        one, other = pair(batch.degraded)
+        first, second = self.network(one), self.network(other)
+        small_first, small_second = pair(self.network(batch.degraded))
+        residual = (first - other).square().mean() + (second - one).square().mean()
+        change = (first - small_first).square().mean() + (second - small_second).square().mean()
+        return {"residual": residual, "consistent": change}
 
 
 def _part(values: np.ndarray, patch: int, generator: torch.Generator) -> Tensor:

@@ -53,7 +53,7 @@ class Maker(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class DatasetPlan:
     folder: Path
     maker: Maker
     wanted: tuple[Frame, ...]
@@ -72,7 +72,7 @@ def plan(
     variants: int = 1,
     frames: int | None = None,
     sequence: bool = False,
-) -> Plan:
+) -> DatasetPlan:
     """What is still to be made; creates the folders and drops half-finished lines of meta.jsonl.
 
     UserError when the folder holds a data set of other settings or other photographs, or pictures
@@ -80,17 +80,18 @@ def plan(
     """
     maker.check()
     if variants < 1:
-        raise UserError(f"--variants {variants}: at least 1 is expected")
+        raise UserError(f"at least 1 is expected, got {variants}", parameter="variants")
     wanted = shots.frames(photos, variants=variants, count=frames, sequence=sequence)
     _check_folder(folder, photos, maker, wanted)
     lines = _read_meta(folder)
     for line in lines:
         _check_line(folder, line, maker.settings)
-    kept = [line for line in lines if all(p.is_file() for p in _paths(folder, maker, line["name"]))]
-    done = {line["name"]: line for line in kept}
+    complete = [
+        line for line in lines if all(p.is_file() for p in _paths(folder, maker, line["name"]))
+    ]
+    origins = {line["name"]: (line["photo"], line["photo_bytes"]) for line in complete}
     for frame in wanted:
-        made = done.get(frame.name)
-        if made and (made["photo"], made["photo_bytes"]) != _origin(frame):
+        if origins.get(frame.name, _origin(frame)) != _origin(frame):
             raise UserError(
                 f"{folder}: its {frame.name} was made from another photograph than "
                 f"{frame.source}; give another folder"
@@ -98,12 +99,16 @@ def plan(
     for kind in maker.kinds:
         (folder / kind).mkdir(parents=True, exist_ok=True)
     with replacing(folder / "meta.jsonl") as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-    missing = tuple(frame for frame in wanted if frame.name not in done)
-    return Plan(folder, maker, tuple(wanted), missing)
+        temporary.write_text(
+            "".join(json.dumps(line) + "\n" for line in complete), encoding="utf-8"
+        )
+    missing = tuple(frame for frame in wanted if frame.name not in origins)
+    return DatasetPlan(folder, maker, tuple(wanted), missing)
 
 
-def make(plan: Plan, *, workers: int = 1, max_pixels: int = 200_000_000) -> Iterator[str | None]:
+def make(
+    plan: DatasetPlan, *, workers: int = 1, max_pixels: int = 200_000_000
+) -> Iterator[str | None]:
     """Make what is missing; yields None for a picture made, a line for a photograph left out."""
     pending = deque[Future[dict[str, Any] | str]]()
     path = plan.folder / "meta.jsonl"
@@ -124,7 +129,7 @@ def make(plan: Plan, *, workers: int = 1, max_pixels: int = 200_000_000) -> Iter
             yield result if isinstance(result, str) else None
 
 
-def clips(plan: Plan, fps: float) -> Iterator[Path]:
+def clips(plan: DatasetPlan, fps: float) -> Iterator[Path]:
     """Write `video/TAKE.mp4` of every take that is complete, unless nothing of it is new."""
     folder, kind = plan.folder / VIDEO, plan.maker.kinds[0]
     takes: dict[str, list[Path]] = {}
@@ -139,14 +144,14 @@ def clips(plan: Plan, fps: float) -> Iterator[Path]:
             yield target
 
 
-def _make_one(plan: Plan, frame: Frame, read: Callable[[], Picture]) -> dict[str, Any] | str:
+def _make_one(plan: DatasetPlan, frame: Frame, read: Callable[[], Picture]) -> dict[str, Any] | str:
     try:
         picture = read()
     except UserError as error:
         return str(error)
     colour = picture.pixels.shape[2] == 3
     photo = quantise(images.to_tensor(picture.pixels))
-    layers, drawn = plan.maker.layers(photo, frame)
+    layers, parameters = plan.maker.layers(photo, frame)
     for kind, layer in zip(plan.maker.kinds, layers, strict=True):
         channels = layer.shape[1]
         like = np.empty((1, 1, channels), np.uint8)
@@ -164,7 +169,7 @@ def _make_one(plan: Plan, frame: Frame, read: Callable[[], Picture]) -> dict[str
         **number,
         **plan.maker.settings,
         "version": __version__,
-        "drawn": drawn,
+        "drawn": parameters,
     }
 
 
@@ -178,9 +183,9 @@ def _check_folder(folder: Path, photos: Path, maker: Maker, wanted: Sequence[Fra
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; give a folder")
     if not (folder / "meta.jsonl").exists():
-        mine = [p for frame in wanted for p in _paths(folder, maker, frame.name)]
-        mine += [folder / VIDEO / f"{take}.mp4" for take in {frame.take for frame in wanted}]
-        foreign = [path for path in mine if path.exists()]
+        targets = [p for frame in wanted for p in _paths(folder, maker, frame.name)]
+        targets += [folder / VIDEO / f"{take}.mp4" for take in {frame.take for frame in wanted}]
+        foreign = [path for path in targets if path.exists()]
         if foreign:
             raise UserError(f"{foreign[0]}: was not made for this data set; give another folder")
 
@@ -199,22 +204,22 @@ def _read_meta(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
-    found = []
+    entries = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
             entry = json.loads(line)
             _ = entry["name"], entry["photo"], entry["photo_bytes"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: line {number} is damaged; delete that line") from error
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
 def _check_line(folder: Path, line: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    for key, wanted in json.loads(json.dumps(dict(settings))).items():
-        if line.get(key) != wanted:
-            held, asked = ("none" if v is None else v for v in (line.get(key), wanted))
+    for key, setting in json.loads(json.dumps(dict(settings))).items():
+        if line.get(key) != setting:
+            old, new = ("none" if v is None else v for v in (line.get(key), setting))
             raise UserError(
-                f"{folder}: holds a data set of {key} {held}, not {asked}; go on with "
+                f"{folder}: holds a data set of {key} {old}, not {new}; go on with "
                 "its settings, or give another folder"
             )

@@ -19,16 +19,12 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import torch
+from torch import Tensor
 
-from degradations.drops import Drops
-from degradations.haze import Haze
-from degradations.noise import Noise
-from degradations.rain import Rain
-from degradations.streaks import RainParams
-from degradations.types import Degradation, Range, Shape
+from degradations import Degradation, Drops, Haze, Noise, Rain, RainParams, Range, Shape, Weather
 from ssl_restore import discover
 from ssl_restore.errors import UnknownName, UserError
-from ssl_restore.synthesis.degrader import Degrader, Weather, in_pixels
+from ssl_restore.synthesis.degrader import Degrader
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,31 @@ class SlantingRain(Rain):
         return replace(params, angle_rad=torch.where(turned, -1, 1) * params.angle_rad)
 
 
+@dataclass(frozen=True)
+class GrowingRain:
+    """Rain of which some ranges grow with the picture, and stay as they are in a small one."""
+
+    rain: Rain
+    growing: tuple[str, ...]  # names of ranges in pixels
+    side_px: int = 480  # longer side of the pictures for which they are meant
+
+    def for_picture(self, height: int, width: int, generator: torch.Generator) -> Rain:
+        scale = max(1.0, max(height, width) / self.side_px)
+        ranges: dict[str, Any] = {
+            name: tuple(scale * value for value in getattr(self.rain, name))
+            for name in self.growing
+        }
+        return replace(self.rain, **ranges)
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
+        return self.for_picture(*shape[2:], generator).sample(shape, generator)
+
+    def apply(self, image: Tensor, params: RainParams) -> Tensor:
+        return self.rain.apply(image, params)
+
+
 # Lengths and widths are in pixels of a picture of 480 x 320, on which they were chosen by eye.
-SIZED = ("length_px", "width_px", "ripple_px")
+GROWING = ("length_px", "width_px", "ripple_px")
 PRESETS: Mapping[str, Rain] = {
     "mixed": Rain(rain_free=0),
     "drizzle": Rain(
@@ -118,16 +137,20 @@ def rain(
     `changes` are fields of the prior as `name=value`; `fps` is that of a shot, None for pictures.
     """
     if preset is not None and like is not None:
-        raise UserError("--like and --preset exclude each other: both say which rain")
+        raise UserError("`like` and `preset` exclude each other: both say which rain")
     preset = None if like else preset or "mixed"
     prior = _calibrated(like) if like else _preset(str(preset))
     prior, changed = _changed(prior, changes)
     if veil is not None:
         if not 0 <= veil <= 1:
-            raise UserError(f"--veil {veil}: a share from 0 to 1 is expected")
+            raise UserError(f"a share from 0 to 1 is expected, got {veil}", parameter="veil")
         if not isinstance(prior, Rain):
-            raise UserError("--veil: rain of a rate or of a calibration has its own; leave it out")
+            raise UserError(
+                "rain of a rate or of a calibration has its own; leave it out", parameter="veil"
+            )
         prior = replace(prior, veil=veil)
+    if isinstance(prior, Rain):
+        prior = GrowingRain(prior, tuple(name for name in GROWING if name not in changed))
     night = preset == "night"
     grain = NOISE if noise else NIGHT_NOISE if night else None
     steps: dict[str, Degradation | None] = {
@@ -145,7 +168,6 @@ def rain(
         seed=seed,
         light=NIGHT_LIGHT if night else None,
         fps=fps,
-        sized=tuple(name for name in SIZED if name not in changed) if preset else (),
     )
 
 
@@ -166,7 +188,9 @@ def degradation(
         owner, dot, name = key.rpartition(".")
         owner = owner.replace("_", "-") if dot else next(iter(priors))
         if not dot and len(priors) > 1:
-            raise UserError(f"--set {change}: say of which degradation, as {owner}.{change}")
+            raise UserError(
+                f"{change}: say of which degradation, as {owner}.{change}", parameter="changes"
+            )
         if owner not in priors:
             raise UnknownName("degradation", owner, priors)
         own[owner].append(name + equals + text)
@@ -226,9 +250,9 @@ def _changed(prior: Any, changes: Iterable[str]) -> tuple[Any, dict[str, Any]]:
         pairs.append(change)
     values = discover.parse_settings(kind, pairs)
     if isinstance(prior, Weather) and "focal_px" in values:
-        prior = in_pixels(prior)
+        prior = prior.in_pixels()
     names = {field.name for field in fields(prior)}
     try:
         return replace(prior, **{n: v for n, v in values.items() if n in names}), values
     except ValueError as error:
-        raise UserError(f"{error}; change that setting") from error
+        raise UserError(str(error)) from error

@@ -164,9 +164,9 @@ def with_calibration(
                 )
                 found = measured.calibration
             else:
-                found, _ = noise_calibration.calibrate(
+                found = noise_calibration.calibrate(
                     paths, limit=CALIBRATED_PICTURES, on_read=on_read
-                )
+                ).calibration
         except UserError as error:
             failure = f"not calibrated, learning {CALIBRATIONS[key]}: {error}"
         else:

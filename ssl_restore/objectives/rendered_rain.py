@@ -1,0 +1,117 @@
+"""Rain rendered on clean pictures with what a restorer is to find in them, and the loss of that.
+
+    I = t (J + R) + (1 - t) A,      V = t J + (1 - t) A
+
+I is the rainy picture and V the same without its streaks; both are what the degradation makes of J,
+whatever it does besides rain. Its veil, transmission t and light (1 - t) A, is known from its
+parameters. Loss of the layers that a restorer predicts:
+
+    relative(charbonnier(V' - V))    and    |tau' - tau| + |(1 - t) A' - (1 - t) A|,   tau = -ln t
+
+The veil is learned from its truth: from the restored picture alone it was not, because a veil and a
+layer of streaks can stand in for each other (benchmarks/EXPERIMENTS.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from degradations.capabilities import without_streaks
+from degradations.sampling import sample_params
+from degradations.sensor import quantise
+from degradations.types import Degradation
+from degradations.veil import Veil, veil
+from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.types import Batch
+
+LEAST_TRANSMISSION = 1e-3
+LAYERS = ("rainy", "veiled", "transmission", "light")
+
+
+@dataclass(frozen=True)
+class RenderedRain:
+    """A batch with rain, and what is known of it."""
+
+    rainy: Tensor  # I, (B, 3, H, W)
+    veiled: Tensor  # V, (B, 3, H, W)
+    transmission: Tensor  # t, (B, 1, 1 or H, 1 or W)
+    light: Tensor  # (1 - t) A, (B, 1 or 3, 1 or H, 1 or W)
+
+    def stored(self) -> RenderedRain:
+        """As it is in a file, in 8 bits."""
+        return replace(self, rainy=quantise(self.rainy), veiled=quantise(self.veiled))
+
+
+@dataclass(frozen=True)
+class WithRain(Batch):
+    """A training batch with rain on its clean pictures; each layer (B, 1 or 3, H, W)."""
+
+    rainy: Tensor | None = None
+    veiled: Tensor | None = None
+    transmission: Tensor | None = None
+    light: Tensor | None = None
+
+    @classmethod
+    def of(cls, batch: Batch, rendered: RenderedRain) -> WithRain:
+        """The batch with what was rendered on it."""
+        return cls(**vars(batch), **vars(rendered))
+
+    @property
+    def rendered(self) -> RenderedRain:
+        """The layers alone."""
+        layers = {name: getattr(self, name) for name in LAYERS}
+        return RenderedRain(**layers)
+
+
+def render_rain(clean: Tensor, rain: Degradation, generator: torch.Generator) -> RenderedRain:
+    """Rain of any degradation, drawn for clean pictures (B, 3, H, W) in [0, 1]."""
+    params = sample_params(rain, clean, generator)
+    transmission, light = veil(rain, params, clean)
+    return RenderedRain(
+        rain.apply(clean, params),
+        rain.apply(clean, without_streaks(rain, params)),
+        transmission.clamp(LEAST_TRANSMISSION, 1),
+        light,
+    )
+
+
+def behind_veil(
+    rendered: RenderedRain, chosen: Tensor, prior: Veil, generator: torch.Generator
+) -> RenderedRain:
+    """The `chosen` (B,) pictures behind a veil besides: t2 (t J + ...) + (1 - t2) A2."""
+    where = chosen.nonzero()[:, 0].to(rendered.rainy.device)
+    if not len(where):
+        return rendered
+    params = sample_params(prior, rendered.rainy[where], generator)
+    t, light = veil(prior, params, rendered.rainy[where])
+    size = rendered.rainy[:, :1].shape
+    before = rendered.transmission.expand(size), rendered.light.expand_as(rendered.rainy)
+    rainy, veiled = (
+        picture.index_copy(0, where, prior.apply(picture[where], params))
+        for picture in (rendered.rainy, rendered.veiled)
+    )
+    return RenderedRain(
+        rainy,
+        veiled,
+        before[0].index_copy(0, where, (t * before[0][where]).clamp(LEAST_TRANSMISSION, 1)),
+        before[1].index_copy(0, where, t * before[1][where] + light),
+    )
+
+
+def layer_loss(predicted: Mapping[str, Tensor], rendered: RenderedRain) -> dict[str, Tensor]:
+    """The terms `restore`, of the picture without its streaks, and `veil`, of the optical depth and
+    the airlight that a restorer predicted."""
+    t, light = rendered.transmission, rendered.light
+    return {
+        "restore": relative(charbonnier(predicted["clean"] - rendered.veiled)),
+        "veil": veil_loss(predicted["optical_depth"], predicted["airlight"], t, light),
+    }
+
+
+def veil_loss(depth: Tensor, airlight: Tensor, t: Tensor, light: Tensor) -> Tensor:
+    """|tau' - tau| + |(1 - t) A' - (1 - t) A|, scalar."""
+    return (depth + t.log()).abs().mean() + ((1 - t) * airlight - light).abs().mean()

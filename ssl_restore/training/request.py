@@ -1,0 +1,131 @@
+"""What a user asks of `fit`, and the training that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_restore import discover
+from ssl_restore.errors import UserError
+from ssl_restore.training import session
+from ssl_restore.training.run import Run, RunPlan, resumed
+
+MINUTES = 15.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """As of `ssl_restore.fit`; what is None is chosen."""
+
+    images: Path | None = None
+    clean: Path | None = None
+    output: Path | None = None
+    task: str = "derain"
+    recipe: str | None = None
+    minutes: float | None = None
+    steps: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    start: Path | None = None
+    from_scratch: bool = False
+    calibrate: bool = True
+    seed: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        name = self.images.resolve().name if self.images else Path(self.recipe or self.task).stem
+        return self.output or Path("runs") / name
+
+    def plan(self) -> RunPlan:
+        """The plan of the run; UserError for what contradicts itself or is unknown."""
+        if self.minutes is not None and self.steps is not None:
+            raise UserError("give minutes or steps, not both", parameter="minutes")
+        if self.start is not None and self.from_scratch:
+            raise UserError("give a start or ask for none, not both", parameter="start")
+        for name in ("minutes", "steps"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"above 0 is expected, got {value}", parameter=name)
+        recipe = self.recipe or discover.task(self.task).recipe
+        build = discover.builder("recipes", recipe)
+        settings = discover.checked_settings(build, self.settings)
+        for key in session.CALIBRATIONS:
+            if settings.get(key):
+                settings[key] = str(Path(settings[key]).resolve())
+        start = None if self.start is None else str(self.start)
+        if self.start is None and not self.from_scratch:
+            start = session.default_start(build(**settings))
+        minutes = MINUTES if self.minutes is None else self.minutes
+        return RunPlan(
+            recipe=str(Path(recipe).resolve()) if recipe.endswith(".py") else recipe,
+            settings={**discover.settings(build), **settings},
+            seed=self.seed,
+            steps=self.steps,
+            seconds=None if self.steps is not None else 60 * minutes,
+            images=None if self.images is None else str(self.images.resolve()),
+            clean=None if self.clean is None else str(self.clean.resolve()),
+            start=start,
+        )
+
+
+def start(
+    request: Request,
+    device: torch.device,
+    *,
+    on_read: Callable[[Path], None] = lambda path: None,
+    on_measured: Callable[[Path], None] = lambda path: None,
+    notify: Callable[[str], None] = lambda line: None,
+) -> session.TrainingJob:
+    """Calibrate where the recipe asks for it, read the pictures and create the run folder.
+
+    `on_measured` and `on_read` are called with each picture, `notify` with what the user should
+    know.
+    """
+    plan, folder = request.plan(), request.folder
+    if session.wants_calibration(plan) and request.calibrate:
+        plan, failure = session.with_calibration(plan, folder, device, on_read=on_measured)
+        if failure is not None:
+            notify(failure)
+    job = session.prepare(plan, folder, device, on_read=on_read)
+    for note in job.recipe.notes:
+        notify(note)
+    return job
+
+
+def resume(
+    folder: Path,
+    device: torch.device,
+    *,
+    on_read: Callable[[Path], None] = lambda path: None,
+    **stated: Any,
+) -> session.TrainingJob:
+    """Go on with the run of a folder.
+
+    Args:
+        folder: The run folder.
+        device: Where it learns.
+        on_read: Called with each picture.
+        stated: Fields of a `Request` that were given again: more `minutes` or `steps` (in all) make
+            the run longer, `images`, `clean`, `recipe`, `start` and `seed` must be those of before.
+
+    Raises:
+        UserError: For what cannot change, by its name.
+    """
+    fields = {name: stated.pop(name) for name in ("recipe", "seed") if name in stated}
+    for name in ("images", "clean", "start"):
+        if name in stated:
+            fields[name] = str(stated.pop(name).resolve())
+    minutes, steps = stated.pop("minutes", None), stated.pop("steps", None)
+    for name in stated:
+        raise UserError("is chosen when a run starts; leave it out to go on", parameter=name)
+    seconds = None if minutes is None else 60 * minutes
+    try:
+        plan = resumed(Run(folder).plan(), steps=steps, seconds=seconds, **fields)
+    except UserError as error:
+        name = "minutes" if error.parameter == "seconds" else error.parameter
+        raise UserError(error.message, parameter=name) from error
+    return session.prepare(plan, folder, device, resume=True, on_read=on_read)
