@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,13 @@ class Sample:
     scores: list[dict[str, float]]
 
     def mean_scores(self) -> dict[str, float]:
-        """Over the pictures that have one."""
-        names = dict.fromkeys(name for scores in self.scores for name in scores)
-        return {
-            name: float(np.mean([scores[name] for scores in self.scores if name in scores]))
-            for name in names
-        }
+        """Over the pictures that have one; a score that is no number counts as none."""
+        values: dict[str, list[float]] = {}
+        for scores in self.scores:
+            for name, value in scores.items():
+                if math.isfinite(value):
+                    values.setdefault(name, []).append(value)
+        return {name: float(np.mean(found)) for name, found in values.items()}
 
     def write(self, path: Path) -> None:
         """A PNG: crops above their restored versions, and below the scores of each."""

@@ -91,7 +91,7 @@ class Run:
         try:
             fields = json.loads(self._plan.read_text(encoding="utf-8"))
             if fields.get("format", 1) == FORMAT:
-                return RunPlan(**fields)
+                return RunPlan(**{**fields, "settings": _with_tuples(fields["settings"])})
             version = fields["version"] or "of a version without a number"
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise UserError(f"{self._plan}: damaged") from error
@@ -188,6 +188,11 @@ class Run:
             writer = csv.DictWriter(file, heading, restval="")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _with_tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows only lists; settings are tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
 
 def _named(row: Row) -> dict[str, str]:
