@@ -160,6 +160,7 @@ class Regression(nn.Module):
 
     def forward(self, batch: Known, generator: torch.Generator) -> dict[str, Tensor]:
         assert batch.counts is not None
+        assert batch.rain_free is not None
         predicted = self.estimator(batch.features)
         error = (predicted - batch.wanted) / self.spread
         loss = nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import write_photo
+from tiny import Untouched, write_photo
 
 from ssl_restore.io import images
 from ssl_restore.objectives.noise2noise import LOSS_FOR
