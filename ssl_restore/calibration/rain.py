@@ -118,7 +118,7 @@ def with_camera(
 
 
 def uncertainty(estimator: RainEstimator) -> Uncertainty:
-    error = dict(zip(NAMES, estimator.error.tolist(), strict=True))  # type: ignore[operator]
+    error = dict(zip(NAMES, estimator.error.tolist(), strict=True))
     return Uncertainty(
         length=error["length_px"], width=error["width_px"], brightness=error["brightness"],
         light=error["mean"],

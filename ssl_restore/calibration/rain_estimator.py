@@ -170,6 +170,12 @@ def numbers(drawn: Populations, params: RainParams, layer: Tensor) -> Tensor:
 class RainEstimator(nn.Module):
     """What is seen in K windows of a picture -> NAMES, as `to_scale` has them."""
 
+    feature_mean: Tensor
+    feature_spread: Tensor
+    predicted_mean: Tensor
+    predicted_spread: Tensor
+    error: Tensor  # on photographs kept aside
+
     def __init__(self, features: int, width: int = 128) -> None:
         super().__init__()
         self.keywords = {"features": features, "width": width}
@@ -181,11 +187,11 @@ class RainEstimator(nn.Module):
         for name, size in (("feature", features), ("predicted", len(NAMES))):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_spread", torch.ones(size))
-        self.register_buffer("error", torch.zeros(len(NAMES)))  # on photographs kept aside
+        self.register_buffer("error", torch.zeros(len(NAMES)))
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, K, F) -> (B, NAMES)."""
-        inside = self.embed((features - self.feature_mean) / self.feature_spread)  # type: ignore[operator]
+        inside = self.embed((features - self.feature_mean) / self.feature_spread)
         share = self.trust(inside).softmax(dim=1)
         pooled = torch.cat([(share * inside).sum(dim=1), inside.mean(dim=1)], dim=1)
         predicted: Tensor = self.tell(pooled) * self.predicted_spread + self.predicted_mean

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -109,13 +110,13 @@ def pictures(
     clip: _Clip | None = None
     for frame in wanted:
         if not is_clip(frame.source):
-            yield frame, lambda frame=frame: _read(frame, max_pixels)  # type: ignore[misc]
+            yield frame, partial(_read, frame, max_pixels)
             continue
         assert frame.number is not None
         if clip is None or clip.path != frame.source or clip.position >= frame.number:
             clip = _Clip(frame.source, max_pixels)
         picture = clip.picture(frame.number)
-        yield frame, lambda p=picture, c=clip, f=frame: _given(p, c, f)  # type: ignore[misc]
+        yield frame, partial(_given, picture, clip, frame)
 
 
 def _read(frame: Frame, max_pixels: int) -> Picture:

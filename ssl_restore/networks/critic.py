@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_restore.networks.zeroed import zeroed
+
 GAIN = 8.0  # detail bands of photographs have a deviation of about 1/8 of one
 SLOPE = 0.2  # of the leaky ReLU below zero
 
@@ -54,15 +56,14 @@ class Critic(nn.Module):
     def __init__(self, channels: int = 3, width: int = 16) -> None:
         super().__init__()
         widths = (3 * channels, width, 2 * width, 3 * width)
-        self.layers = nn.ModuleList(
+        layers = [
             nn.Conv2d(before, after, 3 if stride == 1 else 4, stride, 1)
             for before, after, stride in zip(widths[:-1], widths[1:], (1, 2, 2), strict=True)
-        )
-        for layer in self.layers:
-            nn.init.kaiming_normal_(layer.weight, SLOPE)  # type: ignore[arg-type]
-        self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
-        nn.init.zeros_(self.head.weight)  # an untrained critic has no opinion
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        ]
+        for layer in layers:
+            nn.init.kaiming_normal_(layer.weight, SLOPE)
+        self.layers = nn.ModuleList(layers)
+        self.head = zeroed(nn.Conv2d(widths[-1], 1, 3, padding=1))  # untrained: no opinion
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Feature maps, finest first: (B, width, H/2, W/2), (B, 2 width, H/4, W/4), ..."""

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ssl_restore.networks.zeroed import zeroed
 from ssl_restore.restorer import UPRIGHT, Restorer
 
 LARGEST_DEPTH = 2.0  # optical, of a veil: what shines through 14 % is not brought back
@@ -41,9 +42,7 @@ class ResidualBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm2: nn.Module = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)  # each block starts as the identity
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        self.conv2 = zeroed(nn.Conv2d(channels, channels, 3, padding=1))  # starts as the identity
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.relu(self.norm1(x), inplace=True))
@@ -92,9 +91,8 @@ class Decoder(nn.Module):
             _blocks(w, n) for w, n in zip(widths[:-1], blocks[:-1], strict=True)
         )
         self.norm = nn.BatchNorm2d(width)
-        self.head = nn.Conv2d(width, 4 * channels, 3, padding=1)
-        nn.init.zeros_(self.head.weight)  # an untrained restorer returns its input
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        # An untrained restorer returns its input.
+        self.head = zeroed(nn.Conv2d(width, 4 * channels, 3, padding=1))
 
     def forward(self, features: list[Tensor]) -> Tensor:
         x = features[-1]
@@ -117,9 +115,7 @@ class VeilEstimator(nn.Module):
         self.stem = nn.Conv2d(4 * fold**2, VEIL_WIDTH, 1)
         self.blocks = _blocks(VEIL_WIDTH, VEIL_BLOCKS)
         self.norm = nn.BatchNorm2d(VEIL_WIDTH)
-        self.head = nn.Conv2d(VEIL_WIDTH, 4, 1)
-        nn.init.zeros_(self.head.weight)  # an untrained restorer sees no veil
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.head = zeroed(nn.Conv2d(VEIL_WIDTH, 4, 1))  # an untrained restorer sees no veil
         self.reach = fold * (2 * VEIL_BLOCKS + 2)
 
     def forward(self, layers: Tensor) -> tuple[Tensor, Tensor]:

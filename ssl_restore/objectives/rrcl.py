@@ -29,6 +29,7 @@ from degradations.sampling import degrade
 from degradations.sensor import quantise
 from degradations.types import uniform
 from ssl_restore.networks.projection import ProjectionHead
+from ssl_restore.networks.unet import RainUNet
 from ssl_restore.objectives.contrast import info_nce, info_nce_against
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
@@ -67,7 +68,7 @@ class LayerContrast(nn.Module):
     contrastive learning meets self-similarity", CVPR 2022.
     """
 
-    def __init__(self, restorer: Restorer, head: ProjectionHead, temperature: float) -> None:
+    def __init__(self, restorer: RainUNet, head: ProjectionHead, temperature: float) -> None:
         super().__init__()
         self.restorer = restorer
         self.head = head
@@ -85,8 +86,7 @@ class LayerContrast(nn.Module):
         flat = background.detach().flatten(2).float()
         apart = torch.cdist(flat, flat) + torch.diag_embed(flat.new_full((count, each), torch.inf))
         nearest = apart.argmin(dim=2)
-        encoder: nn.Module = self.restorer.encoder  # type: ignore[assignment]
-        features = encoder(torch.cat([background, layer]).flatten(0, 1))[-1]
+        features = self.restorer.encoder(torch.cat([background, layer]).flatten(0, 1))[-1]
         anchor, negative = self.head(features).unflatten(0, (-1, each)).chunk(2)
         positive = anchor.gather(1, nearest[:, :, None].expand_as(anchor))
         return {"contrast": info_nce_against(anchor, positive, negative, self.temperature)}
