@@ -34,7 +34,8 @@ def for_picture(
 
     Args:
         degradation: any prior.
-        height, width: of the picture, px.
+        height: of the picture, px.
+        width: of the picture, px.
         generator: stream of the draws; not used by priors without the method.
 
     Returns:
@@ -184,7 +185,8 @@ def describe(degradation: Degradation, params: Any, height: int, width: int) -> 
     Args:
         degradation: the prior that drew the parameters.
         params: its parameters for a single picture.
-        height, width: of the picture, px.
+        height: of the picture, px.
+        width: of the picture, px.
 
     Returns:
         Every parameter by name: a number, a list, of maps their mean and range. Of rain the means

@@ -78,7 +78,8 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
 
     Args:
         params: of B images.
-        height, width: of the pictures, px.
+        height: of the pictures, px.
+        width: of the pictures, px.
 
     Returns:
         R (B, 1, H, W) in display units, not clamped, on the device of the parameters.
