@@ -4,18 +4,17 @@
     python benchmarks/builtin.py derain_physics ./free_photos -o runs/builtin --minutes 8
 
 What `ssl-restore fit --recipe derain_physics --from-scratch` does, for a machine whose GPU learns
-faster than one process can render: every process draws photographs and degrades them, and a step is
-replayed as one CUDA graph. The recipe must learn from clean photographs alone.
+faster than one process can render: every process draws photographs and prepares batches. The recipe
+must learn from clean photographs alone, and its objective prepare them without a network.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +23,29 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ssl_restore import discover, rng
-from ssl_restore.device import choose
+from ssl_restore.device import choose, place
 from ssl_restore.io import images
-from ssl_restore.objectives.rendered_rain import veil_loss
+from ssl_restore.objectives.rendered_rain import WithRain, veil_loss
 from ssl_restore.objectives.synthetic_rain import SyntheticRain
 from ssl_restore.training import checkpoint, data
-from ssl_restore.training.fit import LARGEST_GRADIENT, freeze_batchnorm, schedule
+from ssl_restore.training.fit import fit
+from ssl_restore.training.optimizers import warm_up_cosine
 from ssl_restore.training.session import start_from
-from ssl_restore.types import Player, Recipe
+from ssl_restore.types import Average, Batch, Recipe
 
 LOG_EVERY = 500  # steps; the weights are saved as often
 POOL = 64  # batches among which those to repeat are drawn
 
 
-class Pairs(IterableDataset[tuple[Tensor, ...]]):
-    """What a recipe's objective pairs: pictures (B, 3, P, P), half precision, without end."""
+class Prepared(IterableDataset[Batch]):
+    """Batches that a recipe's objective has prepared, in half precision, without end."""
 
     def __init__(self, recipe: Recipe, pictures: data.Pictures, seed: int) -> None:
         self.objective: Any = recipe.players[0].objective
         self.batch, self.patch = recipe.batch, recipe.patch
         self.pictures, self.seed = pictures, seed
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[Batch]:
         torch.set_num_threads(1)
         info = get_worker_info()
         number, step = (info.id, info.num_workers) if info else (0, 1)
@@ -53,124 +53,78 @@ class Pairs(IterableDataset[tuple[Tensor, ...]]):
             draws = rng.derive(self.seed, "clean", number)
             photographs = data.patches(self.pictures, self.batch, self.patch, draws, upright=False)
             draws = rng.derive(self.seed, "objective 0", number)
-            yield tuple(picture.half() for picture in self.objective.pair(photographs, draws))
+            with torch.no_grad():
+                batch = self.objective.prepare(Batch(photographs, None), draws)
+            yield mapped(replace(batch, clean=None), torch.Tensor.half)
             number += step
 
 
-def repeated(
-    batches: Iterator[Sequence[Tensor]], times: int, generator: torch.Generator
-) -> Iterator[Sequence[Tensor]]:
+def mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
+    """The batch with each of its tensors changed."""
+    changed: dict[str, Any] = {name: change(value) for name, value in batch.tensors().items()}
+    return replace(batch, **changed)
+
+
+def repeated(batches: Iterator[Batch], times: int, generator: torch.Generator) -> Iterator[Batch]:
     """Every batch about so many times, each time turned and mirrored anew, far from one another."""
-    held: list[Sequence[Tensor]] = []
+    held: list[Batch] = []
     for batch in batches:
         held.append(batch)
         for _ in range(times if len(held) == POOL else 0):
             which, turn, mirror = (
                 int(torch.randint(count, (), generator=generator)) for count in (POOL, 4, 2)
             )
-            turned = [torch.rot90(picture, turn, (2, 3)) for picture in held[which]]
-            yield [picture.flip(3) if mirror else picture for picture in turned]
+
+            def turned(picture: Tensor, turn: int = turn, mirror: int = mirror) -> Tensor:
+                quarter = torch.rot90(picture, turn, (2, 3))
+                return quarter.flip(3) if mirror else quarter
+
+            yield mapped(held[which], turned)
         if len(held) == POOL:
             held.pop(int(torch.randint(POOL, (), generator=generator)))
 
 
 class TrueLayers(nn.Module):
-    """The term `veil`, where the veil is told from the true layers, and pairs as of `rain`."""
+    """The term `veil`, where the veil is told from the true layers, and batches as of `rain`."""
 
-    def __init__(self, restorer: nn.Module, rain: SyntheticRain) -> None:
+    def __init__(self, veil: nn.Module, rain: SyntheticRain) -> None:
         super().__init__()
-        self.veil: Any = restorer.veil
-        self.pair = rain.pair
+        self.veil = veil
+        self.prepare = rain.prepare
 
-    def compare(self, rainy: Tensor, veiled: Tensor, t: Tensor, light: Tensor) -> dict[str, Tensor]:
-        rain = (rainy - veiled).mean(dim=1, keepdim=True)
-        depth, airlight = self.veil(torch.cat([veiled, rain], dim=1))
-        return {"veil": veil_loss(depth, airlight, t, light)}
+    def forward(self, batch: WithRain, generator: torch.Generator) -> dict[str, Tensor]:
+        truth = batch.rendered
+        rain = (truth.rainy - truth.veiled).mean(dim=1, keepdim=True)
+        depth, airlight = self.veil(torch.cat([truth.veiled, rain], dim=1))
+        return {"veil": veil_loss(depth, airlight, truth.transmission, truth.light)}
 
 
 def veil_alone(recipe: Recipe, untrained: nn.Module) -> Recipe:
     """The recipe, for the veil of its restorer alone, which begins anew; the rest stays."""
-    for net in (recipe.restorer, recipe.ema):
+    nets = [recipe.restorer, recipe.ema]
+    for net in nets:
         net.requires_grad_(False).eval()
         net.get_submodule("veil").load_state_dict(untrained.get_submodule("veil").state_dict())
-    recipe.restorer.get_submodule("veil").requires_grad_(True).train()
-    player = recipe.players[0]
-    rain = player.objective
-    assert isinstance(rain, SyntheticRain)
-    objective = TrueLayers(recipe.restorer, rain)
-    return replace(recipe, players=(Player(objective, {"veil": 1.0}, player.optimizer),))
+    veil, ema = (net.get_submodule("veil") for net in nets)
+    veil.requires_grad_(True)
+    (player,), (average,) = recipe.players, recipe.averages
+    assert isinstance(player.objective, SyntheticRain)
+    objective = TrueLayers(veil, player.objective)
+    return replace(
+        recipe,
+        players=(replace(player, objective=objective, weights={"veil": 1.0}),),
+        averages=(Average(ema, veil, average.decay),),
+    )
 
 
-class Step:
-    """One step of training: loss, gradient, AdamW, average."""
+def slower(recipe: Recipe) -> Recipe:
+    """The recipe with a warm-up of ten times as many steps."""
+    (player,) = recipe.players
 
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        player = recipe.players[0]
-        for module in (recipe.restorer, recipe.ema, player.objective):
-            module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if recipe.frozen_batchnorm:
-            freeze_batchnorm(recipe.restorer)
-        group = player.optimizer.param_groups[0]
-        self.base_lr = float(group["lr"])
-        self.lr = torch.zeros((), device=device)
-        self.keep = torch.ones((), device=device)  # weight of a step in the average
-        self.parameters = [p for p in recipe.restorer.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=self.lr, betas=group["betas"], weight_decay=group["weight_decay"],
-            fused=True, capturable=device.type == "cuda",
-        )  # fmt: skip
-        self.objective: Any = player.objective
-        self.weights = player.weights
-        self.pairs = [
-            (mean, value)
-            for mean, value in zip(
-                recipe.ema.state_dict().values(), recipe.restorer.state_dict().values(),
-                strict=True,
-            )
-            if mean.is_floating_point()
-        ]  # fmt: skip
-        self.device = device
+    def schedule(step: int, progress: float) -> float:
+        return warm_up_cosine(step // 10, progress, recipe.lr_floor)
 
-    def __call__(self, *pictures: Tensor) -> Tensor:
-        with torch.autocast(
-            self.device.type,
-            torch.bfloat16,
-            enabled=self.device.type == "cuda",
-            cache_enabled=False,
-        ):
-            terms = self.objective.compare(*pictures)
-        loss = torch.stack([w * terms[name].float() for name, w in self.weights.items()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, LARGEST_GRADIENT)
-        self.optimizer.step()
-        with torch.no_grad():
-            for mean, value in self.pairs:
-                mean.lerp_(value, self.keep)
-        return loss.detach()
-
-    def captured(self, like: Sequence[Tensor]) -> Callable[..., Tensor]:
-        """The step as a graph that is replayed on batches of this shape; on the CPU, as it is."""
-        if self.device.type != "cuda":
-            return self
-        fixed = [torch.zeros_like(t) for t in like]
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # lr is 0: nothing is learned from these
-            for _ in range(3):
-                self(*fixed)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            loss = self(*fixed)
-
-        def replay(*pictures: Tensor) -> Tensor:
-            for place, picture in zip(fixed, pictures, strict=True):
-                place.copy_(picture)
-            graph.replay()
-            return loss
-
-        return replay
+    return replace(recipe, players=(replace(player, schedule=schedule),))
 
 
 def parsed() -> argparse.Namespace:
@@ -205,53 +159,48 @@ def main() -> None:
     if asked.start is not None:
         rested = start_from(recipe, asked.start)
         recipe = rested if asked.frozen_batchnorm else recipe
+    kept = recipe.ema
     if asked.veil:
         recipe = veil_alone(recipe, untrained)
     pictures = data.load(images.find(asked.photographs), patch=recipe.patch, seed=asked.seed)
     print(f"{len(pictures.pixels)} photographs, {len(pictures.skipped)} skipped", flush=True)
     loader = iter(
         DataLoader(
-            Pairs(recipe, pictures, asked.seed), batch_size=None, num_workers=asked.workers,
+            Prepared(recipe, pictures, asked.seed), batch_size=None, num_workers=asked.workers,
             prefetch_factor=4 if asked.workers else None, pin_memory=torch.cuda.is_available(),
         )
     )  # fmt: skip
-    device = choose("auto")
     first = next(loader)  # the processes are started before the objective moves to the GPU
-    step = Step(recipe, device)
+    device = choose("auto")
+    for module in (recipe.restorer, kept, recipe.players[0].objective):
+        place(module, device)
 
-    def moved(pictures: Sequence[Tensor]) -> list[Tensor]:
-        there = [half.to(device, non_blocking=True).float() for half in pictures]
-        return [picture.contiguous(memory_format=torch.channels_last) for picture in there]
+    def moved(picture: Tensor) -> Tensor:
+        there = picture.to(device, non_blocking=True).float()
+        return there.contiguous(memory_format=torch.channels_last)
 
-    run = step.captured(moved(first))
-    batches: Iterator[Sequence[Tensor]] = map(moved, loader)
+    batches: Iterator[Batch] = (mapped(batch, moved) for batch in chain([first], loader))
     if asked.repeat > 1:
         batches = repeated(batches, asked.repeat, rng.derive(asked.seed, "repeat", 0))
     asked.output.mkdir(parents=True, exist_ok=True)
-
-    def keep() -> None:
-        header = checkpoint.Header(
-            task=recipe.task, network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
-            settings=settings, step=done, seed=asked.seed, data={"clean": pictures.fingerprint},
-        )  # fmt: skip
-        checkpoint.save(asked.output / "restorer.safetensors", recipe.ema, header)
-
-    begun, done, total = time.monotonic(), 0, torch.zeros((), device=device)
-    while (progress := (time.monotonic() - begun) / (60 * asked.minutes)) < 1:
-        step.lr.fill_(step.base_lr * schedule(done // 10, progress, recipe.lr_floor))
-        step.keep.fill_(1 - min(recipe.decay, done / (done + 10)))
-        total += run(*next(batches))
-        done += 1
-        if done % LOG_EVERY == 0:
-            mean = total.item() / LOG_EVERY
-            seconds = time.monotonic() - begun
-            print(f"{done} steps, {seconds:.0f} s, loss {mean:.4f}", flush=True)
-            if not math.isfinite(mean):
-                raise SystemExit("the loss is not finite; the file is from before")
-            total.zero_()
-            keep()
-    keep()
-    print(asked.output / "restorer.safetensors")
+    rows = fit(
+        slower(recipe), lambda step, progress: replace(next(batches), progress=progress),
+        seed=asked.seed, seconds=60 * asked.minutes, parts=1,
+    )  # fmt: skip
+    header = checkpoint.Header(
+        task=recipe.task, network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
+        settings=settings, seed=asked.seed, data={"clean": pictures.fingerprint},
+    )  # fmt: skip
+    weights, losses = asked.output / "restorer.safetensors", list[float]()
+    for row in rows:
+        losses.append(sum(row.losses.values()))
+        if row.step % LOG_EVERY == 0:
+            mean = sum(losses) / len(losses)
+            print(f"{row.step} steps, {row.seconds:.0f} s, loss {mean:.4f}", flush=True)
+            checkpoint.save(weights, kept, replace(header, step=row.step))
+            losses.clear()
+    checkpoint.save(weights, kept, replace(header, step=row.step))
+    print(weights)
 
 
 if __name__ == "__main__":

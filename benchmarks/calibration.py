@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -45,8 +46,11 @@ from ssl_restore.device import thread_pool
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.io import images
 from ssl_restore.training import data
+from ssl_restore.training.fit import fit
+from ssl_restore.types import Batch, Learning, Player
 
 HEIGHT, WIDTH, BATCH = 320, 480, 4
+PICTURES = 64  # of a step of the regression
 RAIN_FREE = NAMES.index("rain_free")
 PRIOR = Rain(
     rain_free=0.1, angle_rad=(-0.9, 0.9), populations=(1, 2),
@@ -136,6 +140,45 @@ def simulated(photos: data.Pictures, prior: Rain, count: int, seed: int) -> Seen
     return tuple(torch.cat(part) for part in zip(*found, strict=True))  # type: ignore[return-value]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known(Batch):
+    """What is seen of pictures of rain, and the numbers to learn."""
+
+    seen: Tensor  # (B, K, F)
+    numbers: Tensor  # (B, NAMES)
+    wanted: Tensor  # (B, NAMES), on the scale that is learned on
+    counts: Tensor  # (B, NAMES), True where it is known
+
+
+class Regression(nn.Module):
+    """Terms: `numbers`, Huber's loss in units of the spread, and `rain_free`, cross-entropy; from
+    three to six windows of each picture."""
+
+    def __init__(self, estimator: RainEstimator, spread: Tensor) -> None:
+        super().__init__()
+        self.estimator = estimator
+        self.spread = spread
+
+    def forward(self, batch: Known, generator: torch.Generator) -> dict[str, Tensor]:
+        count = int(torch.randint(3, 7, (), generator=generator))
+        some = torch.randperm(batch.seen.shape[1], generator=generator)[:count]
+        predicted = self.estimator(batch.seen[:, some])
+        error = (predicted - batch.wanted) / self.spread
+        loss = nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.3)
+        loss = (loss * batch.counts)[:, :RAIN_FREE].sum() / batch.counts[:, :RAIN_FREE].sum()
+        rain_free = nn.functional.binary_cross_entropy_with_logits(
+            predicted[:, RAIN_FREE], batch.numbers[:, RAIN_FREE]
+        )
+        return {"numbers": loss, "rain_free": rain_free}
+
+
+def one_cycle(step: int, progress: float) -> float:
+    """From 1/25 up to 1 within 0.3 of the run, then down to nearly 0, both as half a cosine."""
+    start, end = (0.04, 1.0) if progress < 0.3 else (1.0, 4e-6)
+    share = progress / 0.3 if progress < 0.3 else (progress - 0.3) / 0.7
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
 def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator:
     """Huber loss in units of the spread; dry pictures teach only that they are dry."""
     torch.manual_seed(0)
@@ -149,25 +192,21 @@ def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator
     estimator.feature_mean, estimator.predicted_mean = seen.flatten(0, 1).mean(0), mean
     estimator.feature_spread = seen.flatten(0, 1).std(0) + 1e-3
     estimator.predicted_spread = spread
-    optimizer = torch.optim.AdamW(estimator.parameters(), weight_decay=0.3)
-    steps = epochs * math.ceil(len(seen) / 64)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(seen)).split(64):
-            some = torch.randperm(seen.shape[1])[: int(torch.randint(3, 7, ()))]
-            told = estimator(seen[rows][:, some])
-            error = (told - wanted[rows]) / spread
-            loss = nn.functional.huber_loss(
-                error, torch.zeros_like(error), reduction="none", delta=0.3
-            )
-            loss = (loss * counts[rows])[:, :RAIN_FREE].sum() / counts[rows][:, :RAIN_FREE].sum()
-            loss = loss + 0.3 * nn.functional.binary_cross_entropy_with_logits(
-                told[:, RAIN_FREE], numbers[rows, RAIN_FREE]
-            )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            rate.step()
+    each = math.ceil(len(seen) / PICTURES)  # steps an epoch
+
+    def draw(step: int, progress: float) -> Known:
+        order = torch.randperm(len(seen), generator=rng.derive(0, "epoch", step // each))
+        rows = order[step % each * PICTURES :][:PICTURES]
+        return Known(None, None, progress, seen=seen[rows], numbers=numbers[rows],
+                     wanted=wanted[rows], counts=counts[rows])  # fmt: skip
+
+    player = Player(
+        Regression(estimator, spread), {"numbers": 1.0, "rain_free": 0.3},
+        torch.optim.AdamW(estimator.parameters(), lr=2e-3, weight_decay=0.3),
+        schedule=one_cycle, largest_gradient=math.inf,
+    )  # fmt: skip
+    for _ in fit(Learning(players=(player,)), draw, seed=0, steps=epochs * each, parts=1):
+        pass
     rain_free = float(numbers[:, RAIN_FREE].mean())
     mean[RAIN_FREE] = math.log((1 - rain_free) / rain_free)  # of even odds instead of those learned
     return estimator.eval()

@@ -199,7 +199,7 @@ def count_and_convolve() -> None:
     crops = data.patches(pictures, recipe.batch, recipe.patch, rng.derive(0, "x"), upright=True)
     with FlopCounterMode(display=False) as counter:
         terms = recipe.players[0].objective(Batch(crops, crops), rng.derive(0, "y"))
-        sum(terms.values()).backward()  # type: ignore[union-attr]
+        sum(terms.values()).backward()
     flops = counter.get_total_flops()
     rate = convolutions()
     print(

@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import builtin
 
+from ssl_restore.types import Batch
+
 
 @pytest.fixture
 def drawn():
@@ -23,13 +25,13 @@ def drawn():
         for number in range(10_000):
             picture = torch.zeros(1, 1, 2, 3 - 1)
             picture[..., 0, 0] = number + 1
-            yield [picture, 2 * picture]
+            yield Batch(picture, 2 * picture)
 
     return list(islice(builtin.repeated(batches(), 3, torch.Generator().manual_seed(0)), 6000))
 
 
 def test_every_batch_comes_about_so_many_times_far_from_itself(drawn):
-    numbers = [int(pair[0].max()) for pair in drawn]
+    numbers = [int(pair.clean.max()) for pair in drawn]
     early = [count for number, count in Counter(numbers).items() if number < 1500]
     assert sum(early) / 1500 == pytest.approx(3, rel=0.1)
     same = sum(a == b for a, b in pairwise(numbers)) / len(numbers)
@@ -37,7 +39,7 @@ def test_every_batch_comes_about_so_many_times_far_from_itself(drawn):
 
 
 def test_pictures_of_a_batch_are_turned_alike_and_to_all_sides(drawn):
-    corners = Counter(tuple((pair[0][0, 0] > 0).nonzero()[0].tolist()) for pair in drawn)
+    corners = Counter(tuple((pair.clean[0, 0] > 0).nonzero()[0].tolist()) for pair in drawn)
     assert len(corners) == 4
     assert min(corners.values()) > len(drawn) / 5
-    assert all(torch.equal(2 * first, second) for first, second in drawn)
+    assert all(torch.equal(2 * pair.clean, pair.degraded) for pair in drawn)

@@ -64,7 +64,7 @@ class RainTransfer(nn.Module):
         assert clean is not None
         assert degraded is not None
         count = min(round(self.share * len(clean)), len(clean) - 1)  # never without the anchor
-        prepared = batch if isinstance(batch, WithRain) else self.prepare(batch, generator)
+        prepared = self.prepare(batch, generator)
         rendered = prepared.rendered
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
@@ -86,6 +86,8 @@ class RainTransfer(nn.Module):
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> WithRain:
         """The batch with physics rain on its clean pictures."""
+        if isinstance(batch, WithRain):
+            return batch
         assert batch.clean is not None
         return WithRain.of(batch, render_rain(batch.clean, self.prior, generator))
 

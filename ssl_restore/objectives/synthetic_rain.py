@@ -63,11 +63,13 @@ class SyntheticRain(nn.Module):
         self.shares = shares
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        prepared = batch if isinstance(batch, WithRain) else self.prepare(batch, generator)
+        prepared = self.prepare(batch, generator)
         return self.compare(prepared.rendered)
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> WithRain:
         """The batch with rain on its clean pictures."""
+        if isinstance(batch, WithRain):
+            return batch
         assert batch.clean is not None
         return WithRain.of(batch, self.pair(batch.clean, generator))
 
