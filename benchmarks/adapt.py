@@ -34,7 +34,7 @@ from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
 from ssl_restore.networks import denoiser
 from ssl_restore.objectives.synthetic_noise import SyntheticNoise
-from ssl_restore.types import Player, Recipe
+from ssl_restore.types import Average, Player, Recipe
 
 FRAMES = 8
 BLOCKS = (2, 2, 2)
@@ -56,8 +56,9 @@ def build(*, width: int = 16, lr: float = 2e-3, batch: int = 8, patch: int = 64)
     return Recipe(
         task="denoise",
         network="denoiser", keywords={"width": width, "blocks": BLOCKS}, restorer=restorer,
-        ema=copy.deepcopy(restorer), players=(Player(objective, {"restore": 1.0}, optimizer),),
-        needs=frozenset({"clean"}), batch=batch, patch=patch, decay=0.998,
+        averages=(Average(copy.deepcopy(restorer), restorer, 0.998),),
+        players=(Player(objective, {"restore": 1.0}, optimizer),),
+        needs=frozenset({"clean"}), batch=batch, patch=patch,
     )  # fmt: skip
 
 

@@ -1,20 +1,19 @@
-"""Train a restorer that ships with the package: a recipe's pairs made by many processes, on a GPU.
+"""Train a restorer that ships with the package: a recipe's batches made by many processes.
 
     python benchmarks/free_photos.py ./free_photos
     python benchmarks/builtin.py derain_physics ./free_photos -o runs/builtin --minutes 8
 
 What `ssl-restore fit --recipe derain_physics --from-scratch` does, for a machine whose GPU learns
-faster than one process can render: every process draws photographs and prepares batches. The recipe
-must learn from clean photographs alone, and its objective prepare them without a network.
+faster than one process can render: every process draws photographs and prepares batches of them.
+The recipe must learn from clean photographs alone, by an objective that has `prepare`.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +24,19 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ssl_restore import discover, rng
 from ssl_restore.device import choose, place
 from ssl_restore.io import images
-from ssl_restore.objectives.rendered_rain import WithRain, veil_loss
+from ssl_restore.objectives.rendered_rain import RenderedRain, veil_loss
 from ssl_restore.objectives.synthetic_rain import SyntheticRain
 from ssl_restore.training import checkpoint, data
 from ssl_restore.training.fit import fit
-from ssl_restore.training.optimizers import warm_up_cosine
 from ssl_restore.training.session import start_from
-from ssl_restore.types import Average, Batch, Recipe
+from ssl_restore.types import Batch, Player, Recipe
 
 LOG_EVERY = 500  # steps; the weights are saved as often
 POOL = 64  # batches among which those to repeat are drawn
 
 
 class Prepared(IterableDataset[Batch]):
-    """Batches that a recipe's objective has prepared, in half precision, without end."""
+    """Batches of a recipe, prepared by its objective, in half precision, without end."""
 
     def __init__(self, recipe: Recipe, pictures: data.Pictures, seed: int) -> None:
         self.objective: Any = recipe.players[0].objective
@@ -54,15 +52,15 @@ class Prepared(IterableDataset[Batch]):
             photographs = data.patches(self.pictures, self.batch, self.patch, draws, upright=False)
             draws = rng.derive(self.seed, "objective 0", number)
             with torch.no_grad():
-                batch = self.objective.prepare(Batch(photographs, None), draws)
-            yield mapped(replace(batch, clean=None), torch.Tensor.half)
+                prepared = self.objective.prepare(Batch(photographs, None), draws)
+            yield each_tensor(prepared, lambda tensor: tensor.half())
             number += step
 
 
-def mapped(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
-    """The batch with each of its tensors changed."""
-    changed: dict[str, Any] = {name: change(value) for name, value in batch.tensors().items()}
-    return replace(batch, **changed)
+def each_tensor(batch: Batch, change: Any) -> Batch:
+    """The batch with every tensor changed."""
+    own: dict[str, Any] = {name: change(tensor) for name, tensor in batch.tensors().items()}
+    return replace(batch, **own)
 
 
 def repeated(batches: Iterator[Batch], times: int, generator: torch.Generator) -> Iterator[Batch]:
@@ -76,55 +74,52 @@ def repeated(batches: Iterator[Batch], times: int, generator: torch.Generator) -
             )
 
             def turned(picture: Tensor, turn: int = turn, mirror: int = mirror) -> Tensor:
-                quarter = torch.rot90(picture, turn, (2, 3))
-                return quarter.flip(3) if mirror else quarter
+                turned = torch.rot90(picture, turn, (2, 3))
+                return turned.flip(3) if mirror else turned
 
-            yield mapped(held[which], turned)
+            yield each_tensor(held[which], turned)
         if len(held) == POOL:
             held.pop(int(torch.randint(POOL, (), generator=generator)))
 
 
-class TrueLayers(nn.Module):
-    """The term `veil`, where the veil is told from the true layers, and batches as of `rain`."""
+class OfPrepared(nn.Module):
+    """An objective without its `prepare`: batches come prepared."""
 
-    def __init__(self, veil: nn.Module, rain: SyntheticRain) -> None:
+    def __init__(self, objective: nn.Module) -> None:
         super().__init__()
-        self.veil = veil
+        self.objective = objective
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = self.objective(batch, generator)
+        return terms
+
+
+class TrueLayers(nn.Module):
+    """The term `veil`, where the veil is predicted from the true layers."""
+
+    def __init__(self, restorer: nn.Module, rain: SyntheticRain) -> None:
+        super().__init__()
+        self.veil: Any = restorer.get_submodule("veil")
         self.prepare = rain.prepare
 
-    def forward(self, batch: WithRain, generator: torch.Generator) -> dict[str, Tensor]:
-        truth = batch.rendered
-        rain = (truth.rainy - truth.veiled).mean(dim=1, keepdim=True)
-        depth, airlight = self.veil(torch.cat([truth.veiled, rain], dim=1))
-        return {"veil": veil_loss(depth, airlight, truth.transmission, truth.light)}
+    def forward(self, batch: RenderedRain, generator: torch.Generator) -> dict[str, Tensor]:
+        rain = (batch.rainy - batch.veiled).mean(dim=1, keepdim=True)
+        depth, airlight = self.veil(torch.cat([batch.veiled, rain], dim=1))
+        return {"veil": veil_loss(depth, airlight, batch.transmission, batch.light)}
 
 
 def veil_alone(recipe: Recipe, untrained: nn.Module) -> Recipe:
     """The recipe, for the veil of its restorer alone, which begins anew; the rest stays."""
-    nets = [recipe.restorer, recipe.ema]
-    for net in nets:
-        net.requires_grad_(False).eval()
+    for net in (recipe.restorer, recipe.ema):
+        net.requires_grad_(False)
         net.get_submodule("veil").load_state_dict(untrained.get_submodule("veil").state_dict())
-    veil, ema = (net.get_submodule("veil") for net in nets)
-    veil.requires_grad_(True)
-    (player,), (average,) = recipe.players, recipe.averages
-    assert isinstance(player.objective, SyntheticRain)
-    objective = TrueLayers(veil, player.objective)
-    return replace(
-        recipe,
-        players=(replace(player, objective=objective, weights={"veil": 1.0}),),
-        averages=(Average(ema, veil, average.decay),),
-    )
-
-
-def slower(recipe: Recipe) -> Recipe:
-    """The recipe with a warm-up of ten times as many steps."""
-    (player,) = recipe.players
-
-    def schedule(step: int, progress: float) -> float:
-        return warm_up_cosine(step // 10, progress, recipe.lr_floor)
-
-    return replace(recipe, players=(replace(player, schedule=schedule),))
+    recipe.restorer.get_submodule("veil").requires_grad_(True)
+    player = recipe.players[0]
+    rain = player.objective
+    assert isinstance(rain, SyntheticRain)
+    objective = TrueLayers(recipe.restorer, rain)
+    learned = Player(objective, {"veil": 1.0}, player.optimizer)
+    return replace(recipe, players=(learned,), frozen_batchnorm=True)
 
 
 def parsed() -> argparse.Namespace:
@@ -158,49 +153,60 @@ def main() -> None:
     untrained = copy.deepcopy(recipe.restorer)
     if asked.start is not None:
         rested = start_from(recipe, asked.start)
-        recipe = rested if asked.frozen_batchnorm else recipe
-    kept = recipe.ema
+        recipe = rested if asked.fixed_norms else recipe
     if asked.veil:
         recipe = veil_alone(recipe, untrained)
     pictures = data.load(images.find(asked.photographs), patch=recipe.patch, seed=asked.seed)
     print(f"{len(pictures.pixels)} photographs, {len(pictures.skipped)} skipped", flush=True)
-    loader = iter(
-        DataLoader(
-            Prepared(recipe, pictures, asked.seed), batch_size=None, num_workers=asked.workers,
-            prefetch_factor=4 if asked.workers else None, pin_memory=torch.cuda.is_available(),
-        )
+    loader: Any = DataLoader(
+        Prepared(recipe, pictures, asked.seed), batch_size=None, num_workers=asked.workers,
+        prefetch_factor=4 if asked.workers else None,
     )  # fmt: skip
-    first = next(loader)  # the processes are started before the objective moves to the GPU
     device = choose("auto")
-    for module in (recipe.restorer, kept, recipe.players[0].objective):
-        place(module, device)
 
-    def moved(picture: Tensor) -> Tensor:
-        there = picture.to(device, non_blocking=True).float()
-        return there.contiguous(memory_format=torch.channels_last)
+    def moved(batch: Batch) -> Batch:
+        return each_tensor(
+            batch, lambda half: half.to(device, non_blocking=True).float().contiguous(
+                memory_format=torch.channels_last
+            )
+        )  # fmt: skip
 
-    batches: Iterator[Batch] = (mapped(batch, moved) for batch in chain([first], loader))
+    player = recipe.players[0]
+    batches = iter(loader)
+    first = next(batches)  # the processes are started before the objective moves to the GPU
     if asked.repeat > 1:
         batches = repeated(batches, asked.repeat, rng.derive(asked.seed, "repeat", 0))
+    learning = replace(recipe, players=(replace(player, objective=OfPrepared(player.objective)),))
+    for module in (recipe.restorer, recipe.ema, player.objective):
+        place(module, device)
     asked.output.mkdir(parents=True, exist_ok=True)
+
+    def keep(step: int) -> None:
+        header = checkpoint.Header(
+            task=recipe.task, network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
+            settings=settings, step=step, seed=asked.seed, data={"clean": pictures.fingerprint},
+        )  # fmt: skip
+        checkpoint.save(asked.output / "restorer.safetensors", recipe.ema, header)
+
+    def draw(step: int, progress: float) -> Batch:
+        return replace(moved(next(batches) if step else first), progress=progress)
+
+    precision = "bf16" if device.type == "cuda" else "auto"
+    total, step = 0.0, 0
     rows = fit(
-        slower(recipe), lambda step, progress: replace(next(batches), progress=progress),
-        seed=asked.seed, seconds=60 * asked.minutes, parts=1,
-    )  # fmt: skip
-    header = checkpoint.Header(
-        task=recipe.task, network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
-        settings=settings, seed=asked.seed, data={"clean": pictures.fingerprint},
-    )  # fmt: skip
-    weights, losses = asked.output / "restorer.safetensors", list[float]()
+        learning, draw, seed=asked.seed, seconds=60 * asked.minutes, precision=precision, ahead=True
+    )
     for row in rows:
-        losses.append(sum(row.losses.values()))
-        if row.step % LOG_EVERY == 0:
-            mean = sum(losses) / len(losses)
-            print(f"{row.step} steps, {row.seconds:.0f} s, loss {mean:.4f}", flush=True)
-            checkpoint.save(weights, kept, replace(header, step=row.step))
-            losses.clear()
-    checkpoint.save(weights, kept, replace(header, step=row.step))
-    print(weights)
+        step, total = (
+            row.step,
+            total + sum(player.weights[name] * value for name, value in row.losses.items()),
+        )
+        if step % LOG_EVERY == 0:
+            print(f"{step} steps, {row.seconds:.0f} s, loss {total / LOG_EVERY:.4f}", flush=True)
+            total = 0.0
+            keep(step)
+    keep(step)
+    print(asked.output / "restorer.safetensors")
 
 
 if __name__ == "__main__":

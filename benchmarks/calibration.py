@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -50,7 +51,6 @@ from ssl_restore.training.fit import fit
 from ssl_restore.types import Batch, Learning, Player
 
 HEIGHT, WIDTH, BATCH = 320, 480, 4
-PICTURES = 64  # of a step of the regression
 RAIN_FREE = NAMES.index("rain_free")
 PRIOR = Rain(
     rain_free=0.1, angle_rad=(-0.9, 0.9), populations=(1, 2),
@@ -140,19 +140,18 @@ def simulated(photos: data.Pictures, prior: Rain, count: int, seed: int) -> Seen
     return tuple(torch.cat(part) for part in zip(*found, strict=True))  # type: ignore[return-value]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Known(Batch):
-    """What is seen of pictures of rain, and the numbers to learn."""
+    """Features of windows, and the numbers of the rain, of which some count."""
 
-    seen: Tensor  # (B, K, F)
-    numbers: Tensor  # (B, NAMES)
-    wanted: Tensor  # (B, NAMES), on the scale that is learned on
-    counts: Tensor  # (B, NAMES), True where it is known
+    features: Tensor | None = None  # (B, K, F)
+    wanted: Tensor | None = None  # (B, NAMES)
+    counts: Tensor | None = None  # (B, NAMES) of zeros and ones
+    rain_free: Tensor | None = None  # (B,)
 
 
 class Regression(nn.Module):
-    """Terms: `numbers`, Huber's loss in units of the spread, and `rain_free`, cross-entropy; from
-    three to six windows of each picture."""
+    """Terms: `error`, Huber's in units of the spread, and `rain_free`, the entropy of that."""
 
     def __init__(self, estimator: RainEstimator, spread: Tensor) -> None:
         super().__init__()
@@ -160,23 +159,26 @@ class Regression(nn.Module):
         self.spread = spread
 
     def forward(self, batch: Known, generator: torch.Generator) -> dict[str, Tensor]:
-        count = int(torch.randint(3, 7, (), generator=generator))
-        some = torch.randperm(batch.seen.shape[1], generator=generator)[:count]
-        predicted = self.estimator(batch.seen[:, some])
+        assert batch.counts is not None
+        assert batch.rain_free is not None
+        predicted = self.estimator(batch.features)
         error = (predicted - batch.wanted) / self.spread
         loss = nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=0.3)
-        loss = (loss * batch.counts)[:, :RAIN_FREE].sum() / batch.counts[:, :RAIN_FREE].sum()
-        rain_free = nn.functional.binary_cross_entropy_with_logits(
-            predicted[:, RAIN_FREE], batch.numbers[:, RAIN_FREE]
-        )
-        return {"numbers": loss, "rain_free": rain_free}
+        counted, counts = loss * batch.counts, batch.counts[:, :RAIN_FREE]
+        return {
+            "error": counted[:, :RAIN_FREE].sum() / counts.sum(),
+            "rain_free": nn.functional.binary_cross_entropy_with_logits(
+                predicted[:, RAIN_FREE], batch.rain_free
+            ),
+        }
 
 
-def one_cycle(step: int, progress: float) -> float:
-    """From 1/25 up to 1 within 0.3 of the run, then down to nearly 0, both as half a cosine."""
-    start, end = (0.04, 1.0) if progress < 0.3 else (1.0, 4e-6)
-    share = progress / 0.3 if progress < 0.3 else (progress - 0.3) / 0.7
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+def one_cycle(progress: float) -> float:
+    """Up to 1 over the first three tenths, from 1/25, then down to nearly 0, by cosines."""
+    rise = 0.3
+    share = progress / rise if progress < rise else (1 - progress) / (1 - rise)
+    low = 0.04 if progress < rise else 4e-6
+    return low + (1 - low) * (1 - math.cos(math.pi * share)) / 2
 
 
 def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator:
@@ -192,20 +194,22 @@ def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator
     estimator.feature_mean, estimator.predicted_mean = seen.flatten(0, 1).mean(0), mean
     estimator.feature_spread = seen.flatten(0, 1).std(0) + 1e-3
     estimator.predicted_spread = spread
-    each = math.ceil(len(seen) / PICTURES)  # steps an epoch
+    steps = epochs * math.ceil(len(seen) / 64)
+    shuffled = chain.from_iterable(torch.randperm(len(seen)).split(64) for _ in range(epochs))
 
     def draw(step: int, progress: float) -> Known:
-        order = torch.randperm(len(seen), generator=rng.derive(0, "epoch", step // each))
-        rows = order[step % each * PICTURES :][:PICTURES]
-        return Known(None, None, progress, seen=seen[rows], numbers=numbers[rows],
-                     wanted=wanted[rows], counts=counts[rows])  # fmt: skip
+        rows, windows = next(shuffled), int(torch.randint(3, 7, ()))
+        some = torch.randperm(seen.shape[1])[:windows]
+        parts = seen[rows][:, some], wanted[rows], counts[rows].float(), numbers[rows, RAIN_FREE]
+        return Known(None, None, progress, False, None, *parts)
 
     player = Player(
-        Regression(estimator, spread), {"numbers": 1.0, "rain_free": 0.3},
+        Regression(estimator, spread), {"error": 1.0, "rain_free": 0.3},
         torch.optim.AdamW(estimator.parameters(), lr=2e-3, weight_decay=0.3),
-        schedule=one_cycle, largest_gradient=math.inf,
+        schedule=lambda step, progress: one_cycle((step + 0.5) / steps),
+        largest_gradient=math.inf,
     )  # fmt: skip
-    for _ in fit(Learning(players=(player,)), draw, seed=0, steps=epochs * each, parts=1):
+    for _ in fit(Learning(players=(player,)), draw, seed=0, steps=steps, parts=1, precision="fp32"):
         pass
     rain_free = float(numbers[:, RAIN_FREE].mean())
     mean[RAIN_FREE] = math.log((1 - rain_free) / rain_free)  # of even odds instead of those learned

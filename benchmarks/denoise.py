@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ssl_restore import device, rng, solvers, weights
+from ssl_restore import device, discover, rng, weights
 from ssl_restore.errors import UnknownName, UserError
 from ssl_restore.evaluation import metrics, scoring
 from ssl_restore.inference.load import load_restorer
@@ -195,7 +195,7 @@ def by_restorer(path: Path | None, on: torch.device, quality: str = "fast") -> M
 
 def by_solver(name: str, on: torch.device, seed: int, settings: dict[str, Any]) -> Method:
     """A solver, from a stream of its own for each picture."""
-    solve = solvers.solver(name)
+    solve = discover.solver(name)
 
     def run(case: Case) -> Values:
         found = solve(
@@ -226,7 +226,7 @@ def chosen(options: argparse.Namespace) -> dict[str, Method | None]:
     if weights.built_in("denoise").is_file() or options.weights:
         found |= {name: by_restorer(path, on) for name, path in restorers.items()}
         found["built-in, best"] = by_restorer(None, on, "best")
-    for name in solvers.names():
+    for name in discover.names("solvers", "solve"):
         changes = {"seconds": options.seconds} if options.seconds else {}
         found[name] = by_solver(name, on, options.seed, changes)
     for name in [*options.only, *options.leave_out]:

@@ -47,7 +47,7 @@ from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.training import checkpoint, data, session
 from ssl_restore.training.fit import fit
-from ssl_restore.training.run import Plan
+from ssl_restore.training.run import RunPlan
 from ssl_restore.types import Batch, Player, Recipe
 
 SIDE_PX = 320  # of a picture on the sheet
@@ -174,7 +174,7 @@ def bound(
 
 def fitted(rainy: Path, clean: Path | None, how: Learning, folder: Path) -> Path:
     """`fit` on a folder of rainy pictures, as the command does it; its weights."""
-    plan = Plan(
+    plan = RunPlan(
         recipe=how.recipe,
         settings={**discover.settings(discover.builder("recipes", how.recipe)), **how.changes},
         seed=how.seed, steps=how.steps, seconds=how.seconds, images=str(rainy.resolve()),

@@ -44,7 +44,7 @@ from ssl_restore.objectives.noise2noise import LOSS_FOR, Noise2Noise, exponent, 
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import data, session
 from ssl_restore.training.fit import fit
-from ssl_restore.types import Batch, Player, Recipe
+from ssl_restore.types import Average, Batch, Player, Recipe
 
 SIGMA, GAIN, LOST, BROKEN = 50 / 255, 0.1, 0.4, 0.7
 LOSSES = ("l2", "l1", "l0")
@@ -107,9 +107,9 @@ def learn(
     optimizer = torch.optim.AdamW(restorer.parameters(), lr=2e-3, betas=(0.9, 0.95), fused=True)
     recipe = Recipe(
         task="denoise",
-        network="denoiser", keywords={}, restorer=restorer, ema=ema,
+        network="denoiser", keywords={}, restorer=restorer,
         players=(Player(Noise2Noise(restorer, loss), {"observed": 1.0}, optimizer),),
-        batch=8, patch=patch, decay=0.99,
+        batch=8, patch=patch, averages=(Average(ema, restorer, 0.99),),
     )  # fmt: skip
 
     def draw(step: int, progress: float) -> Batch:

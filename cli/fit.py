@@ -62,6 +62,7 @@ Examples:
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     *,
     resume: Path | None,
     settings: tuple[str, ...],

@@ -57,8 +57,8 @@ class Objective(Protocol):
     Returns raw, unweighted scalars by name, means over the batch. All randomness comes from the
     generator. One that compares the pictures of a batch with each other says so by an attribute
     `whole_batch = True`; others may be given a batch in parts, side by side. What needs none of its
-    networks may be split off into a method `prepare(batch, generator) -> batch`, which `fit` calls
-    for a whole batch, and may call a step ahead; a batch that is prepared it gives back.
+    networks may be split off into a method `prepare(batch, generator) -> batch`, of a type that
+    `__call__` takes as prepared: it is called for a whole batch, and may be a step ahead.
     """
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]: ...

@@ -93,26 +93,6 @@ def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
         assert all(torch.equal(v, expected[k]) for k, v in net.state_dict().items())
 
 
-def test_weights_of_another_task_are_refused_by_the_names_of_both(saved):
-    assert checkpoint.load(saved, task="derain")[0].task == "derain"
-    with pytest.raises(UserError, match=r"weights of the task derain, not of denoise; use them"):
-        checkpoint.load(saved, task="denoise")
-
-
-@pytest.mark.parametrize(
-    ("network", "task"), [("unet", "derain"), ("denoiser", "denoise"), ("shuffled", "denoise")]
-)
-def test_format_1_says_no_task_and_gets_that_of_its_network(tmp_path, network, task):
-    net = discover.builder("networks", network)(width=4)
-    path = tmp_path / "old.safetensors"
-    checkpoint.save(path, net, Header("", network, {"width": 4}))
-    header = {**vars(checkpoint.read_header(path)), "format": 1}
-    del header["task"]
-    save_file(load_file(path), path, metadata={"ssl_restore": json.dumps(header)})
-    back, header = checkpoint.load(path, task=task)
-    assert (header.task, back.task) == (task, task)
-
-
 def test_warm_start_from_another_width_is_refused(saved):
     recipe = recipe_of({**KEYWORDS, "width": 8})
     with pytest.raises(UserError, match=r"holds network unet .*4.*'width': 8.*from scratch"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny import pixels, save_restorer, write_photo
 
-from ssl_restore import weights
+from ssl_restore import discover, weights
 from ssl_restore.evaluation import metrics
 from ssl_restore.io import images
 
@@ -21,7 +21,7 @@ FAST = ("OpenCV non-local means", "built-in", "BM3D")
 @pytest.fixture
 def benchmark(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    tiny = save_restorer(tmp_path / "restorer.safetensors")
+    tiny = save_restorer(tmp_path / "restorer.safetensors", task="denoise")
     monkeypatch.setattr(weights, "built_in", lambda task: tiny)
     yield importlib.import_module("denoise")
     sys.modules.pop("denoise", None)
@@ -75,7 +75,7 @@ def test_a_row_for_every_method_and_one_that_says_what_is_missing(
     needs = {"BM3D": (("no_such_package",), benchmark.bm3d)}
     monkeypatch.setattr(benchmark, "OPTIONAL", benchmark.OPTIONAL | needs)
     (tmp_path / "mine").mkdir()
-    own = save_restorer(tmp_path / "mine" / "restorer.safetensors", seed=1)
+    own = save_restorer(tmp_path / "mine" / "restorer.safetensors", seed=1, task="denoise")
     words = ["--pictures", photos, "--crop", 32, "--limit", 2, "--weights", own, "--device", "cpu",
              "--csv", tmp_path / "rows.csv", "--sheet", tmp_path / "sheet.png",
              "--only", *FAST, "mine/restorer"]  # fmt: skip
@@ -117,8 +117,7 @@ def test_wrong_calls_end_in_one_line(benchmark, photos, capsys):
 
 
 def test_every_solver_is_a_row(benchmark, photos):
-    from ssl_restore import solvers  # noqa: PLC0415
 
     methods = benchmark.chosen(benchmark.parsed(["--pictures", str(photos)]))
-    assert set(solvers.names()) <= set(methods)
+    assert set(discover.names("solvers", "solve")) <= set(methods)
     assert {"built-in", *benchmark.OPTIONAL} <= set(methods)

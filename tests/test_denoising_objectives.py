@@ -378,10 +378,10 @@ def test_sure_prefers_the_better_of_two_restorers_as_the_truth_does():
         ("noise2noise", {"noise": "rain"}, "gaussian, poisson, bernoulli, impulse"),
         ("noise2noise", {"loss": "l3"}, "l2, l1, l0"),
         ("recorrupted", {"sigma": -0.1}, "at least 0"),
-        ("recorrupted", {"alpha": 0.0}, "alpha=0.0: must be above 0"),
+        ("recorrupted", {"alpha": 0.0}, "alpha: more than 0 is expected"),
         ("neighbor2neighbor", {"patch": 40}, "multiple of 16"),
         ("neighbor2neighbor", {"patch": 48, "shuffle": 2}, "multiple of 32"),
-        ("noise2void", {"shuffle": -1}, "at least 1"),
+        ("noise2void", {"shuffle": -1}, "shuffle: at least 0 is expected, got -1"),
     ],
 )
 def test_setting_that_makes_no_sense_is_named(name, settings, said):

@@ -196,7 +196,7 @@ def test_only_an_untrained_average_is_helped_by_the_opening(progress, warm, taug
 def test_rain_that_whitens_a_whole_picture_can_be_behind_a_veil():
     storm = Rain(rain_free=0.0, brightness=(9.0, 9.0), ceiling=(9.0, 9.0), coverage=(9.0, 9.0))
     objective = SyntheticRain(Untouched(), storm, Sensor(), Shares(veil=1.0))
-    rendered = objective.pair(torch.full((4, 3, 32, 32), 0.5), stream())
+    rendered = objective.render(torch.full((4, 3, 32, 32), 0.5), stream())
     rainy, veiled, t = rendered.rainy, rendered.veiled, rendered.transmission
     assert rainy.mean() > 0.95
     assert veiled.mean() < 0.9

@@ -106,7 +106,6 @@ def test_any_rain_trains_a_restorer(rain):
     optimizer = torch.optim.AdamW(restorer.parameters(), lr=3e-3)
     recipe = Recipe(
         task="derain", network="unet", keywords={}, restorer=restorer,
-        ema=random_restorer(strength=0.02),
         players=(Player(objective, {"restore": 1.0, "veil": 0.3}, optimizer),),
     )  # fmt: skip
     for _ in fit(recipe, draw, seed=0, steps=100):
@@ -115,9 +114,19 @@ def test_any_rain_trains_a_restorer(rain):
 
 
 def test_stored_pictures_have_8_bits():
-    rendered = RenderedRain(
-        *(torch.rand(1, 3, 8, 8) for _ in range(2)), torch.ones(1), torch.ones(1)
-    )
-    stored = rendered.stored()
+    stored = render_rain(photographs(), HEAVY, stream()).stored()
     for picture in (stored.rainy, stored.veiled):
         torch.testing.assert_close((255 * picture).round() / 255, picture)
+
+
+def test_a_prepared_batch_gives_the_terms_that_one_rendered_at_once_gives():
+    objective = SyntheticRain(random_restorer(), HEAVY, Sensor(), Shares(veil=0.5))
+    batch = Batch(photographs(4), None, 0.3)
+    prepared = objective.prepare(batch, stream())
+    assert isinstance(prepared, RenderedRain)
+    assert prepared.progress == 0.3
+    with torch.no_grad():
+        at_once, later = objective(batch, stream()), objective(prepared, stream("other"))
+    assert all(torch.equal(later[name], term) for name, term in at_once.items())
+    halves = prepared.split(2)
+    assert [len(half.transmission) for half in halves] == [2, 2]

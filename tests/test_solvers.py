@@ -11,14 +11,16 @@ from torch.nn import functional as F
 
 from degradations.noise import CorrelatedNoise, ImpulseNoise
 from ssl_restore import rng
-from ssl_restore.inference.tiles import to_multiple, turned
+from ssl_restore.inference.tiles import restore_tensor, to_multiple
+from ssl_restore.inference.wrappers import turn
+from ssl_restore.restorer import Restorer
 from ssl_restore.solvers import deep_image_prior, recorrupted_fine_tuning, zero_shot_noise2noise
 from ssl_restore.solvers.estimated_noise import EstimatedNoise, correlation, estimate, is_grey
-from ssl_restore.solvers.pace import pace
 from ssl_restore.solvers.recorrupted_fine_tuning import Examples, useful_share
+from ssl_restore.types import Batch
 
 
-class Smoother(nn.Module):
+class Smoother(Restorer):
     """The mean of 5 x 5 pixels: the conditional mean where the clean picture is flat around."""
 
     stride, reach = 1, 2
@@ -31,7 +33,7 @@ class Smoother(nn.Module):
         return F.conv2d(F.pad(image, (2, 2, 2, 2), mode="replicate"), self.kernel, groups=3)
 
 
-class Constant(nn.Module):
+class Constant(Restorer):
     stride, reach = 1, 0
 
     def __init__(self, value):
@@ -131,8 +133,8 @@ def examples(clean, sigma=0.1, *, aside=0.0, cut_off=False, before=None):
 
 def test_errors_of_both_recorrupted_pictures_are_independent():
     clean = torch.full((1, 3, 128, 128), 0.5)
-    seen, target, _, _ = examples(clean).draw(32, 64, torch.Generator().manual_seed(0), "cpu")
-    one, other = seen - 0.5, target - 0.5
+    batch = examples(clean).draw(32, 64, torch.Generator().manual_seed(0), "cpu")
+    one, other = batch.degraded - 0.5, batch.clean - 0.5
     assert one.std().item() == pytest.approx(0.1 * 1.25**0.5, rel=0.02)
     assert other.std().item() == pytest.approx(0.1 * 5**0.5, rel=0.02)
     # 49,152 pixels that are drawn several times: 4 standard errors of their correlation
@@ -140,7 +142,8 @@ def test_errors_of_both_recorrupted_pictures_are_independent():
 
 
 def test_pixels_that_are_set_aside_are_judged_and_never_learned():
-    _, _, learned, judged = examples(ramp(), aside=0.3).draw(4, 32, torch.Generator(), "cpu")
+    batch = examples(ramp(), aside=0.3).draw(4, 32, torch.Generator(), "cpu")
+    learned, judged = batch.learned, batch.judged
     assert set(learned.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(judged, 1 - learned)
     assert judged.mean().item() == pytest.approx(0.3, abs=0.05)
@@ -150,12 +153,12 @@ def test_where_noise_was_cut_off_the_restored_picture_is_the_target():
     clean = torch.zeros(1, 3, 64, 64)
     clean[..., 32:] = 0.5
     taught = examples(clean, 0.05, aside=0.5, cut_off=True)
-    _, target, _, judged = taught.draw(8, 32, torch.Generator().manual_seed(0), "cpu")
-    dark = (target == 0).float()
+    batch = taught.draw(8, 32, torch.Generator().manual_seed(0), "cpu")
+    dark = (batch.clean == 0).float()
     assert dark.mean() > 0.2
-    assert (judged * dark).sum() == 0
-    free = examples(clean, 0.05).draw(8, 32, torch.Generator().manual_seed(0), "cpu")[1]
-    assert (free == 0).float().mean() < 0.01
+    assert (batch.judged * dark).sum() == 0
+    free = examples(clean, 0.05).draw(8, 32, torch.Generator().manual_seed(0), "cpu")
+    assert (free.clean == 0).float().mean() < 0.01
 
 
 @pytest.mark.parametrize(
@@ -185,12 +188,12 @@ def test_fine_tuning_finds_the_kernel_of_least_recorrupted_error():
     sigma = estimate(smoother, noisy, rng.derive(0, "solve"))[0].sigma
     seen, targets = [], []
     for position in range(8):
-        image, drawn = turned(noisy, position), sigma * noise(noisy, 1 + position)
+        image, drawn = turn(noisy, position), sigma * noise(noisy, 1 + position)
         seen.append(windows(image + 0.5 * drawn))
         targets.append((image - 2 * drawn)[0, 0].reshape(-1, 1))
     best = torch.linalg.lstsq(torch.cat(seen), torch.cat(targets)).solution
     expected = mse(windows(noisy) @ best, clean[0, 0].reshape(-1, 1))
-    begun = mse(restored(smoother, noisy), clean)
+    begun = mse(restore_tensor(smoother, noisy), clean)
     assert expected < 0.9 * begun < mse(noisy, clean)
     assert mse(found, clean) == pytest.approx(expected, rel=0.15)
 
@@ -223,9 +226,12 @@ def test_pair_of_the_picture_is_the_mean_of_each_diagonal():
 def test_pair_loss_of_the_identity_is_the_distance_of_the_pair_and_of_a_flat_picture_nothing():
     image = noise(torch.empty(1, 3, 16, 16))
     one, other = zero_shot_noise2noise.pair(image)
-    loss = zero_shot_noise2noise.pair_loss(nn.Identity(), image)
-    torch.testing.assert_close(loss, (one - other).square().mean())
-    assert zero_shot_noise2noise.pair_loss(nn.Identity(), torch.ones(1, 3, 8, 8)) == 0
+    loss = zero_shot_noise2noise.PairLoss(nn.Identity())
+    terms = loss(Batch(None, image), torch.Generator())
+    torch.testing.assert_close(terms["residual"], 2 * (one - other).square().mean())
+    assert terms["consistent"] == 0
+    flat = loss(Batch(None, torch.ones(1, 3, 8, 8)), torch.Generator())
+    assert all(term == 0 for term in flat.values())
 
 
 @pytest.mark.parametrize(
@@ -272,9 +278,9 @@ def test_prior_in_pieces_fills_the_picture_and_each_piece_sees_its_margin(monkey
 def test_tiles_are_those_of_the_whole_picture_and_no_larger_than_asked():
     restorer, image = random_restorer(), torch.rand(1, 3, 90, 131)
     sizes = []
-    whole = restored(restorer, image, tile=0, precision="fp32")
+    whole = restore_tensor(restorer, image, tile=0, precision="fp32")
     restorer.register_forward_pre_hook(lambda module, given: sizes.append(given[0].shape[2:]))
-    tiled = restored(restorer, image, tile=16, precision="fp32")
+    tiled = restore_tensor(restorer, image, tile=16, precision="fp32")
     torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=0)
     most = 16 + 2 * (restorer.reach + restorer.stride)
     assert max(max(size) for size in sizes) <= most
@@ -291,12 +297,3 @@ def test_continued_picture_has_sides_of_a_multiple_and_begins_as_it_was(size, st
         new - old < max(stride, least) for new, old in zip(whole.shape[2:], size, strict=True)
     )
     assert torch.equal(whole[..., : size[0], : size[1]], image)
-
-
-def test_pace_ends_after_its_steps_and_makes_one_at_least():
-    shares = []
-    assert list(pace(4, None, shares.append)) == [(0, 0), (1, 0.25), (2, 0.5), (3, 0.75)]
-    assert shares == [0, 0.25, 0.5, 0.75, 1]
-    assert list(pace(1000, 1e-9)) == [(0, 0.0)]
-    with pytest.raises(ValueError, match="at least 1"):
-        next(pace(0, None))

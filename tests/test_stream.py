@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ssl_restore.adapters import stream
-from ssl_restore.adapters.stream import Course, Memory
+from ssl_restore.adapters.memory import Memory
+from ssl_restore.adapters.stream import Course
 
 
 def test_newest_are_kept_online():

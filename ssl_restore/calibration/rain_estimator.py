@@ -222,6 +222,7 @@ def load(path: Path) -> RainEstimator:
         metadata = file.metadata() or {}
         if metadata.get("format") != str(FORMAT) or metadata.get("names") != " ".join(NAMES):
             raise UserError(f"{path}: an estimator of another version; install ssl-restore again")
-        estimator = RainEstimator(**json.loads(metadata["keywords"]))
+        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced below
+            estimator = RainEstimator(**json.loads(metadata["keywords"]))
         estimator.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     return estimator.eval()

@@ -38,13 +38,6 @@ class Picture:
             raise ValueError(f"alpha must be {kind} {shape[:2]}, got {alpha.dtype} {alpha.shape}")
 
 
-def to_eight_bits(pixels: Pixels) -> Pixels:
-    """uint8 as it is; uint16 rounded to the nearest of 256 levels."""
-    if pixels.dtype != np.uint16:
-        return pixels
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
 def as_picture(image: Any) -> Picture:
     """A Picture of what holds one: a Picture, an array of 8 or 16 bits, a Pillow image.
 
@@ -84,3 +77,10 @@ def as_picture(image: Any) -> Picture:
             parameter="image",
         )
     return Picture(whole)
+
+
+def to_eight_bits(pixels: Pixels) -> Pixels:
+    """uint8 as it is; uint16 rounded to the nearest of 256 levels."""
+    if pixels.dtype != np.uint16:
+        return pixels
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

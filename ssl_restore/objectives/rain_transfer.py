@@ -13,18 +13,14 @@ first those of a morphological opening, which are coarse but not empty.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.objectives.opening import opening
-from ssl_restore.objectives.rendered_rain import (
-    RenderedRain,
-    WithRain,
-    layer_loss,
-    render_rain,
-)
+from ssl_restore.objectives.rendered_rain import RenderedRain, layer_loss, render_rain
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -64,8 +60,7 @@ class RainTransfer(nn.Module):
         assert clean is not None
         assert degraded is not None
         count = min(round(self.share * len(clean)), len(clean) - 1)  # never without the anchor
-        prepared = self.prepare(batch, generator)
-        rendered = prepared.rendered
+        rendered = batch if isinstance(batch, RenderedRain) else self.prepare(batch, generator)
         if count > 0:
             gain = uniform(self.gain, (count, 1, 1, 1), generator).to(clean.device)
             layer = rain_layer(self.ema, degraded[:count], self.threshold)
@@ -75,21 +70,20 @@ class RainTransfer(nn.Module):
             has_rain = layer.mean(dim=(1, 2, 3), keepdim=True) > EMPTY
             has_rain = torch.cat([has_rain, has_rain.new_zeros(len(clean) - count, 1, 1, 1)])
             moved = torch.cat([clean[:count] + gain * layer, clean[count:]])
-            rendered = RenderedRain(
-                torch.where(has_rain, moved, rendered.rainy),
-                torch.where(has_rain, clean, rendered.veiled),
-                torch.where(has_rain, 1, rendered.transmission),
-                torch.where(has_rain, 0, rendered.light),
+            rendered = replace(
+                rendered,
+                rainy=torch.where(has_rain, moved, rendered.rainy),
+                veiled=torch.where(has_rain, clean, rendered.veiled),
+                transmission=torch.where(has_rain, 1, rendered.transmission),
+                light=torch.where(has_rain, 0, rendered.light),
             )
         rendered = rendered.stored()
         return layer_loss(self.restorer.layers(rendered.rainy), rendered)
 
-    def prepare(self, batch: Batch, generator: torch.Generator) -> WithRain:
+    def prepare(self, batch: Batch, generator: torch.Generator) -> RenderedRain:
         """The batch with physics rain on its clean pictures."""
-        if isinstance(batch, WithRain):
-            return batch
         assert batch.clean is not None
-        return WithRain.of(batch, render_rain(batch.clean, self.prior, generator))
+        return render_rain(batch.clean, self.prior, generator).of(batch)
 
 
 @torch.no_grad()

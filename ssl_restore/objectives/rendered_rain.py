@@ -29,42 +29,24 @@ from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.types import Batch
 
 LEAST_TRANSMISSION = 1e-3
-LAYERS = ("rainy", "veiled", "transmission", "light")
 
 
-@dataclass(frozen=True)
-class RenderedRain:
-    """A batch with rain, and what is known of it."""
+@dataclass(frozen=True, kw_only=True)
+class RenderedRain(Batch):
+    """A batch with rain on clean pictures, and what is known of it."""
 
     rainy: Tensor  # I, (B, 3, H, W)
     veiled: Tensor  # V, (B, 3, H, W)
     transmission: Tensor  # t, (B, 1, 1 or H, 1 or W)
-    light: Tensor  # (1 - t) A, (B, 1 or 3, 1 or H, 1 or W)
+    light: Tensor  # (1 - t) A, (B, 3, 1 or H, 1 or W)
+
+    def of(self, batch: Batch) -> RenderedRain:
+        """With what another batch holds besides."""
+        return replace(self, **vars(batch))
 
     def stored(self) -> RenderedRain:
         """As it is in a file, in 8 bits."""
         return replace(self, rainy=quantise(self.rainy), veiled=quantise(self.veiled))
-
-
-@dataclass(frozen=True)
-class WithRain(Batch):
-    """A training batch with rain on its clean pictures; each layer (B, 1 or 3, H, W)."""
-
-    rainy: Tensor | None = None
-    veiled: Tensor | None = None
-    transmission: Tensor | None = None
-    light: Tensor | None = None
-
-    @classmethod
-    def of(cls, batch: Batch, rendered: RenderedRain) -> WithRain:
-        """The batch with what was rendered on it."""
-        return cls(**vars(batch), **vars(rendered))
-
-    @property
-    def rendered(self) -> RenderedRain:
-        """The layers alone."""
-        layers = {name: getattr(self, name) for name in LAYERS}
-        return RenderedRain(**layers)
 
 
 def render_rain(clean: Tensor, rain: Degradation, generator: torch.Generator) -> RenderedRain:
@@ -72,10 +54,12 @@ def render_rain(clean: Tensor, rain: Degradation, generator: torch.Generator) ->
     params = sample_params(rain, clean, generator)
     transmission, light = veil(rain, params, clean)
     return RenderedRain(
-        rain.apply(clean, params),
-        rain.apply(clean, without_streaks(rain, params)),
-        transmission.clamp(LEAST_TRANSMISSION, 1),
-        light,
+        clean=clean,
+        degraded=None,
+        rainy=rain.apply(clean, params),
+        veiled=rain.apply(clean, without_streaks(rain, params)),
+        transmission=transmission.clamp(LEAST_TRANSMISSION, 1).expand(len(clean), -1, -1, -1),
+        light=light.expand(*clean.shape[:2], -1, -1),
     )
 
 
@@ -94,11 +78,13 @@ def behind_veil(
         picture.index_copy(0, where, prior.apply(picture[where], params))
         for picture in (rendered.rainy, rendered.veiled)
     )
-    return RenderedRain(
-        rainy,
-        veiled,
-        before[0].index_copy(0, where, (t * before[0][where]).clamp(LEAST_TRANSMISSION, 1)),
-        before[1].index_copy(0, where, t * before[1][where] + light),
+    transmission = (t * before[0][where]).clamp(LEAST_TRANSMISSION, 1)
+    return replace(
+        rendered,
+        rainy=rainy,
+        veiled=veiled,
+        transmission=before[0].index_copy(0, where, transmission),
+        light=before[1].index_copy(0, where, t * before[1][where] + light),
     )
 
 

@@ -50,13 +50,11 @@ class SyntheticNoise(nn.Module):
         self.jpeg = jpeg
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        drawn = self.prepare(batch, generator)
+        drawn = batch if isinstance(batch, Noisy) else self.prepare(batch, generator)
         return self.compare(drawn.noisy, drawn.target)
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> Noisy:
         """The batch with noise on its clean pictures."""
-        if isinstance(batch, Noisy):
-            return batch
         assert batch.clean is not None
         noisy, target = self.pair(batch.clean, generator)
         return Noisy(**vars(batch), noisy=noisy, target=target)

@@ -23,7 +23,6 @@ from degradations.veil import Veil
 from ssl_restore.objectives.patterns import foliage, patterned
 from ssl_restore.objectives.rendered_rain import (
     RenderedRain,
-    WithRain,
     behind_veil,
     layer_loss,
     render_rain,
@@ -63,21 +62,15 @@ class SyntheticRain(nn.Module):
         self.shares = shares
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        prepared = self.prepare(batch, generator)
-        return self.compare(prepared.rendered)
-
-    def prepare(self, batch: Batch, generator: torch.Generator) -> WithRain:
-        """The batch with rain on its clean pictures."""
-        if isinstance(batch, WithRain):
-            return batch
-        assert batch.clean is not None
-        return WithRain.of(batch, self.pair(batch.clean, generator))
-
-    def compare(self, rendered: RenderedRain) -> dict[str, Tensor]:
-        """The terms, of what the restorer predicts of rendered pictures."""
+        rendered = batch if isinstance(batch, RenderedRain) else self.prepare(batch, generator)
         return layer_loss(self.restorer.layers(rendered.rainy), rendered)
 
-    def pair(self, photographs: Tensor, generator: torch.Generator) -> RenderedRain:
+    def prepare(self, batch: Batch, generator: torch.Generator) -> RenderedRain:
+        """The batch with rain on its clean pictures."""
+        assert batch.clean is not None
+        return self.render(batch.clean, generator).of(batch)
+
+    def render(self, photographs: Tensor, generator: torch.Generator) -> RenderedRain:
         """Rainy pictures and their truths, of photographs (B, 3, H, W)."""
         shares = self.shares
         clean = patterned(photographs, shares.patterns, generator)

@@ -54,6 +54,8 @@ def solve(
     """
     if restorer is None:
         restorer = load_restorer(None, image.device, task="derain", trainable=True)
+    if "optical_depth" not in restorer.layer_names:
+        raise UserError(f"a {type(restorer).__name__} predicts no rain; give a derainer")
     frame = images.to_pixels(image.cpu(), SIXTEEN_BIT)
     course = Course(
         steps=STEPS if steps is None and seconds is None else steps, seconds=seconds,

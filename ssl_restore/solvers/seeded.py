@@ -1,4 +1,4 @@
-"""Networks that start from nothing but a generator: what solvers learn that have seen no picture."""
+"""Networks that start from a generator alone: what solvers learn that know no other picture."""
 
 from __future__ import annotations
 

@@ -66,7 +66,8 @@ def load(path: Path, *, task: str | None = None) -> tuple[Restorer, Header]:
             "install the ssl-restore that wrote it"
         )
     try:
-        restorer: Restorer = discover.builder("networks", header.network)(**header.keywords)
+        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced below
+            restorer: Restorer = discover.builder("networks", header.network)(**header.keywords)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{path}: damaged; network {header.network} cannot be built from {header.keywords}"

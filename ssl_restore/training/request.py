@@ -115,7 +115,9 @@ def resume(
     Raises:
         UserError: For what cannot change, by its name.
     """
-    fields = {name: stated.pop(name) for name in ("recipe", "seed") if name in stated}
+    fields: dict[str, Any] = {
+        name: stated.pop(name) for name in ("recipe", "seed") if name in stated
+    }
     for name in ("images", "clean", "start"):
         if name in stated:
             fields[name] = str(stated.pop(name).resolve())
@@ -126,6 +128,6 @@ def resume(
     try:
         plan = resumed(Run(folder).plan(), steps=steps, seconds=seconds, **fields)
     except UserError as error:
-        name = "minutes" if error.parameter == "seconds" else error.parameter
-        raise UserError(error.message, parameter=name) from error
+        parameter = "minutes" if error.parameter == "seconds" else error.parameter
+        raise UserError(error.message, parameter=parameter) from error
     return session.prepare(plan, folder, device, resume=True, on_read=on_read)
