@@ -122,10 +122,12 @@ def _spin() -> None:
 def command(checkout: Path, *words: object) -> float:
     """Seconds that a command of a checkout takes."""
     program = checkout / ".venv" / "bin" / "ssl-restore"
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     begun = time.perf_counter()
     done = subprocess.run(
-        [program, *map(str, words)], cwd=checkout, capture_output=True, text=True, check=False
-    )
+        [program, *map(str, words)],
+        cwd=checkout, env=own, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode:
         sys.exit(f"{program} {' '.join(map(str, words))}: {done.stderr}")
     return time.perf_counter() - begun
