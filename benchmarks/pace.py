@@ -122,10 +122,12 @@ def _spin() -> None:
 def command(checkout: Path, *words: object) -> float:
     """Seconds that a command of a checkout takes."""
     program = checkout / ".venv" / "bin" / "ssl-restore"
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     begun = time.perf_counter()
     done = subprocess.run(
-        [program, *map(str, words)], cwd=checkout, capture_output=True, text=True, check=False
-    )
+        [program, *map(str, words)],
+        cwd=checkout, env=own, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode:
         sys.exit(f"{program} {' '.join(map(str, words))}: {done.stderr}")
     return time.perf_counter() - begun
@@ -199,7 +201,7 @@ def count_and_convolve() -> None:
     crops = data.patches(pictures, recipe.batch, recipe.patch, rng.derive(0, "x"), upright=True)
     with FlopCounterMode(display=False) as counter:
         terms = recipe.players[0].objective(Batch(crops, crops), rng.derive(0, "y"))
-        sum(terms.values()).backward()  # type: ignore[union-attr]
+        sum(terms.values()).backward()
     flops = counter.get_total_flops()
     rate = convolutions()
     print(

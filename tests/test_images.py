@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import click
 import numpy as np
 import pytest
 import tifffile
@@ -23,7 +24,9 @@ from picture_files import (
 from PIL import Image, ImageOps
 
 from ssl_restore.io import encoders
-from ssl_restore.io.images import Picture, read, write
+from ssl_restore.io.images import MAX_PIXELS, Picture, read, write
+from ssl_restore.io.picture import to_eight_bits
+from ssl_restore_cli import options
 
 # --- round trips ---------------------------------------------------------------------------------
 
@@ -348,3 +351,16 @@ def test_exif_after_the_pixels_of_a_png_is_found(tmp_path):
         picture = read(tmp_path / "a.png")
         assert picture.pixels.shape == (1, 2, 3)
         assert parsed(picture.exif)[271] == "Make of camera"
+
+
+def test_the_largest_picture_of_the_commands_is_that_of_the_library():
+    command = options.max_pixels(click.Command("read"))
+    command = options.max_pixels(click.Command("read"))
+    assert [option.default for option in command.params] == [MAX_PIXELS]
+
+
+def test_sixteen_bits_are_rounded_to_the_nearest_of_eight():
+    levels = np.arange(65536, dtype=np.uint16).reshape(256, 256, 1)
+    expected = np.round(levels / 257).astype(np.uint8)
+    assert np.array_equal(to_eight_bits(levels), expected)
+    assert np.array_equal(to_eight_bits(expected), expected)

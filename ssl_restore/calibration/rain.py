@@ -50,7 +50,7 @@ def calibrate(
     *,
     limit: int | None = None,
     on_read: Callable[[Path], None] = lambda path: None,
-    max_pixels: int = 200_000_000,
+    max_pixels: int = images.MAX_PIXELS,
 ) -> Measured[RainCalibration]:
     """Measure the rain of pictures (`limit` of them, spread over the list).
 

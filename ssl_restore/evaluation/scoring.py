@@ -98,7 +98,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def measure(
-    pair: Pair, methods: Mapping[str, Method], *, max_pixels: int = 200_000_000
+    pair: Pair, methods: Mapping[str, Method], *, max_pixels: int = images.MAX_PIXELS
 ) -> Iterator[Score]:
     """A row for each method, the last for the picture restored before, where the pair has one.
 

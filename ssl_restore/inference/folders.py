@@ -29,7 +29,7 @@ def restore_all(
     *,
     tile: int | None = None,
     precision: str = "auto",
-    max_pixels: int = 200_000_000,
+    max_pixels: int = images.MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda pixels, expected: None,
 ) -> list[str]:
     """Restore every job; returns one line for each picture that could not be.

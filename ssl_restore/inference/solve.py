@@ -47,7 +47,7 @@ def solve_all(
     seed: int,
     device: torch.device,
     strength: float = 1.0,
-    max_pixels: int = 200_000_000,
+    max_pixels: int = images.MAX_PIXELS,
     progress: Callable[[float], None] = lambda share: None,
     notify: Callable[[str], None] = lambda line: None,
     **settings: Any,

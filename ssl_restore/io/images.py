@@ -31,6 +31,7 @@ from ssl_restore.io import encoders
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Picture, Pixels
 
+MAX_PIXELS = 200_000_000  # larger pictures are refused unless asked for
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 FORMATS |= {".webp": "WebP", ".bmp": "BMP"}
 
@@ -56,7 +57,7 @@ _CODEC = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, Ov
 _ERRORS = (*_CODEC, struct.error, zlib.error, cv2.error)
 
 
-def read(path: str | Path, *, max_pixels: int = 200_000_000) -> Picture:
+def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """The picture in a PNG, JPEG, TIFF, WebP or BMP file, told by its content, turned upright.
 
     UserError, naming the file and the remedy, when it is missing, damaged, cut short, larger than

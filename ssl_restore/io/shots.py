@@ -139,7 +139,7 @@ def _given(picture: Picture | None, clip: _Clip, frame: Frame) -> Picture:
 class _Clip:
     """A clip that is being read, from its first frame on."""
 
-    def __init__(self, path: Path, max_pixels: int = 200_000_000) -> None:
+    def __init__(self, path: Path, max_pixels: int = images.MAX_PIXELS) -> None:
         if not path.is_file():
             raise UserError(f"{path}: no such file; check the spelling")
         self.path, self.position = path, 0

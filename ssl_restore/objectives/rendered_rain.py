@@ -29,7 +29,6 @@ from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.types import Batch
 
 LEAST_TRANSMISSION = 1e-3
-LAYERS = ("rainy", "veiled", "transmission", "light")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,27 +47,6 @@ class RenderedRain(Batch):
     def stored(self) -> RenderedRain:
         """As it is in a file, in 8 bits."""
         return replace(self, rainy=quantise(self.rainy), veiled=quantise(self.veiled))
-
-
-@dataclass(frozen=True)
-class WithRain(Batch):
-    """A training batch with rain on its clean pictures; each layer (B, 1 or 3, H, W)."""
-
-    rainy: Tensor | None = None
-    veiled: Tensor | None = None
-    transmission: Tensor | None = None
-    light: Tensor | None = None
-
-    @classmethod
-    def of(cls, batch: Batch, rendered: RenderedRain) -> WithRain:
-        """The batch with what was rendered on it."""
-        return cls(**vars(batch), **vars(rendered))
-
-    @property
-    def rendered(self) -> RenderedRain:
-        """The layers alone."""
-        layers = {name: getattr(self, name) for name in LAYERS}
-        return RenderedRain(**layers)
 
 
 def render_rain(clean: Tensor, rain: Degradation, generator: torch.Generator) -> RenderedRain:

@@ -107,7 +107,7 @@ def plan(
 
 
 def make(
-    plan: DatasetPlan, *, workers: int = 1, max_pixels: int = 200_000_000
+    plan: DatasetPlan, *, workers: int = 1, max_pixels: int = images.MAX_PIXELS
 ) -> Iterator[str | None]:
     """Make what is missing; yields None for a picture made, a line for a photograph left out."""
     pending = deque[Future[dict[str, Any] | str]]()
