@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ssl_restore.io import MAX_PIXELS
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
@@ -59,7 +61,7 @@ def quality(function: F) -> F:
 
 def max_pixels(function: F) -> F:
     return click.option(
-        "--max-pixels", default=200_000_000, show_default=True, help="Refuse larger pictures."
+        "--max-pixels", default=MAX_PIXELS, show_default=True, help="Refuse larger pictures."
     )(function)
 
 

@@ -23,8 +23,8 @@ from picture_files import (
 )
 from PIL import Image, ImageOps
 
-from ssl_restore.io import encoders
-from ssl_restore.io.images import MAX_PIXELS, Picture, read, write
+from ssl_restore.io import MAX_PIXELS, encoders
+from ssl_restore.io.images import Picture, read, write
 from ssl_restore.io.picture import to_eight_bits
 from ssl_restore_cli import options
 

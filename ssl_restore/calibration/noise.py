@@ -32,7 +32,7 @@ from scipy.fft import dctn
 from ssl_restore import __version__
 from ssl_restore.calibration.pictures import Measured, measure_each
 from ssl_restore.errors import UserError
-from ssl_restore.io import images
+from ssl_restore.io import MAX_PIXELS
 from ssl_restore.io.files import replacing
 
 FORMAT = 1
@@ -131,7 +131,7 @@ def calibrate(
     *,
     limit: int | None = None,
     on_read: Callable[[Path], None] = lambda path: None,
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
 ) -> Measured[NoiseCalibration]:
     """Measure the noise of pictures (`limit` of them, spread over the list), on any device.
 

@@ -29,7 +29,7 @@ from ssl_restore.calibration.rain_estimator import (
 from ssl_restore.calibration.rain_file import PictureRain, RainCalibration
 from ssl_restore.errors import UserError
 from ssl_restore.inference.load import load_restorer
-from ssl_restore.io import images
+from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.picture import Pixels
 from ssl_restore.restorer import Restorer
 
@@ -50,7 +50,7 @@ def calibrate(
     *,
     limit: int | None = None,
     on_read: Callable[[Path], None] = lambda path: None,
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
 ) -> Measured[RainCalibration]:
     """Measure the rain of pictures (`limit` of them, spread over the list).
 

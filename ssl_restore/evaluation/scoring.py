@@ -21,7 +21,7 @@ import numpy as np
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics
 from ssl_restore.inference.tiles import restore
-from ssl_restore.io import images
+from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Pixels, to_eight_bits
 from ssl_restore.restorer import Restorer
@@ -98,7 +98,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def measure(
-    pair: Pair, methods: Mapping[str, Method], *, max_pixels: int = images.MAX_PIXELS
+    pair: Pair, methods: Mapping[str, Method], *, max_pixels: int = MAX_PIXELS
 ) -> Iterator[Score]:
     """A row for each method, the last for the picture restored before, where the pair has one.
 

@@ -15,7 +15,7 @@ from functools import partial
 from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import check_tile, restore
-from ssl_restore.io import images
+from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.folders import Job, write
 from ssl_restore.io.picture import Picture
 from ssl_restore.restorer import Restorer
@@ -29,7 +29,7 @@ def restore_all(
     *,
     tile: int | None = None,
     precision: str = "auto",
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda pixels, expected: None,
 ) -> list[str]:
     """Restore every job; returns one line for each picture that could not be.

@@ -17,7 +17,7 @@ from torch import Tensor
 from ssl_restore import discover, rng
 from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
-from ssl_restore.io import images
+from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.folders import Job, write
 from ssl_restore.io.picture import Pixels
 
@@ -47,7 +47,7 @@ def solve_all(
     seed: int,
     device: torch.device,
     strength: float = 1.0,
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
     progress: Callable[[float], None] = lambda share: None,
     notify: Callable[[str], None] = lambda line: None,
     **settings: Any,

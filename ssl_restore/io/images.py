@@ -27,11 +27,10 @@ from PIL.WebPImagePlugin import WebPImageFile
 from torch import Tensor
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import encoders
+from ssl_restore.io import MAX_PIXELS, encoders
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Picture, Pixels
 
-MAX_PIXELS = 200_000_000  # larger pictures are refused unless asked for
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
 FORMATS |= {".webp": "WebP", ".bmp": "BMP"}
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import images
+from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Picture
 
@@ -139,7 +139,7 @@ def _given(picture: Picture | None, clip: _Clip, frame: Frame) -> Picture:
 class _Clip:
     """A clip that is being read, from its first frame on."""
 
-    def __init__(self, path: Path, max_pixels: int = images.MAX_PIXELS) -> None:
+    def __init__(self, path: Path, max_pixels: int = MAX_PIXELS) -> None:
         if not path.is_file():
             raise UserError(f"{path}: no such file; check the spelling")
         self.path, self.position = path, 0

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import folders, images, shots
+from ssl_restore.io import MAX_PIXELS, folders, images, shots
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Picture, Pixels
 
@@ -30,7 +30,7 @@ class Video:
     source: Path
     frames: tuple[shots.Frame, ...]
     rate: float  # frames a second
-    max_pixels: int = images.MAX_PIXELS
+    max_pixels: int = MAX_PIXELS
 
     def __iter__(self) -> Iterator[Pixels]:
         for _, read in shots.pictures(self.frames, self.max_pixels):
@@ -40,7 +40,7 @@ class Video:
         return len(self.frames)
 
 
-def find(source: Path, *, max_pixels: int = images.MAX_PIXELS) -> Video:
+def find(source: Path, *, max_pixels: int = MAX_PIXELS) -> Video:
     """The clip or the folder of frames (in natural order); UserError when it is neither."""
     if source.is_file() and not shots.is_clip(source):
         raise UserError(

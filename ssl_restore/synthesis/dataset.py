@@ -26,7 +26,7 @@ from degradations.sensor import quantise
 from ssl_restore import __version__
 from ssl_restore.device import thread_pool
 from ssl_restore.errors import UserError
-from ssl_restore.io import images, shots
+from ssl_restore.io import MAX_PIXELS, images, shots
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Picture
 from ssl_restore.io.shots import Frame
@@ -107,7 +107,7 @@ def plan(
 
 
 def make(
-    plan: DatasetPlan, *, workers: int = 1, max_pixels: int = images.MAX_PIXELS
+    plan: DatasetPlan, *, workers: int = 1, max_pixels: int = MAX_PIXELS
 ) -> Iterator[str | None]:
     """Make what is missing; yields None for a picture made, a line for a photograph left out."""
     pending = deque[Future[dict[str, Any] | str]]()
