@@ -4,10 +4,10 @@
     python benchmarks/pace.py ../old_checkout --only fit --repeats 7
 
 Both are driven by their command lines, each in its own `.venv`. Seconds of training are those of
-their logs, from the tenth step on; of a larger folder a smaller one is subtracted, so that the start
-does not count. Runs of both alternate; medians are given, and the spread. `--plain` lets the kernels use no
-more than AVX2 and the default precision no bfloat16, as ordinary processors have it. The busy core
-runs a loop of Python that is pinned to it.
+their logs, from the tenth step on; of a larger folder a smaller one is subtracted, so that the
+start does not count. Runs of both alternate; medians are given, and the spread. `--plain` lets the
+kernels use no more than AVX2 and the default precision no bfloat16, as ordinary processors have it.
+The busy core runs a loop of Python that is pinned to it.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ def write_pictures(work: Path) -> None:
         (work / f"folder{count}").mkdir()
         for number in range(count):
             images.write(work / f"folder{count}" / f"{number}.png", Picture(photos[number % 8]))
-    row = np.hstack([*photos[0:8]] * 8) if photos[0].shape == photos[1].shape else photos[0]
-    whole = np.tile(row, (40, 40, 1))[: LARGE_PX[0], : LARGE_PX[1]]
+    rows, columns = (-(-side // own) for side, own in zip(LARGE_PX, photos[0].shape, strict=False))
+    whole = np.tile(photos[0], (rows, columns, 1))[: LARGE_PX[0], : LARGE_PX[1]]
     for number, part in enumerate((whole[: LARGE_PX[0] // 4], whole)):
         (work / f"large{number}").mkdir()
         images.write(work / f"large{number}" / "a.png", Picture(np.ascontiguousarray(part)))
