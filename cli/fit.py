@@ -137,7 +137,7 @@ def _train(job: TrainingJob, resume: bool, precision: str) -> None:
 
     plan = job.plan
     total = plan.steps or plan.seconds or 0.0
-    measure = discover.task(job.recipe.task).measure
+    measure = discover.measure(job.recipe.task)
     rows = session.train(job, resume=resume, precision=precision, measure=measure)
     with bar(round(total), "step" if plan.steps else "s", "fit") as shown, _interrupts() as asked:
         for row in rows:

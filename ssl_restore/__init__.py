@@ -218,7 +218,7 @@ def fit(
         calibrate=calibrate, seed=seed,
     )  # fmt: skip
     job = request.start(asked, devices.start(device))
-    measure = discover.task(job.recipe.task).measure
+    measure = discover.measure(job.recipe.task)
     for _ in session.train(job, precision=precision, measure=measure):
         pass
     return load(job.run.weights, device=device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -55,6 +56,9 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    allowed = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()  # it may be kept from using them
+    if not re.search("ALL|DEFAULT|BF16|FP16|AMX|AVX10", allowed):
+        return False
     return device.type == "cpu" and any(
         hasattr(torch.cpu, probe) and getattr(torch.cpu, probe)() for probe in probes
     )

@@ -46,6 +46,11 @@ def task(name: str) -> Task:
     return found
 
 
+def measure(name: str) -> Callable[..., dict[str, float]] | None:
+    """What measures a task without a truth; None for the task of a recipe from outside."""
+    return task(name).measure if name in names("tasks", "task") else None
+
+
 def solver(name: str) -> Callable[..., Any]:
     """The `solve` of a file in `solvers`: by name, with hyphens as well, or by path."""
     plain = name if name.endswith(".py") else name.replace("-", "_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 
 from ssl_restore.io import images
 
-torch.set_num_threads(1)  # tiny networks are slower on more, and results do not depend on them
+# Tiny networks are slower on more threads; OMP_NUM_THREADS=2 asks for them all the same.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
 def save_pictures(folder, count, *, size=(24, 32), seed=0):
