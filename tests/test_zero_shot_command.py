@@ -120,7 +120,7 @@ def test_noise_free_photograph_comes_back_nearly_unchanged(tmp_path):
 
 def test_learning_keeps_fine_regular_texture_that_the_built_in_denoiser_smears():
     """Of three draws of the noise; the mean gain is beyond four standard errors."""
-    rows, columns = np.mgrid[:96, :96]
+    rows, columns = np.mgrid[:64, :64]
     weave = np.sin(2.1 * rows + 0.4 * columns) * np.sin(1.7 * columns - 0.5 * rows)
     tones = np.float32((0.5, 0.45, 0.4)) + 0.3 * weave[:, :, None]
     clean = torch.from_numpy(np.float32(tones)).permute(2, 0, 1)[None]
