@@ -24,6 +24,12 @@ def reported() -> Iterator[None]:
         yield
     except UserError as error:
         raise Failed(as_options(error.message, error.parameter)) from error
+    except OSError as error:  # a right that is missing, a full disk: whatever was on its way
+        if error.filename is None or isinstance(error, BrokenPipeError):
+            raise
+        raise Failed(
+            f"{error.filename}: {error.strerror}; check its rights and the disk"
+        ) from error
     except MemoryError as error:
         raise Failed("out of memory; try a smaller --tile, or a smaller --set batch=") from error
 
@@ -32,13 +38,15 @@ def as_options(message: str, parameter: str | None = None) -> str:
     """The message of a library error with the names of its parameters as options.
 
     `tile` becomes --tile where the command has that option, `max_pixels=9` becomes --max-pixels 9,
-    and a parameter that is none of its options is a setting where it takes any: --set batch.
+    and what is none of its options is a setting where it takes any: --set batch.
     """
     known = _options()
 
     def option(match: re.Match[str]) -> str:
         name, _, value = match[1].partition("=")
         flag = known.get(name)
+        if flag is None and value and "settings" in known:
+            return f"--set {name}={value}"
         return match[0] if flag is None else f"{flag} {value}".rstrip()
 
     text = re.sub(r"`([a-z_]+(?:=[^`]*)?)`", option, message)

@@ -116,14 +116,33 @@ def restore(
     from ssl_restore.inference import wrappers  # noqa: PLC0415
     from ssl_restore.inference.any_image import restore_image  # noqa: PLC0415
 
-    if isinstance(restorer, (str, Path)):
-        restorer = load(restorer, device=device)
-    if not 0 <= strength <= 2:
-        raise UserError(f"0 to 2 is expected, got {strength}", parameter="strength")
+    restorer = _loaded(restorer, device)
+    if not (isinstance(strength, (int, float)) and 0 <= strength <= 2):
+        raise UserError(f"0 to 2 is expected, got {strength!r}", parameter="strength")
     whole = wrappers.with_self_ensemble(restorer, quality)
     if strength != 1:
         whole = wrappers.Strength(whole, strength)
     return restore_image(whole, image, tile=tile, precision=precision)
+
+
+def _loaded(restorer: Any, device: str) -> Restorer:
+    """The restorer itself, or that of a name or path, on the device."""
+    from ssl_restore.restorer import Restorer  # noqa: PLC0415
+
+    if isinstance(restorer, (str, Path)):
+        return load(restorer, device=device)
+    if not isinstance(restorer, Restorer):
+        raise UserError(
+            f"a restorer, a task or a path is expected, got {type(restorer).__name__}; see `load`",
+            parameter="restorer",
+        )
+    if device != "auto":
+        raise UserError(
+            "is for a restorer that is given by name; this one stays where it is: "
+            "restorer.to(device) moves it",
+            parameter="device",
+        )
+    return restorer
 
 
 def read(path: str | Path, *, max_pixels: int | None = None) -> Picture:
@@ -293,8 +312,7 @@ def evaluate(
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
     from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
 
-    if isinstance(restorer, (str, Path)):
-        restorer = load(restorer, device=device)
+    restorer = _loaded(restorer, device)
     whole = with_self_ensemble(restorer, quality)
     methods = scoring.methods(discover.task(restorer.task), whole, precision=precision)
     pairs, _ = scoring.pairs(Path(degraded), Path(clean), limit=limit)

@@ -6,8 +6,10 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import math
 import re
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -42,7 +44,11 @@ def _defines(name: str, path: Path) -> bool:
 
 def task(name: str) -> Task:
     """A task by its name; `./mine.py` takes the one that a file of your own defines."""
-    found: Task = getattr(_module("tasks", name, "task"), "task")  # noqa: B009
+    from ssl_restore.types import Task  # noqa: PLC0415  (which imports torch)
+
+    found = getattr(_module("tasks", name, "task"), "task", None)
+    if not isinstance(found, Task):
+        raise UserError(f"{name}: defines no `task = Task(...)`")
     return found
 
 
@@ -85,7 +91,14 @@ def _load_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UserError(f"{path}:{error.lineno}: {error.msg}") from error
+    except Exception as error:  # whatever the file does
+        line = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{path}:{line.lineno}" if line.filename == str(path) else str(path)
+        raise UserError(f"{where}: {type(error).__name__}: {error}") from error
     return module
 
 
@@ -155,7 +168,9 @@ def checked_settings(build: Callable[..., Any], values: Mapping[str, Any]) -> di
         _check_name(name, known)
         kind = kinds[name]
         wanted = (int, float) if kind is float else typing.get_origin(kind) or kind
-        if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
+        finite = not isinstance(value, float) or math.isfinite(value)
+        wrong = isinstance(value, bool) and kind is not bool
+        if not isinstance(value, wanted) or wrong or not finite:
             raise UserError(
                 f"a value of type {getattr(kind, '__name__', kind)} is expected, got {value!r}",
                 parameter=name,
@@ -177,7 +192,10 @@ def _parse(name: str, text: str, kind: Any) -> Any:
                 text.lower()
             ]
         if kind in (int, float, str):
-            return kind(text)
+            value = kind(text)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(text)
+            return value
         value = ast.literal_eval(text)
         return _as_tuple(value, kind) if typing.get_origin(kind) is tuple else value
     except (KeyError, ValueError, SyntaxError, TypeError) as error:

@@ -8,6 +8,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from ssl_restore_cli.errors import as_options
 from ssl_restore_cli.main import main
 
 COMMANDS = main.list_commands(None)
@@ -92,3 +93,34 @@ def test_a_failure_is_one_line_on_stderr_and_exits_with_1(name, tmp_path):
 
 def test_the_version_is_printed():
     assert run("--version").stdout.split()[-1][0].isdigit()
+
+
+def test_a_missing_right_is_one_line(tmp_path, monkeypatch):
+    """Whatever a command was about to do; the tests may run as root, who has all rights."""
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "secret"))
+
+    for where, arguments in (
+        ("ssl_restore.io.folders.plan", ["derain", str(tmp_path), str(tmp_path / "out")]),
+        ("ssl_restore.synthesis.dataset.plan", ["synth-rain", str(tmp_path), str(tmp_path / "o")]),
+    ):
+        monkeypatch.setattr(where, refused)
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 1
+        assert result.stderr.count("\n") == 1
+        assert "secret: Permission denied" in result.stderr
+
+
+def test_parameters_of_library_errors_become_options_and_settings():
+    message = "try `tile`, `max_pixels=9`, `patch=32`, `start` or `none_such`"
+    with main.make_context("ssl-restore", ["fit"]) as context:
+        context.invoked_subcommand = "fit"
+        assert as_options("try `patch=32` and `seed=1`") == "try --set patch=32 and --seed 1"
+        assert as_options("is 0", "batch") == "--set batch: is 0"
+        assert as_options("is 0", "steps") == "--steps: is 0"
+    with main.make_context("ssl-restore", ["derain"]) as context:
+        context.invoked_subcommand = "derain"
+        assert as_options(message) == (
+            "try --tile, --max-pixels 9, `patch=32`, `start` or `none_such`"
+        )

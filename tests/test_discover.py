@@ -170,3 +170,29 @@ def test_an_error_names_its_parameter():
     plain = UserError("no such file")
     assert (str(plain), plain.message, plain.parameter) == ("no such file", "no such file", None)
     assert UnknownName("preset", "a", ["b"]).parameter is None
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_a_setting_that_is_not_finite_is_refused(text):
+    with pytest.raises(UserError, match="rate: "):
+        parsed(f"rate={text}")
+    with pytest.raises(UserError, match="lr: a value of type float is expected"):
+        build = discover.builder("recipes", "derain_unpaired")
+        discover.checked_settings(build, {"lr": float(text)})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def build(:", r"mine\.py:1: invalid syntax"),
+        ("import no_such_module", r"mine\.py:1: ModuleNotFoundError: No module named"),
+        ("1 / 0", r"mine\.py:1: ZeroDivisionError"),
+        ("x = 1", r"mine\.py: defines no "),
+    ],
+)
+@pytest.mark.parametrize("kind", ["recipe", "task"])
+def test_a_file_of_ones_own_that_fails_is_named_with_the_line(tmp_path, text, message, kind):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        discover.task(str(path)) if kind == "task" else discover.builder("recipes", str(path))

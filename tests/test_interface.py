@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import pixels, random_restorer, save_restorer, write_photo
+from tiny import KEYWORDS, pixels, random_restorer, save_restorer, write_photo
 
 import ssl_restore as sr
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore as restore_pixels
 from ssl_restore.io.picture import Picture
+from ssl_restore.training import checkpoint
 
 RESTORER = random_restorer()
 PHOTO = pixels(40, 52)
@@ -113,7 +114,7 @@ def test_strength_quality_and_tiles_are_those_of_the_command_line():
     [
         (PHOTO.astype(int), r"image: uint8, uint16 or floating-point .* got int64; convert"),
         (255.0 * PHOTO, r"image: values in \[0, 1\] .* got .* divide 8-bit values by 255"),
-        (np.full((8, 8, 3), np.nan), r"image: values in \[0, 1\] are expected, got nan"),
+        (np.full((8, 8, 3), np.nan), r"image: values in \[0, 1\] are expected, got NaN"),
         (PHOTO[None], r"image: an array \(H, W\), .* got \(1, 40, 52, 3\)"),
         (np.zeros((8, 8, 4), np.uint8), r"image: an array .* got \(8, 8, 4\); .* alpha"),
         (np.zeros((0, 8, 3), np.uint8), r"image: an array .* got \(0, 8, 3\)"),
@@ -143,6 +144,24 @@ def test_what_is_no_image_is_refused_with_what_was_expected(image, expected):
 def test_a_parameter_out_of_its_range_is_named(keywords, expected):
     with pytest.raises(UserError, match=expected):
         restore(PHOTO, **keywords)
+
+
+def test_what_is_no_restorer_is_refused_and_a_given_one_stays_where_it_is():
+    for wrong in (5, torch.nn.Identity(), None):
+        with pytest.raises(UserError, match="restorer: a restorer, a task or a path is expected"):
+            sr.restore(PHOTO, wrong)
+    with pytest.raises(UserError, match="device: is for a restorer that is given by name"):
+        sr.restore(PHOTO, RESTORER, device="cpu")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    broken = random_restorer()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(float("nan"))
+    path = tmp_path / "nan.safetensors"
+    checkpoint.save(path, broken, checkpoint.Header("derain", "unet", KEYWORDS))
+    with pytest.raises(UserError, match=r"nan\.safetensors: holds weights that are not finite"):
+        sr.load(path)
 
 
 def test_load_takes_tasks_and_paths_and_refuses_other_tasks(tmp_path):

@@ -143,11 +143,11 @@ class _Pairs:
         if self.taken == 1:
             return (
                 "one frame, and this method learns from neighbours; "
-                "use the method restore_from_restored"
+                "use `method=restore_from_restored`"
             )
         return (
             "no frame is found in its neighbour (cuts, or too fast); "
-            "use the method restore_from_restored"
+            "use `method=restore_from_restored`"
         )
 
     def rejection_reason(self, before: Restore, after: Restore) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +99,9 @@ def _tensor(tensor: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
             "divide 8-bit values by 255"
         )
     _check_range(tensor)
-    results = [values(one.float().expand(1, 3, -1, -1).contiguous()) for one in batch.split(1)]
+    results = [
+        values(one.detach().float().expand(1, 3, -1, -1).contiguous()) for one in batch.split(1)
+    ]
     result = torch.cat(results).to(tensor)
     if batch.shape[1] == 1:
         result = result.mean(dim=1, keepdim=True)
@@ -106,7 +109,9 @@ def _tensor(tensor: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _check_range(values: Tensor) -> None:
-    low, high = (float(value) for value in values.aminmax())
+    low, high = (float(value) for value in values.detach().aminmax())
+    if math.isnan(low) or math.isnan(high):
+        raise _wrong("values in [0, 1] are expected, got NaN; mend the image first")
     if not (low >= -_FAR and high <= 1 + _FAR):
         raise _wrong(
             f"values in [0, 1] are expected, got {low:.4g} to {high:.4g}; divide 8-bit values by "

@@ -8,7 +8,7 @@ import torch
 
 from ssl_restore import discover, weights
 from ssl_restore.device import place
-from ssl_restore.errors import UnknownName, UserError
+from ssl_restore.errors import UserError
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint
 
@@ -27,9 +27,12 @@ def load_restorer(
     if path is None:
         if task is None:
             raise ValueError("give a path or a task")
-        if task not in discover.names("tasks", "task"):
-            raise UnknownName("task", task, discover.names("tasks", "task"))
-        path = weights.built_in(task)
+        path, known = weights.built_in(task), discover.names("tasks", "task")
+        if not path.is_file() and task not in known:
+            raise UserError(
+                f"the task {task!r} has no built-in restorer; give its `weights`, or one of: "
+                f"{', '.join(known)}"
+            )
         if not path.is_file():
             raise UserError(
                 f"this installation lacks the built-in restorer of {task} ({path}); install "

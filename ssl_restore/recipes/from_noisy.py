@@ -119,14 +119,19 @@ def chosen_shuffle(
         if shuffle > 1:
             notes = (
                 f"neighbouring pixels share their noise (correlation {correlation:.2f}, over "
-                f"{WHITE_BELOW:g}): learning on every {shuffle}. pixel; the setting shuffle=1 "
+                f"{WHITE_BELOW:g}): learning on every {_ordinal(shuffle)} pixel; `shuffle=1` "
                 "takes them for independent",
             )
     shuffle = max(shuffle, 1)
     if patch % (multiple * shuffle):
         raise UserError(
-            f"a multiple of {multiple * shuffle} is expected where every {shuffle}. pixel is "
-            f"looked at, got {patch}",
+            f"a multiple of {multiple * shuffle} is expected where every {_ordinal(shuffle)} pixel "
+            f"is looked at, got {patch}",
             parameter="patch",
         )
     return shuffle, notes
+
+
+def _ordinal(number: int) -> str:
+    """2nd, 3rd, 4th ..."""
+    return {1: "1st", 2: "2nd", 3: "3rd"}.get(number, f"{number}th")

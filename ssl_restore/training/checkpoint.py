@@ -88,15 +88,19 @@ def load_weights(restorer: Restorer, weights: dict[str, torch.Tensor], path: Pat
     theirs = {name: tuple(value.shape) for name, value in weights.items()}
     if own != theirs:
         raise UserError(
-            f"{path}: these are the weights of another network; give the settings it was made with"
+            f"{path}: its weights are not those of its network; fit it again, or fetch it again"
         )
+    broken = [n for n, value in weights.items() if not value.float().isfinite().all()]
+    if broken:
+        raise UserError(f"{path}: holds weights that are not finite ({broken[0]}); fit it anew")
     restorer.load_state_dict(weights)
 
 
 def _open(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file; give a restorer.safetensors that `fit` wrote")
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {what}; give a restorer.safetensors that fit wrote")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -115,7 +119,9 @@ def _open(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
         fields["keywords"] = {name: _tuples(value) for name, value in fields["keywords"].items()}
         return Header(**fields), weights
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: not a checkpoint of ssl-restore (no header)") from error
+        raise UserError(
+            f"{path}: not a checkpoint of ssl-restore (no header, or a damaged one)"
+        ) from error
 
 
 def _tuples(value: object) -> object:

@@ -97,6 +97,9 @@ def _framed(pixels: Pixels) -> Pixels:
 def _written(scores: dict[str, float], lines: int) -> Pixels:
     """A line of text each, (LINE_PX lines, CROP_PX + GAP_PX, 3)."""
     strip = Image.new("RGB", (CROP_PX + GAP_PX, LINE_PX * lines))
-    text = "\n".join(f"{name} {value:.3g}" for name, value in scores.items())
+    text = "\n".join(
+        f"{name}: {'not measurable' if math.isnan(value) else f'{value:.3g}'}"
+        for name, value in scores.items()
+    )
     ImageDraw.Draw(strip).multiline_text((2, 0), text, fill="white", spacing=2)
     return np.asarray(strip)

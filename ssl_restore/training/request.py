@@ -11,7 +11,7 @@ import torch
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
-from ssl_restore.training import session
+from ssl_restore.training import checkpoint, session
 from ssl_restore.training.run import Run, RunPlan, resumed
 
 MINUTES = 15.0
@@ -56,6 +56,8 @@ class Request:
         for key in session.CALIBRATIONS:
             if settings.get(key):
                 settings[key] = str(Path(settings[key]).resolve())
+        if self.start is not None:
+            checkpoint.read_header(self.start)  # refused before any work
         start = None if self.start is None else str(self.start)
         if self.start is None and not self.from_scratch:
             start = session.default_start(build(**settings))

@@ -228,7 +228,7 @@ def _load(
     if not pictures.pixels:
         raise UserError(
             f"{folder}: no picture there can be used ({pictures.skipped[0]}); "
-            "for small pictures try the setting patch=32"
+            "for small pictures try `patch=32`"
         )
     return pictures
 
@@ -328,7 +328,7 @@ def train(
     except Diverged as error:
         keep()
         rate = plan.settings.get("lr")
-        lower = f"the setting lr={rate / 3:.1g}" if rate else "a lower learning rate"
+        lower = f"`lr={rate / 3:.1g}`" if rate else "a lower learning rate"
         raise Diverged(
             f"{error}; {run.weights} keeps the weights before it. Try {lower}"
         ) from error
