@@ -279,7 +279,7 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path):
     bad = save_restorer(tmp_path / "w.safetensors", keywords=KEYWORDS | {"width": 6})
     message = refused(write_photo(tmp_path / "a.png"), tmp_path / "b.png", "--weights", bad)
-    assert "weights of another network" in message
+    assert "its weights are not those of its network" in message
 
 
 @pytest.mark.parametrize("network", ["resnet", "../evil", "torch.nn", "evil.py"])

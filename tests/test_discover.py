@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -194,5 +195,6 @@ def test_a_setting_that_is_not_finite_is_refused(text):
 def test_a_file_of_ones_own_that_fails_is_named_with_the_line(tmp_path, text, message, kind):
     path = tmp_path / "mine.py"
     path.write_text(text)
+    load = discover.task if kind == "task" else partial(discover.builder, "recipes")
     with pytest.raises(UserError, match=message):
-        discover.task(str(path)) if kind == "task" else discover.builder("recipes", str(path))
+        load(str(path))

@@ -288,7 +288,7 @@ def test_fit_notices_noise_that_neighbours_share_and_says_what_it_does(tmp_path,
     pictures = folder(CorrelatedNoise(sigma=(0.1, 0.1), width_px=(0.6, 0.6)))
     said, header = learn(pictures, tmp_path / "run", "neighbor2neighbor")
     assert len(re.findall("neighbouring pixels share their noise", said)) == 1
-    assert "every 2. pixel" in said
+    assert "every 2nd pixel" in said
     assert (header.network, header.keywords) == ("shuffled", {"width": 4, "shuffle": 2})
     assert header.settings["noise_calibration"] == "noise.json"
     resumed = run("fit", "--resume", tmp_path / "run")
@@ -329,7 +329,7 @@ def test_restorer_of_whole_pictures_learns_on_every_second_pixel_and_stays_one(t
     start = tmp_path / "a" / "restorer.safetensors"
     other_draw = ("--start", start, "--seed=1")  # whose first weights would be others
     said, header = learn(pictures, tmp_path / "b", "neighbor2neighbor", *other_draw)
-    assert "every 2. pixel" in said
+    assert "every 2nd pixel" in said
     assert header.network == "denoiser"
     one, _ = checkpoint.load(start)
     other, _ = checkpoint.load(tmp_path / "b" / "restorer.safetensors")
