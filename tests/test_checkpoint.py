@@ -144,7 +144,7 @@ def test_file_cut_short_is_refused(saved, share):
 
 def test_missing_file_and_folder_are_refused(tmp_path):
     for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(UserError, match="no such file|is a folder"):
+        with pytest.raises(UserError, match=r"no such file|is a folder"):
             checkpoint.load(path)
 
 

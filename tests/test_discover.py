@@ -177,8 +177,8 @@ def test_an_error_names_its_parameter():
 def test_a_setting_that_is_not_finite_is_refused(text):
     with pytest.raises(UserError, match="rate: "):
         parsed(f"rate={text}")
+    build = discover.builder("recipes", "derain_unpaired")
     with pytest.raises(UserError, match="lr: a value of type float is expected"):
-        build = discover.builder("recipes", "derain_unpaired")
         discover.checked_settings(build, {"lr": float(text)})
 
 
