@@ -218,6 +218,54 @@ def test_replica_shares_weights_and_settings_but_not_moving_statistics():
     assert torch.equal(other["a"].norm.running_mean, torch.full((3,), 7.0))
 
 
+class Layers(nn.Module):
+    """A convolution used twice, its weight once more by itself, and a convolution that is frozen."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.frozen = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(2))
+        self.frozen.requires_grad_(False)
+        self.outside = self.conv.weight  # shared: not cast where it is used so
+
+    def forward(self, given, generator):
+        out = self.frozen(self.conv(self.conv(given.degraded)))
+        loss = (out.float() - given.clean).square().mean()
+        return {"restore": loss + self.outside.square().sum()}
+
+
+def test_weights_cast_once_a_step_give_the_gradient_of_autocast():
+    torch.manual_seed(0)
+    net = Layers()
+    copies = side.Replicas(net, 2, torch.bfloat16)
+    given, weights = batch(), [net.conv.weight, net.conv.bias]
+    for step in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            total = sum(net(part, None)["restore"] for part in given.split(2))
+            apart = [one(p, None)["restore"] for one, p in
+                     zip(copies.refresh(), given.split(2), strict=True)]  # fmt: skip
+        assert torch.equal(total, sum(apart)), step
+        expected = torch.autograd.grad(total, weights)
+        halves = [copies.gradients(loss, weights) for loss in apart]
+        for want, one, other in zip(expected, *halves, strict=True):
+            got = one + other
+            assert got.dtype == torch.float32
+            assert (got - want).norm() <= 2**-7 * want.norm()  # of the sum over uses: bfloat16
+        with torch.no_grad():
+            net.conv.weight.mul_(1.1)  # as an optimizer moves it
+
+
+def test_weights_are_as_they_were_after_steps_in_bfloat16():
+    net = Layers()
+    weights = {name: (value, value.dtype) for name, value in net.named_parameters()}
+    whole = Learning(
+        players=(Player(net, {"restore": 1.0}, torch.optim.SGD(net.conv.parameters(), lr=0.1)),)
+    )
+    list(fit(whole, lambda s, at: batch(), seed=0, steps=2, parts=2, precision="bf16"))
+    for name, value in net.named_parameters():
+        assert value is weights[name][0]
+        assert value.dtype == weights[name][1] == torch.float32
+
+
 @pytest.mark.parametrize("where", [0, 5])
 def test_divergence_in_one_part_leaves_all_as_it_was(where):
     net = Net()

@@ -5,8 +5,8 @@
 Threads inside an operation wait for one another hundreds of times a step, and where another process
 takes a core, each waits for the slowest (benchmarks/EXPERIMENTS.md). Parts meet once a step. Each
 has random numbers of its own, and norms in training mode take the statistics of their part (ghost
-batch norm); running ones are averaged. The result depends on the number of parts, not on that of
-the threads.
+batch norm); running ones are averaged. What autocast would cast in each part and at each use is cast
+once a step. The result depends on the number of parts, not on that of the threads.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ssl_restore.device import thread_pool
 from ssl_restore.types import Batch
 
 PARTS = 2  # on a CPU
+CAST = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)  # layers whose weights autocast casts
 SMALLEST_PART = 2  # pictures, for statistics of norms and rain that moves between pictures
 T = TypeVar("T")
 
@@ -133,45 +134,84 @@ class Replicas:
     Args:
         objective: What is copied.
         count: How many copies.
+        dtype: Of the weights of convolutions in the copies; None: as they are.
     """
 
-    def __init__(self, objective: nn.Module, count: int) -> None:
+    def __init__(self, objective: nn.Module, count: int, dtype: torch.dtype | None = None) -> None:
         self.originals = list(objective.modules())
         self.copies = [_replica(objective, {}) for _ in range(count)]
         self._modules = [list(copy.modules()) for copy in self.copies]
         self._own = [[_own_parts(module) for module in modules] for modules in self._modules]
         self._norms = [n for n, module in enumerate(self.originals) if _moves(module)]
+        self.cast: dict[Tensor, Tensor] = {}  # of a weight of the original
+        if dtype is not None:
+            self._cast(dtype)
+
+    def _cast(self, dtype: torch.dtype) -> None:
+        for number, module in enumerate(self.originals):
+            if type(module) not in CAST:
+                continue
+            for name, weight in module._parameters.items():
+                if weight is None or weight.dtype != torch.float32:
+                    continue
+                if weight not in self.cast:
+                    copied = torch.empty_like(weight, dtype=dtype, requires_grad=False)
+                    self.cast[weight] = copied.requires_grad_(weight.requires_grad)
+                for modules in self._modules:
+                    modules[number]._parameters[name] = self.cast[weight]  # type: ignore[assignment]
 
     @torch.no_grad()
     def refresh(self) -> list[nn.Module]:
-        """The copies, with the attributes and statistics that the objective has now."""
+        """The copies, with the attributes, statistics and weights that the objective has now."""
         for modules, own in zip(self._modules, self._own, strict=True):
             for module, original, parts in zip(modules, self.originals, own, strict=True):
                 module.__dict__.update(original.__dict__)
                 module.__dict__.update(parts)
-            for number in self._norms:
-                mine, theirs = modules[number]._buffers, self.originals[number]._buffers
-                for name, value in theirs.items():
-                    if value is not None:
-                        mine[name].copy_(value)  # type: ignore[union-attr]
+        for modules in self._modules:
+            _copy(self._statistics(modules), self._statistics(self.originals))
+        _copy(list(self.cast.values()), list(self.cast))
         return self.copies
+
+    def _statistics(self, modules: Sequence[nn.Module]) -> list[Tensor]:
+        """What norms in training mode keep of the batches that they have had."""
+        buffers = (modules[number]._buffers.values() for number in self._norms)
+        return [value for values in buffers for value in values if value is not None]
+
+    def gradients(self, loss: Tensor, weights: Sequence[Tensor]) -> list[Tensor | None]:
+        """Of the loss of a copy by weights of the original; None where it does not depend on one."""
+        cast = [weight for weight in weights if weight in self.cast]
+        sources = [*weights, *(self.cast[weight] for weight in cast)]
+        found = torch.autograd.grad(loss, sources, allow_unused=True)
+        by_weight = dict(zip(weights, found, strict=False))
+        for weight, own in zip(cast, found[len(weights) :], strict=True):
+            if own is not None:
+                direct = by_weight[weight]  # of a use outside the layer
+                by_weight[weight] = own.to(weight) if direct is None else direct + own
+        return [by_weight[weight] for weight in weights]
 
     @torch.no_grad()
     def merge(self, shares: Sequence[float]) -> None:
-        """Put the mean of the running statistics of the copies, by their shares, into the norms."""
-        for number in self._norms:
-            norm = self.originals[number]._buffers
-            parts = [modules[number]._buffers for modules in self._modules]
-            counts = [one["num_batches_tracked"] for one in (norm, parts[0])]
-            if int(counts[0]) == int(counts[1]):  # type: ignore[arg-type]
-                continue  # it was not asked, and stays as it is to the bit
-            for name, value in norm.items():
-                assert value is not None
-                of_parts = [part[name] for part in parts]
-                if value.is_floating_point():
-                    value.copy_(weighted_sum(of_parts, shares, value))
-                else:
-                    value.copy_(of_parts[0])  # type: ignore[arg-type]
+        """Put the mean of the running statistics of the copies, by their shares, into the norms.
+
+        A norm that was not asked has the same ones in every copy, and keeps them to the bit.
+        """
+        before = self._statistics(self.originals)
+        of_copies = [self._statistics(modules) for modules in self._modules]
+        real = [n for n, value in enumerate(before) if value.is_floating_point()]
+        counts = [n for n, value in enumerate(before) if not value.is_floating_point()]
+        if not real:
+            return
+        changes = [torch.zeros_like(before[n]) for n in real]
+        for share, values in zip(shares, of_copies, strict=True):
+            change = torch._foreach_sub([values[n] for n in real], [before[n] for n in real])
+            torch._foreach_add_(changes, change, alpha=share)
+        torch._foreach_add_([before[n] for n in real], changes)
+        _copy([before[n] for n in counts], [of_copies[0][n] for n in counts])
+
+
+def _copy(to: list[Tensor], source: list[Tensor]) -> None:
+    if to:
+        torch._foreach_copy_(to, source)
 
 
 def _moves(module: nn.Module) -> bool:

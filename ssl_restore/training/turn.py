@@ -117,19 +117,22 @@ class Turns:
         self, parts: list[Part], step: int, workers: side.Workers, begin: Callable[[], None]
     ) -> dict[str, float]:
         if self.replicas is None or len(self.replicas.copies) != len(parts):
-            self.replicas = side.Replicas(self.player.objective, len(parts))
-        copies, size = self.replicas.refresh(), sum(part.batch.size for part in parts)
+            with autocast(self.device, self.precision):
+                cast = torch.is_autocast_enabled(self.device.type)
+            dtype = torch.bfloat16 if cast else None
+            self.replicas = side.Replicas(self.player.objective, len(parts), dtype)
+        replicas = self.replicas
+        copies, size = replicas.refresh(), sum(part.batch.size for part in parts)
         shares = [part.batch.size / size for part in parts]
 
-        def compute(number: int) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        def compute(number: int) -> tuple[Tensor, list[Tensor | None]]:
             terms, total = self._terms(copies[number], parts[number])
-            share = shares[number] * total
-            return terms, torch.autograd.grad(share, self.parameters, allow_unused=True)
+            return terms, replicas.gradients(shares[number] * total, self.parameters)
 
         terms, gradients = zip(*workers.each(compute, len(parts), begin), strict=True)
         side.add_gradients(self.parameters, gradients)
         losses = self._step(side.weighted_sum(terms, shares, terms[0]), step)
-        self.replicas.merge(shares)
+        replicas.merge(shares)
         return losses
 
     def _terms(self, objective: nn.Module, part: Part) -> tuple[Tensor, Tensor]:
