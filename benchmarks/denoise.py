@@ -42,9 +42,8 @@ from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore_tensor
 from ssl_restore.inference.wrappers import with_self_ensemble
 from ssl_restore.io import images
-from ssl_restore.io.picture import Picture, Pixels
+from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
 from ssl_restore.objectives.recorrupted import diagonal_sigma
-from ssl_restore.training import data
 
 SIDE_PX = 256  # of a picture on the sheet
 SHOWN = ("8 bits", "BM3D", "built-in")  # and every solver, and those of --weights
@@ -109,7 +108,7 @@ def synthetic(
     """Photographs with drawn noise; sigma in units of the image range."""
     found = []
     for number, path in enumerate(images.find(folder)[:limit]):
-        clean = middle(data.eight_bit_rgb(images.read(path).pixels), side)
+        clean = middle(eight_bit_rgb(images.read(path).pixels), side)
         noisy = with_noise(clean, sigma, seed, number)
         found.append(Case(path.stem, clean, noisy, sigma, number))
     return found
@@ -123,7 +122,7 @@ def real(folder: Path, side: int | None, limit: int | None) -> list[Case]:
     made = []
     for number, pair in enumerate(found):
         noisy, clean = (
-            middle(data.eight_bit_rgb(images.read(path).pixels), side)
+            middle(eight_bit_rgb(images.read(path).pixels), side)
             for path in (pair.degraded, pair.clean)
         )
         if noisy.shape != clean.shape:

@@ -20,9 +20,8 @@ from PIL import Image
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
-from ssl_restore.io.picture import Pixels
+from ssl_restore.io.picture import Pixels, eight_bit_rgb
 from ssl_restore.restorer import Restorer
-from ssl_restore.training.data import eight_bit_rgb
 
 SIDE_PX = 160
 

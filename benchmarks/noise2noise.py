@@ -38,7 +38,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics
 from ssl_restore.inference.tiles import restore_tensor
 from ssl_restore.io import images
-from ssl_restore.io.picture import Picture, Pixels
+from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
 from ssl_restore.networks import denoiser
 from ssl_restore.objectives.noise2noise import LOSS_FOR, Noise2Noise, exponent, power
 from ssl_restore.restorer import Restorer
@@ -182,7 +182,7 @@ def aside_squares(folder: Path, aside: int) -> tuple[list[Path], Tensor]:
         raise UserError(f"--aside {aside}: must be from 1 to {len(paths) - 1}, of the pictures")
     squares = []
     for path in paths[-aside:]:
-        pixels = data.eight_bit_rgb(images.read(path).pixels)
+        pixels = eight_bit_rgb(images.read(path).pixels)
         if min(pixels.shape[:2]) < TEST_PX:
             raise UserError(f"{path}: is smaller than {TEST_PX} pixels")
         top, left = ((length - TEST_PX) // 2 for length in pixels.shape[:2])

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 
 from ssl_restore import discover
-from ssl_restore.adapters import motion
-from ssl_restore.adapters.motion import Mask, Values
 from ssl_restore.adapters.stream import Course
+from ssl_restore.calibration import motion
+from ssl_restore.calibration.motion import Mask, Values
 from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore

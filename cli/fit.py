@@ -32,7 +32,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--images", type=options.PATH, help="Folder of degraded pictures to learn from.")
+@click.option("--images", type=options.PATH, help="Folder of degraded pictures, or a clip.")
 @click.option(
     "--clean", type=options.PATH, help="Folder of clean photographs.  [default: those installed]"
 )
@@ -100,8 +100,8 @@ def _start(asked: dict[str, Any], settings: tuple[str, ...], device: torch.devic
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.training import request, session  # noqa: PLC0415
 
-    recipe = asked["recipe"] or discover.task(asked["task"]).recipe
-    build = discover.builder("recipes", recipe)
+    asked["recipe"] = request.Request(**asked).chosen_recipe()
+    build = discover.builder("recipes", asked["recipe"])
     changed = discover.parse_settings(build, settings)
     with (
         bar(session.CALIBRATED_PICTURES, "picture", "calibrate") as measured,

@@ -8,12 +8,32 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .streaks import RainParams, join_streaks, pack_rows
-from .types import Shape
+from .streaks import RainParams, StreakLayers, join_streaks, pack_rows
+from .types import Range, Shape, uniform
 
 # Of drops farther away, against those that the numbers of a population tell.
 FAR_LENGTH, FAR_WIDTH, FAR_BRIGHTNESS = 0.3, 0.7, 0.2
 FAR_SPREADS = {"length_spread": 0.6, "width_spread": 0.3, "brightness_spread": 0.7}
+
+
+@dataclass(frozen=True)
+class Apart:
+    """What populations have in layers of their own: one row an image, one column a population.
+
+    Example:
+        >>> rain = Rain(populations=(2, 2), kinds=("drips",))
+        >>> rain.populate(3, torch.Generator().manual_seed(0)).apart.opacity.shape
+        torch.Size([3, 2])
+    """
+
+    layer: Tensor  # (B, P) int64, farthest first
+    ceiling: Tensor  # (B, P) of the layer of that column, as all below
+    opacity: Tensor  # (B, P)
+    tint: Tensor  # (B, P, 3)
+    lit: Tensor  # (B, P)
+    wobble: Tensor  # (B, P) amplitude to the side over the width
+    gusts: Tensor  # (B, P) from 0 to 1: swing of the density over the picture
+    along: Tensor  # (B, P) int64 drops that follow each other on one path
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,7 @@ class Populations:
     ceiling: Tensor  # (B,)
     transmission: Tensor  # (B,)
     airlight: Tensor  # (B,)
+    apart: Apart | None = None  # layers of their own
 
 
 def draw_streaks(populations: Populations, shape: Shape, generator: torch.Generator) -> RainParams:
@@ -76,7 +97,10 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
     area = (height + 2 * down) * (width + 2 * right)
     together = p.depth_share * p.length_spread * p.width_spread  # covariance of the logarithms
     streak_area = p.length_px * p.width_px * together.exp()
-    count = torch.poisson(p.coverage * area / streak_area, generator=generator)
+    expected = p.coverage * area / streak_area
+    if p.apart is not None:
+        expected = expected / p.apart.along
+    count = torch.poisson(expected, generator=generator)
     owner = torch.repeat_interleave(count.long().flatten())  # population of each streak, flat
 
     def of(population: Tensor) -> Tensor:
@@ -96,10 +120,13 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
     length = scattered(p.length_px, p.length_spread, depth + own * normal()).clamp_min(1)
     wide = scattered(p.width_px, p.width_spread, depth + own * normal())
     angle = of(p.angle_rad) + of(p.angle_spread_rad) * normal()
+    x, y = spread_over(width, right), spread_over(height, down)
+    if p.apart is not None:
+        return _apart(p, owner, (x, y, angle, length, wide), shape, generator)
     rows, present = pack_rows(owner // most, batch)
     return RainParams(
-        x_px=rows(spread_over(width, right)),
-        y_px=rows(spread_over(height, down)),
+        x_px=rows(x),
+        y_px=rows(y),
         angle_rad=rows(angle),
         length_px=rows(length),
         width_px=rows(wide),
@@ -113,6 +140,83 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
         transmission=p.transmission,
         airlight=p.airlight,
     )
+
+
+GAP: Range = (1.2, 4.0)  # from drop to drop of a path, in lengths; gusts differ over WAVES sides
+WAVES: Range = (0.5, 2.0)
+
+
+def _apart(
+    p: Populations,
+    owner: Tensor,
+    streaks: tuple[Tensor, ...],
+    shape: Shape,
+    generator: torch.Generator,
+) -> RainParams:
+    """Streaks (x, y, angle, length, width), of populations in layers of their own."""
+    assert p.apart is not None
+    batch, most = p.coverage.shape
+    size = (batch, most)
+
+    # Drops that follow each other have one path, and each its place on it.
+    followers = p.apart.along.flatten()[owner]
+    path = torch.repeat_interleave(followers)
+    owner = owner[path]
+    x, y, angle, length, wide = (values[path] for values in streaks)
+    place = torch.arange(len(path)) - (followers.cumsum(0) - followers)[path]
+    gap = uniform(GAP, (len(followers),), generator)[path]
+    step = (place - (followers[path] - 1) / 2) * gap + 0.3 * torch.randn(
+        len(path), generator=generator
+    ) * (followers[path] > 1)
+    x, y = x + step * length * angle.sin(), y + step * length * angle.cos()
+
+    def of(population: Tensor) -> Tensor:
+        return population.flatten()[owner]
+
+    # Thinned by 1 + g cos over 1 + g, a wave over the picture.
+    turns = 2 * math.pi * torch.rand(size, generator=generator)
+    waves = uniform(WAVES, size, generator) * 2 * math.pi
+    phase = 2 * math.pi * torch.rand(size, generator=generator)
+    across = of(turns.cos()) * x / shape[3] + of(turns.sin()) * y / shape[2]
+    swing = of(p.apart.gusts)
+    kept = (
+        torch.rand(len(owner), generator=generator) * (1 + swing)
+        <= 1 + swing * (of(waves) * across + of(phase)).cos()
+    )
+    owner, x, y, angle, length, wide = (
+        values[kept] for values in (owner, x, y, angle, length, wide)
+    )
+
+    bright = (
+        of(p.brightness)
+        * (
+            of(p.brightness_spread) * torch.randn(len(owner), generator=generator)
+            - of(p.brightness_spread).square() / 2
+        ).exp()
+    )
+    rows, present = pack_rows(owner // most, batch)
+    apart = p.apart
+    return RainParams(
+        x_px=rows(x),
+        y_px=rows(y),
+        angle_rad=rows(angle),
+        length_px=rows(length),
+        width_px=rows(wide),
+        brightness=rows(bright),
+        taper=rows(of(p.taper)),
+        ripple=rows(of(p.ripple)),
+        ripple_px=rows(of(p.ripple_px)),
+        phase_rad=rows(2 * math.pi * torch.rand(len(owner), generator=generator)),
+        present=present,
+        ceiling=p.ceiling,
+        transmission=p.transmission,
+        airlight=p.airlight,
+        wobble_px=rows(of(apart.wobble) * wide),
+        layers=StreakLayers(
+            of_streak=rows(of(apart.layer).float()).long() * present,
+            ceiling=apart.ceiling, opacity=apart.opacity, tint=apart.tint, lit=apart.lit,
+        ),
+    )  # fmt: skip
 
 
 def farther(populations: Populations, share: Tensor) -> Populations:

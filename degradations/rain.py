@@ -3,9 +3,16 @@
     I = t (J + R) + (1 - t) A
 
 Display space; R is the layer of `streaks`, drawn in populations (distances from the camera) that
-share a mean.
+share a mean. Of rain in layers, each covers what is behind it, farthest first, by the share a that
+its streaks cover, c their light there, k its colour and o the share of the background they hide:
 
-Reference: Li, Cheong and Tan, "Heavy rain image restoration", CVPR 2019, eq. 1.
+    J <- J + a (c k m - o J),      R = c a
+
+so that they fade into the light c / o. m is 1 but for what lamps light: it follows the light
+around, a smooth luma of J over its largest.
+
+References: Li, Cheong and Tan, "Heavy rain image restoration", CVPR 2019, eq. 1; Garg and Nayar,
+"Vision and rain", IJCV 2007 (a drop hides for a part of the exposure what is behind it).
 """
 
 from __future__ import annotations
@@ -14,12 +21,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .bands import render_in_bands
 from .description import describe_streaks
 from .falling import rain_at_frame
 from .populations import Populations, draw_streaks, with_farther
-from .streaks import RainParams, check_quantities, remove_streaks, streak_layer
+from .rain_kinds import KINDS, mix_kinds
+from .streaks import RainParams, check_quantities, light_layers, remove_streaks
 from .types import Range, Shape, check_image, follow, per_image, uniform
 
 NEAR_WIDTH_PX: Range = (2.0, 10.0)
@@ -49,14 +58,53 @@ def add_rain(image: Tensor, params: RainParams) -> Tensor:
     """
     check_image(image)
     check_quantities(params)
-    rain = streak_layer(follow(params, image), image.shape[-2], image.shape[-1])
+    return _with_streaks(image, params, None)
+
+
+def _with_streaks(image: Tensor, params: RainParams, around: Tensor | None) -> Tensor:
+    params = follow(params, image)
+    rain = light_layers(params, image.shape[-2], image.shape[-1])
     t = per_image(params.transmission, image)
-    return t * (image + rain) + (1 - t) * per_image(params.airlight, image)
+    veil = (1 - t) * per_image(params.airlight, image)
+    layers = params.layers
+    if layers is None:
+        return t * (image + rain) + veil
+    if around is None and layers.lit.any():
+        around = light_around(image)
+    for number, light in enumerate(rain.split(1, dim=1)):
+        ceiling, opacity, lit = (
+            per_image(of_layers[:, number], image)
+            for of_layers in (layers.ceiling, layers.opacity, layers.lit)
+        )
+        tint = per_image(layers.tint[:, number, : image.shape[1]], image)
+        shown = tint if around is None else tint * (1 - lit + lit * around)
+        image = image + light * shown - opacity / ceiling * light * image
+    return t * image + veil
+
+
+def light_around(image: Tensor) -> Tensor:
+    """Luma smoothed over an eighth of the picture, over its largest: (B, C, H, W) -> (B, 1, H, W).
+
+    Example:
+        >>> light_around(torch.full((1, 3, 8, 8), 0.5)).unique()
+        tensor([1.])
+    """
+    smooth = F.adaptive_avg_pool2d(image.mean(dim=1, keepdim=True), 8)
+    light = F.interpolate(smooth, image.shape[-2:], mode="bilinear", align_corners=False)
+    return light / smooth.amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)
 
 
 def render_rain(image: Tensor, params: RainParams) -> tuple[Tensor, Tensor]:
     """`add_rain` of one image in bands, and R."""
-    return render_in_bands(image, params, add_rain)
+    around = None
+    if params.layers is not None and params.layers.lit.any():
+        around = light_around(image)
+
+    def render_band(rows: slice, streaks: RainParams) -> Tensor:
+        lit = None if around is None else around[:, :, rows]
+        return _with_streaks(image[:, :, rows], streaks, lit)
+
+    return render_in_bands(image, params, render_band)
 
 
 def rain_veil(params: RainParams, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +122,9 @@ class Rain:
     `_spread`s as standard deviations). `coverage` is the sum of length x width of all streaks of
     a population over the area: 1 means that streaks overlap about once everywhere. A share `near`
     of the populations is of few drops close to the camera, wide and short (NEAR_...); `far` is the
-    coverage of the drops `populations.farther` away, over that of the others.
+    coverage of the drops `populations.farther` away, over that of the others. With `kinds`, each
+    population of a `kind_share` of the images is of one of them instead, with sizes and light as
+    they have them, and a layer of its own.
 
     Example:
         >>> image = torch.full((1, 3, 40, 40), 0.2)
@@ -105,6 +155,8 @@ class Rain:
     veil: float = 0.0  # share of images with a veil
     transmission: Range = (0.6, 1.0)
     airlight: Range = (0.5, 0.95)
+    kinds: tuple[str, ...] = ()  # of `rain_kinds`, which the populations are of
+    kind_share: float = 1.0  # share of images with them; the others are as without
 
     apply = staticmethod(add_rain)
     render = staticmethod(render_rain)
@@ -115,6 +167,9 @@ class Rain:
 
     def __post_init__(self) -> None:
         check_quantities(self)
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise ValueError(f"kinds: {kind!r} is unknown; use {', '.join(KINDS)}")
 
     def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
         near = self.populate(shape[0], generator)
@@ -150,7 +205,7 @@ class Rain:
         rainy = torch.rand(batch, 1, generator=generator) >= self.rain_free
         veiled = torch.rand(batch, generator=generator) < self.veil
         transmission = uniform(self.transmission, (batch,), generator)
-        return Populations(
+        populations = Populations(
             angle, angle_spread, length, spreads[0], wide, spreads[1], brightness, spreads[2],
             coverage=coverage * (torch.arange(most) < count) * rainy,
             taper=taper,
@@ -161,3 +216,6 @@ class Rain:
             transmission=torch.where(veiled, transmission, torch.ones(batch)),
             airlight=uniform(self.airlight, (batch,), generator),
         )  # fmt: skip
+        if not self.kinds:
+            return populations
+        return mix_kinds(populations, self.kinds, self.kind_share, generator)

@@ -125,7 +125,11 @@ class RainLike:
         first = torch.arange(other.coverage.shape[1]) == 0  # further ones are empty
         like = replace(like, coverage=like.coverage * first)
         return Populations(
-            **{f.name: chosen(getattr(like, f.name), getattr(other, f.name)) for f in fields(like)}
+            **{
+                f.name: chosen(getattr(like, f.name), getattr(other, f.name))
+                for f in fields(like)
+                if f.name != "apart"
+            }
         )
 
     def _like(self, batch: int, generator: torch.Generator) -> Populations:

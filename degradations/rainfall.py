@@ -106,9 +106,10 @@ def render_rainfall(image: Tensor, params: RainfallParams) -> tuple[Tensor, Tens
     """`add_rainfall` of one image in bands, and the opacity a of its streaks."""
     mean = to_linear(image).mean()
 
-    def render_band(band: Tensor, streaks: RainParams) -> Tensor:
+    def render_band(rows: slice, streaks: RainParams) -> Tensor:
         # add_rainfall takes the mean of what it is given: `around` makes up for that, and a grey
         # row below, which is cut off again, keeps the mean of a black band above 0.
+        band = image[:, :, rows]
         lit = torch.cat([band, torch.full_like(band[:, :, :1], 0.5)], dim=2)
         around = params.around.to(image) * mean / to_linear(lit).mean()
         return add_rainfall(lit, RainfallParams(streaks, around))[:, :, :-1]

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .types import check_values, per_image
+from .types import check_values
 
 _FWHM_OF_PROFILE = 2 * math.sqrt(1 - math.sqrt(0.5))  # of (1 - u^2)^2 on [-1, 1]
 
@@ -34,9 +34,31 @@ _UNITS = {
     "depth_share": "share", "ripple": "share", "ripple_px": "px",
     "populations": "number", "near": "share", "far": "share", "rain_free": "share",
     "veil": "share", "transmission": "share", "airlight": "display units", "varied": "share",
-    "optical_depth": "-ln(transmission)",
+    "optical_depth": "-ln(transmission)", "wobble_px": "px", "kind_share": "share",
 }  # fmt: skip
 _ABOVE = {"length_px", "width_px", "ceiling", "ripple_px"}
+
+
+@dataclass(frozen=True)
+class StreakLayers:
+    """Layers of streaks at different distances: one row an image, one column a layer, farthest
+    first.
+
+    The streaks of a layer hide each other and what is behind the layer, which `rain.add_rain`
+    composites: a layer of opacity 0 only adds its light.
+
+    Example:
+        >>> rain = Rain(kinds=("dashes",), rain_free=0)
+        >>> layers = rain.sample((2, 3, 8, 8), torch.Generator().manual_seed(0)).layers
+        >>> layers.ceiling.shape, layers.tint.shape
+        (torch.Size([2, 3]), torch.Size([2, 3, 3]))
+    """
+
+    of_streak: Tensor  # (B, N) int64, the column of the streak's layer
+    ceiling: Tensor  # (B, L) light of a place that streaks cover, display units
+    opacity: Tensor  # (B, L) share of what is behind that streaks hide where they cover all
+    tint: Tensor  # (B, L, 3) light of the colours over that of all
+    lit: Tensor  # (B, L) share of the light that follows the light around, as of lamps
 
 
 @dataclass(frozen=True)
@@ -64,6 +86,14 @@ class RainParams:
     ceiling: Tensor  # (B,) light of a place that many streaks cross, display units
     transmission: Tensor  # (B,) of the veil; 1 is no veil
     airlight: Tensor  # (B,) light of the veil
+    wobble_px: Tensor | None = None  # (B, N) amplitude to the side, as often as the ripple
+    layers: StreakLayers | None = None  # with ceilings of their own; None: all are in one
+
+
+OF_STREAKS = (
+    "x_px", "y_px", "angle_rad", "length_px", "width_px", "brightness", "taper", "ripple",
+    "ripple_px", "phase_rad", "present", "wobble_px",
+)  # fmt: skip
 
 
 def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
@@ -75,6 +105,10 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     column, for flat streaks) receives the same light wherever the streak falls between the pixels,
     and a streak narrower than a pixel is a dim one. Work is proportional to the pixels that streaks
     touch.
+
+    Where there are layers, each has its R and ceiling, and this is their sum; their streaks end
+    in half a disc, as wide as they are. A wobbling streak swings to the side by
+    wobble_px sin(2 pi s / ripple_px + phase).
 
     Args:
         params: of B images.
@@ -99,9 +133,27 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
                   [0.0409, 0.4109, 0.0409],
                   [0.0000, 0.0000, 0.0000]]]])
     """
+    return light_layers(params, height, width).sum(dim=1, keepdim=True)
+
+
+def light_layers(params: RainParams, height: int, width: int) -> Tensor:
+    """R of each layer of streaks, (B, L, H, W); of one layer where there are none."""
+    layers = params.layers
+    ceiling = params.ceiling[:, None] if layers is None else layers.ceiling
+    total = _summed(params, height, width, ceiling.shape[1])
+    if len(ceiling) not in {1, len(total)}:
+        raise ValueError(f"{len(total)} images need as many parameters, got {len(ceiling)}")
+    ceiling = ceiling[..., None, None].to(total)
+    return (total / -ceiling).expm1() * -ceiling
+
+
+def _summed(params: RainParams, height: int, width: int, count: int) -> Tensor:
+    """S of each of so many layers, (B, L, H, W)."""
     batch = params.x_px.shape[0]
     present = params.present.flatten().nonzero()[:, 0]
-    image = present // max(1, params.present.shape[1])
+    image = present // max(1, params.present.shape[1]) * count  # the first layer of the image
+    if params.layers is not None:
+        image = image + params.layers.of_streak.flatten().index_select(0, present)
     x, y, angle, length, wide, brightness, taper, ripple, ripple_px, phase = (
         field.flatten().index_select(0, present)
         for field in (
@@ -120,6 +172,10 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     d_major, d_minor = d_major.abs(), d_minor * forward  # the same axis, its lines in order
     extent = half_length * d_major + (half_width + 1) * d_minor.abs()
     reach = half_width / d_major + 0.5
+    wobble = None
+    if params.wobble_px is not None:
+        wobble = params.wobble_px.flatten().index_select(0, present) / d_major
+        extent, reach = extent + wobble * d_minor.abs(), reach + wobble
     streak, line, start, kind = _spans(
         major, minor, d_minor / d_major, extent, reach, steep, (height, width)
     )
@@ -129,6 +185,9 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
 
     # Across over h and along over the fade are linear in the line and in the pixel of the line.
     to_line, to_pixel = line - of(major), start - of(minor)
+    if wobble is not None:
+        turns = to_line * of(2 * math.pi * forward / d_major / ripple_px)
+        to_pixel = to_pixel - of(wobble) * (turns + of(phase)).sin()
     step, shift = of(d_major / support), of(d_minor / fade_px)  # from pixel to pixel
     edge = (to_pixel - 0.5) * step - to_line * of(d_minor / support)
     along = to_pixel * shift + to_line * of(d_major / fade_px)
@@ -136,10 +195,12 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
     waves = 2 * math.pi * forward * fade_px / ripple_px  # radians for each fade
     crests = of(ripple), along * of(waves) + of(phase), shift * of(waves)
 
-    layer = torch.zeros(batch * height * width, dtype=x.dtype, device=x.device)
+    layer = torch.zeros(batch * count * height * width, dtype=x.dtype, device=x.device)
     layer.scatter_add_(0, image[:0], gain[:0])  # a gradient, zero, where there is no streak either
     kinds, runs = kind.unique_consecutive(return_counts=True)
-    fields = (of(image), line, start, edge, step, along, shift, ends, gain, *crests)
+    fields = [of(image), line, start, edge, step, along, shift, ends, gain, *crests]
+    if params.layers is not None:
+        fields.append(of(half_width / fade_px))
     pieces = zip(*(field.split(runs.tolist()) for field in fields), strict=True)
     for code, (owner, number, first, *run) in zip(kinds.tolist(), pieces, strict=True):
         size, upright = divmod(code, 2)
@@ -147,14 +208,12 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
         begin = owner * (height * width) + number * next_line + first * next_pixel
         target = begin + torch.arange(size, device=x.device)[:, None] * next_pixel
         layer.scatter_add_(0, target.flatten(), _light(size, *run).flatten())
-    total = layer.view(batch, 1, height, width)
-    ceiling = per_image(params.ceiling, total)
-    return (total / -ceiling).expm1() * -ceiling
+    return layer.view(batch, count, height, width)
 
 
 def _light(
     size: int, edge: Tensor, step: Tensor, along: Tensor, shift: Tensor, ends: Tensor, gain: Tensor,
-    ripple: Tensor, phase: Tensor, turn: Tensor,
+    ripple: Tensor, phase: Tensor, turn: Tensor, bend: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Light (size, L) of so many neighbouring pixels of each of L lines.
 
@@ -165,6 +224,9 @@ def _light(
     number = torch.arange(size + 1, dtype=edge.dtype, device=edge.device)[:, None]
     u = torch.addcmul(edge, number, step).clamp(-1, 1)
     integral = u * (u.square() - 5 / 3).square_().add_(20 / 9)  # 5 F
+    if bend is not None:  # the end is round: it lies farther back at the edge
+        middle = (u[1:] + u[:-1]).square_().mul_(-0.25).add_(1).clamp_min_(0).sqrt_()
+        ends = ends - bend * (1 - middle)
     fade = (ends - torch.addcmul(along, number[:-1], shift).abs()).clamp(0, 1)
     crests = torch.addcmul(gain, gain * ripple, torch.addcmul(phase, number[:-1], turn).cos())
     return (integral[1:] - integral[:-1]) * (crests * 0.4) * (fade.square() * (1.5 - fade))
@@ -211,7 +273,7 @@ def _spans(
 def check_quantities(owner: object, names: Iterable[str] = tuple(_UNITS)) -> None:
     """ValueError for a number of rain below 0, for one of 0 that must be above, a ripple over 1."""
     for name in names:
-        if hasattr(owner, name):
+        if getattr(owner, name, None) is not None:
             most = 1.0 if name == "ripple" else math.inf
             check_values(name, getattr(owner, name), _UNITS[name], high=most, above=name in _ABOVE)
 
@@ -223,6 +285,8 @@ def remove_streaks(params: RainParams) -> RainParams:
 
 def join_streaks(first: RainParams, second: RainParams) -> RainParams:
     """The streaks of both, image by image; ceiling and veil are those of the first.
+
+    Where the first has layers, the second lies in the farthest.
 
     Args:
         first: of B images.
@@ -237,11 +301,28 @@ def join_streaks(first: RainParams, second: RainParams) -> RainParams:
         True
     """
     both = {
-        field.name: torch.cat([getattr(first, field.name), getattr(second, field.name)], dim=1)
-        for field in fields(first)
-        if getattr(first, field.name).ndim == 2
+        name: torch.cat([of_first, getattr(second, name)], dim=1)
+        for name in OF_STREAKS
+        if (of_first := getattr(first, name)) is not None
     }
-    return replace(first, **both)
+    layers = first.layers
+    if layers is not None:
+        behind = torch.zeros_like(second.present, dtype=torch.int64)
+        layers = replace(layers, of_streak=torch.cat([layers.of_streak, behind], dim=1))
+    return replace(first, layers=layers, **both)
+
+
+def choose_streaks(params: RainParams, chosen: Tensor) -> RainParams:
+    """The same rain with the streaks of these columns alone."""
+    columns = {
+        name: values[:, chosen]
+        for name in OF_STREAKS
+        if (values := getattr(params, name)) is not None
+    }
+    layers = params.layers
+    if layers is not None:
+        layers = replace(layers, of_streak=layers.of_streak[:, chosen])
+    return replace(params, layers=layers, **columns)
 
 
 def pack_rows(image: Tensor, batch: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:

@@ -29,6 +29,7 @@ class Batch:
     progress: float = 0.0  # share of the run that is done, 0 to 1
     warm: bool = False  # the run started from a trained restorer
     observations: Tensor | None = None  # (B, 2, 3, P, P): one scene seen twice, noise of its own
+    places: Tensor | None = None  # (B, 3, 3, P, P): frame, its background, 1 where that is known
 
     def tensors(self) -> dict[str, Tensor]:
         """Name -> tensor, of those that it holds."""
@@ -185,3 +186,4 @@ class Task:
     measure: Callable[[Pixels, Pixels], dict[str, float]]  # (degraded, restored), without a truth
     stream: StreamModel  # what adapters know of it
     symmetry: tuple[int, ...] = SQUARE  # positions of a picture that it does not tell apart
+    clip_recipe: str = ""  # that `fit` takes for a clip, or frames of one camera; "": none does

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from moving import frames, scene, with_noise
 
-from ssl_restore.adapters import motion
+from ssl_restore.calibration import motion
 
 INNER = (slice(12, -12), slice(12, -12))
 

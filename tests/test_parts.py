@@ -219,7 +219,7 @@ def test_replica_shares_weights_and_settings_but_not_moving_statistics():
 
 
 class Layers(nn.Module):
-    """A convolution used twice, its weight once more by itself, and a convolution that is frozen."""
+    """A convolution used twice and its weight once more, and a convolution that is frozen."""
 
     def __init__(self):
         super().__init__()

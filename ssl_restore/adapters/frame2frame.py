@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from ssl_restore import rng
-from ssl_restore.adapters import motion
 from ssl_restore.adapters.memory import Memory
 from ssl_restore.adapters.stream import (
     AS_USUAL,
@@ -34,6 +33,7 @@ from ssl_restore.adapters.stream import (
     recipe,
     room,
 )
+from ssl_restore.calibration import motion
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels

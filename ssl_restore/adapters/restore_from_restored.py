@@ -36,7 +36,7 @@ from ssl_restore.adapters.stream import (
 )
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
-from ssl_restore.io.picture import Pixels
+from ssl_restore.io.picture import Pixels, eight_bit_rgb
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import data, session
 from ssl_restore.types import Batch, StreamModel
@@ -110,10 +110,10 @@ class _Student:
             else:
                 setattr(self.objective, "prior", self.frames.prior)  # noqa: B010
         self.taken += 1
-        clean = data.eight_bit_rgb(restored)
+        clean = eight_bit_rgb(restored)
         if self.model.upright:  # what was left in it lies across what falls, then
             clean = np.ascontiguousarray(np.rot90(clean))
-        self.memory.add(_Restored(data.eight_bit_rgb(frame), clean), room(frame))
+        self.memory.add(_Restored(eight_bit_rgb(frame), clean), room(frame))
 
     def unusable_reason(self) -> str | None:
         return self.failure if self.frames.prior is None else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from degradations.rain import Rain
+from degradations.rain_kinds import KINDS
 from degradations.rain_like import MeasuredRain, RainLike, Uncertainty
 from ssl_restore import __version__
 from ssl_restore.errors import UserError
@@ -81,16 +82,20 @@ class RainCalibration:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def rain_prior(path: str, *, rain_free: float, varied: float, near: float = 0.0) -> Rain | RainLike:
+def rain_prior(
+    path: str, *, rain_free: float, varied: float, near: float = 0.0, kinds: float = 0.0
+) -> Rain | RainLike:
     """For training: rain like that of a calibration file, of all kinds where there is none ("").
 
     A share of `rain_free` images has no rain, one of `varied` ones rain of all kinds in either
     case. Of rain of all kinds without a file, a share `near` of the populations is close to the
-    camera.
+    camera, and a share `kinds` of the images has the kinds that cameras see (`rain_kinds`).
     Mirrored, because the pictures that a restorer learns from are.
     """
     if not path:
-        return Rain(rain_free=rain_free, near=near)
+        return Rain(
+            rain_free=rain_free, near=near, kinds=tuple(KINDS) if kinds else (), kind_share=kinds
+        )
     return replace(read(Path(path)).prior(), rain_free=rain_free, varied=varied, mirrored=True)
 
 

@@ -84,3 +84,8 @@ def to_eight_bits(pixels: Pixels) -> Pixels:
     if pixels.dtype != np.uint16:
         return pixels
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def eight_bit_rgb(pixels: Pixels) -> Pixels:
+    """(H, W, 1 or 3) of 8 or 16 bits -> (H, W, 3) uint8, a copy."""
+    return np.array(np.broadcast_to(to_eight_bits(pixels), (*pixels.shape[:2], 3)))

@@ -5,7 +5,9 @@
 S is the light of the streaks as it lies in the picture: achromatic, one channel for all three
 colours, and never more than the pixel's darkest channel. A colour that was cut off at white has
 got less of it, which left dark lines of the opposite colour: V = I - (1 - K) S, with a share K of
-every colour, 0 where it is not near white. The restored picture is V. It may have a veil, whose
+every colour, 0 where it is not near white. With `colours`, V = I - (1 - K) S - D, of which D sums
+to 0 over the colours: a streak that hides a part of a green ground is magenta, and files keep
+colours coarser than light. The restored picture is V. It may have a veil, whose
 transmission t and airlight A are smooth: a few convolutions at the resolution of the coarsest
 features read them from V and S, and `inference.wrappers.WithoutVeil` removes it. That is asked for
 and not the rule, because haze may belong to the picture.
@@ -132,10 +134,10 @@ class RainUNet(Restorer):
     symmetry = UPRIGHT
     layer_names = ("clean", "rain", "transmission", "optical_depth", "airlight")
 
-    def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
+    def __init__(self, width: int, blocks: tuple[int, ...], *, colours: bool = False) -> None:
         super().__init__()
         self.encoder = Encoder(width, blocks)
-        self.decoder = Decoder(width, blocks, channels=1 + 3)
+        self.decoder = Decoder(width, blocks, channels=1 + 3 + 3 * colours)
         self.stride = 2 ** len(blocks)
         self.reach = reach(blocks)
         self.veil = VeilEstimator(self.stride)
@@ -146,8 +148,12 @@ class RainUNet(Restorer):
         rain = torch.minimum(predicted[:, :1], image.amin(dim=1, keepdim=True))
         start, end = NEAR_WHITE
         white = ((image - start) / (end - start)).clamp(0, 1)
-        kept = white * torch.sigmoid(predicted[:, 1:] - LITTLE)
-        return rain, image - (1 - kept) * rain
+        kept = white * torch.sigmoid(predicted[:, 1:4] - LITTLE)
+        clean = image - (1 - kept) * rain
+        colour = predicted[:, 4:]
+        if colour.shape[1]:
+            clean = clean - (colour - colour.mean(dim=1, keepdim=True))
+        return rain, clean
 
     def rain(self, image: Tensor) -> Tensor:
         """S (B, 1, H, W), display units."""
@@ -188,8 +194,9 @@ def reach(blocks: tuple[int, ...]) -> int:
     return sum(n * 2 ** (level + 1) for level, n in enumerate(convolutions)) + stride
 
 
-def build(*, width: int = 24, blocks: tuple[int, ...] = BLOCKS) -> RainUNet:
-    """`width` channels at half resolution, `blocks` residual blocks a level, finest first."""
+def build(*, width: int = 24, blocks: tuple[int, ...] = BLOCKS, colours: bool = False) -> RainUNet:
+    """`width` channels at half resolution, `blocks` residual blocks a level, finest first, and
+    whether streaks have `colours`."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
-    return RainUNet(width, tuple(blocks))
+    return RainUNet(width, tuple(blocks), colours=colours)

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from degradations.jpeg import Jpeg
 from degradations.noise import Noise
-from degradations.sampling import degrade, degrade_chosen, degrade_share
+from degradations.sampling import degrade, degrade_share
 from degradations.sensor import Sensor, quantise
 from degradations.types import Degradation
 from degradations.veil import Veil
+from ssl_restore.objectives import scenes
 from ssl_restore.objectives.patterns import foliage, patterned
 from ssl_restore.objectives.rendered_rain import (
     RenderedRain,
@@ -40,6 +40,10 @@ class Shares:
     veil: float = 0.0  # of those with rain: a photograph without is to keep its own haze
     noise: float = 0.0
     jpeg: float = 0.0
+    defocus: float = 0.0  # scenes out of focus, `mist` and `blocky` ones (`scenes.py`)
+    mist: float = 0.0
+    blocky: float = 0.0
+    resampled: float = 0.0  # sharpened or enlarged, after the rain
 
 
 class SyntheticRain(nn.Module):
@@ -75,14 +79,20 @@ class SyntheticRain(nn.Module):
         shares = self.shares
         clean = patterned(photographs, shares.patterns, generator)
         clean = foliage(clean, shares.foliage, generator)
+        clean = scenes.out_of_focus(clean, shares.defocus, generator)
+        clean = scenes.in_mist(clean, shares.mist, generator)
         clean = degrade(clean, self.exposure, generator)
         clean = quantise(degrade_share(shares.noise, clean, Noise(sigma=(0.0, 0.04)), generator))
+        clean = scenes.blocky(clean, shares.blocky, generator)
         rendered = render_rain(clean, self.rain, generator)
         rainy = (rendered.rainy != clean).flatten(1).any(dim=1).cpu()
         # All white is white behind a veil, too.
         not_white = rendered.rainy.flatten(1).mean(dim=1).cpu() < 1
         chosen = rainy & not_white & (torch.rand(len(clean), generator=generator) < shares.veil)
-        rendered = behind_veil(rendered, chosen, Veil(), generator).stored()
-        chosen = torch.rand(len(clean), generator=generator) < shares.jpeg
-        stored = degrade_chosen(chosen, (rendered.rainy, rendered.veiled), Jpeg(), generator)
-        return replace(rendered, rainy=stored[0], veiled=stored[1])
+        rendered = behind_veil(rendered, chosen, Veil(), generator)
+        both = rendered.rainy, rendered.veiled
+        both = scenes.resampled(both, shares.resampled, generator)
+        rendered = replace(rendered, rainy=both[0], veiled=both[1]).stored()
+        both = rendered.rainy, rendered.veiled
+        rainy, veiled = scenes.stored(both, shares.jpeg, generator)
+        return replace(rendered, rainy=rainy, veiled=veiled)

@@ -34,22 +34,42 @@ def build(
     veil: float = 0.3,
     noise: float = 0.1,
     jpeg: float = 0.1,
+    defocus: float = 0.0,
+    mist: float = 0.0,
+    blocky: float = 0.0,
+    resampled: float = 0.0,
     near: float = 0.2,
+    kinds: float = 0.0,
     calibration: str = "",
     varied: float = 0.0,
+    colours: bool = False,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
     share of `rain_free` pictures, shares of pictures with regular `patterns`, with `foliage` before
-    the sky, with a `veil`, with `noise` and stored as `jpeg`, share of populations of drops
-    `near` to the camera, file of a `calibration` that the rain shall be like in place of all kinds,
-    share of `varied` rain of all kinds besides."""
+    the sky, with a `veil`, with `noise` and stored as `jpeg`, of scenes out of focus (`defocus`),
+    in `mist`, compressed before (`blocky`) and `resampled` ones, share of populations of drops
+    `near` to the camera, of pictures with the `kinds` of rain that cameras see, file of a
+    `calibration` that the rain shall be like in place of all kinds, share of `varied` rain of all
+    kinds besides, whether streaks have `colours`."""
     keywords: dict[str, object] = {"width": width}
-    restorer = unet.build(width=width)
+    if colours:
+        keywords["colours"] = True
+    restorer = unet.build(width=width, colours=colours)
     objective = SyntheticRain(
         restorer,
-        rain_prior(calibration, rain_free=rain_free, varied=varied, near=near),
+        rain_prior(calibration, rain_free=rain_free, varied=varied, near=near, kinds=kinds),
         Sensor(gain=(0.5, 1.2)),
-        Shares(patterns=patterns, foliage=foliage, veil=veil, noise=noise, jpeg=jpeg),
+        Shares(
+            patterns=patterns,
+            foliage=foliage,
+            veil=veil,
+            noise=noise,
+            jpeg=jpeg,
+            defocus=defocus,
+            mist=mist,
+            blocky=blocky,
+            resampled=resampled,
+        ),
     )
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(

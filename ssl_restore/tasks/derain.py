@@ -20,4 +20,5 @@ task = Task(
     measure=rain_and_texture_left,
     stream=RAIN,
     symmetry=UPRIGHT,
+    clip_recipe="fixed_camera",
 )

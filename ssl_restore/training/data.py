@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ssl_restore import rng
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
-from ssl_restore.io.picture import to_eight_bits
+from ssl_restore.io.picture import eight_bit_rgb
 
 MAX_SHRINK = 3
 SHRUNK_SIDE_PX = 240  # a picture is not shrunk below this
@@ -93,11 +93,6 @@ def window(pixels: np.ndarray, area: int, least: int, generator: torch.Generator
     return pixels[top : top + rows, left : left + columns].copy()
 
 
-def eight_bit_rgb(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 1 or 3) of 8 or 16 bits -> (H, W, 3) uint8, a copy."""
-    return np.array(np.broadcast_to(to_eight_bits(pixels), (*pixels.shape[:2], 3)))
-
-
 def patches(
     pictures: Pictures,
     count: int,
@@ -135,6 +130,20 @@ def observations(
         other = (one + 1 + int(step * (len(views) - 1))) % len(views)
         pairs.append(views[[one, other]])
     return torch.stack(pairs)
+
+
+def views(
+    scenes: Pictures,
+    count: int,
+    size: int,
+    generator: torch.Generator,
+    *,
+    upright: bool,
+    shrink: int = MAX_SHRINK,
+) -> Tensor:
+    """`count` patches with all that is known of them (count, N, 3, size, size)."""
+    drawn = (_crop(scenes, size, generator, upright, shrink) for _ in range(count))
+    return torch.stack([crop.unflatten(0, (-1, 3)) for crop in drawn])
 
 
 def _crop(

@@ -5,8 +5,8 @@
 Threads inside an operation wait for one another hundreds of times a step, and where another process
 takes a core, each waits for the slowest (benchmarks/EXPERIMENTS.md). Parts meet once a step. Each
 has random numbers of its own, and norms in training mode take the statistics of their part (ghost
-batch norm); running ones are averaged. What autocast would cast in each part and at each use is cast
-once a step. The result depends on the number of parts, not on that of the threads.
+batch norm); running ones are averaged. What autocast would cast in each part and at each use is
+cast once a step. The result depends on the number of parts, not on that of the threads.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class Replicas:
         return [value for values in buffers for value in values if value is not None]
 
     def gradients(self, loss: Tensor, weights: Sequence[Tensor]) -> list[Tensor | None]:
-        """Of the loss of a copy by weights of the original; None where it does not depend on one."""
+        """Of the loss of a copy, by weights of the original; None where it depends on none."""
         cast = [weight for weight in weights if weight in self.cast]
         sources = [*weights, *(self.cast[weight] for weight in cast)]
         found = torch.autograd.grad(loss, sources, allow_unused=True)

@@ -11,7 +11,7 @@ import torch
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
-from ssl_restore.training import checkpoint, session
+from ssl_restore.training import checkpoint, clips, session
 from ssl_restore.training.run import Run, RunPlan, resumed
 
 MINUTES = 15.0
@@ -40,6 +40,15 @@ class Request:
         name = self.images.resolve().name if self.images else Path(self.recipe or self.task).stem
         return self.output or Path("runs") / name
 
+    def chosen_recipe(self) -> str:
+        """The one asked for; else the task's for clips, where the images are one, or its own."""
+        if self.recipe:
+            return self.recipe
+        task = discover.task(self.task)
+        if task.clip_recipe and self.images is not None and clips.are_one_scene(self.images):
+            return task.clip_recipe
+        return task.recipe
+
     def plan(self) -> RunPlan:
         """The plan of the run; UserError for what contradicts itself or is unknown."""
         if self.minutes is not None and self.steps is not None:
@@ -50,7 +59,7 @@ class Request:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"above 0 is expected, got {value}", parameter=name)
-        recipe = self.recipe or discover.task(self.task).recipe
+        recipe = self.chosen_recipe()
         build = discover.builder("recipes", recipe)
         settings = discover.checked_settings(build, self.settings)
         for key in session.CALIBRATIONS:

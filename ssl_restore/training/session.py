@@ -22,7 +22,7 @@ from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.files import check_writable
-from ssl_restore.training import checkpoint, data, observations, report
+from ssl_restore.training import checkpoint, clips, data, observations, report
 from ssl_restore.training.fit import Row, fit
 from ssl_restore.training.group import barrier, rank, world
 from ssl_restore.training.parts import usual_parts
@@ -34,6 +34,8 @@ SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 120.0
 CALIBRATED_PICTURES = 64  # of the folder, at most
 HELD_OUT = 4  # degraded pictures that are not learned from, at most and of ten times as many
+LOADERS = {"observations": observations.load, "places": clips.load}  # of kinds that are no folder
+DRAWS = {"observations": data.observations, "places": data.views}
 CALIBRATIONS = {  # settings of recipes that take one, and what is learned without it
     "calibration": "with rain of all kinds",
     "noise_calibration": "as if the noise of each pixel were its own",
@@ -47,7 +49,7 @@ class TrainingJob:
     run: Run
     plan: RunPlan
     recipe: Recipe
-    pictures: dict[str, data.Pictures]  # learned from, by kind: "clean", "degraded", "observations"
+    pictures: dict[str, data.Pictures]  # learned from, by kind, as fields of a batch are named
     device: torch.device
     held_out: tuple[np.ndarray, ...] = ()  # degraded pictures that it is measured on
 
@@ -60,7 +62,7 @@ class TrainingJob:
     def shown(self) -> tuple[np.ndarray, ...]:
         """Pictures for the sample sheet: those held out, where there are any; else those learned
         from, of scenes the first observation, and clean ones where there are no degraded ones."""
-        kinds = (self.pictures.get(kind) for kind in ("degraded", "observations", "clean"))
+        kinds = map(self.pictures.get, ("degraded", "observations", "places", "clean"))
         return self.held_out or next(found.pixels for found in kinds if found is not None)
 
 
@@ -187,7 +189,7 @@ def _in_place(settings: dict[str, Any], run: Run) -> dict[str, Any]:
 def sources(plan: RunPlan, recipe: Recipe) -> dict[str, Path]:
     """The folder of each kind of picture that a recipe needs."""
     found: dict[str, Path] = {}
-    for kind in ("degraded", "observations"):
+    for kind in ("degraded", "observations", "places"):
         if kind in recipe.needs:
             if plan.images is None:
                 raise UserError(
@@ -221,8 +223,8 @@ def bundled_photographs() -> Path:
 def _load(
     kind: str, folder: Path, recipe: Recipe, seed: int, on_read: Callable[[Path], None]
 ) -> data.Pictures:
-    if kind == "observations":
-        pictures = observations.load(folder, patch=recipe.patch, seed=seed, on_read=on_read)
+    if kind in LOADERS:
+        pictures = LOADERS[kind](folder, patch=recipe.patch, seed=seed, on_read=on_read)
     else:
         pictures = data.load(images.find(folder), patch=recipe.patch, seed=seed, on_read=on_read)
     if not pictures.pixels:
@@ -348,7 +350,7 @@ def _draw(job: TrainingJob, step: int, progress: float) -> Batch:
     def patches(kind: str) -> Tensor | None:
         if kind not in job.pictures:
             return None
-        draw = data.observations if kind == "observations" else data.patches
+        draw = DRAWS.get(kind, data.patches)
         crops = draw(
             job.pictures[kind], recipe.batch, recipe.patch, rng.derive(job.plan.seed, kind, number),
             upright=kind != "clean" and recipe.upright, shrink=recipe.shrink,
@@ -362,6 +364,7 @@ def _draw(job: TrainingJob, step: int, progress: float) -> Batch:
         progress=progress,
         warm=job.plan.start is not None,
         observations=patches("observations"),
+        places=patches("places"),
     )
 
 

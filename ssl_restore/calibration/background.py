@@ -1,0 +1,231 @@
+"""What was behind the rain in a clip: the median of a pixel's neighbours in time.
+
+    B(x) = median over |k| <= reach, k != 0 of I_k(x)
+
+A drop crosses a pixel in one frame of many, and only brightens it, so that the median does not show
+it. The frame itself takes no part. A pixel counts where nothing but rain has moved: where the
+tenth percentile over time lies close below the median, and the frame is hardly darker than it.
+Neighbours of a moving camera are moved onto the frame by optical flow first.
+
+Reference: Wang et al., "Spatial attentive single-image deraining with a high quality real rain
+dataset", CVPR 2019 (medians of fixed cameras).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ssl_restore.calibration import motion
+from ssl_restore.calibration.alignment import LEAST_LIKENESS, shift
+from ssl_restore.calibration.motion import Mask, Values
+from ssl_restore.errors import UserError
+from ssl_restore.io import shots
+from ssl_restore.io.picture import Pixels, eight_bit_rgb
+from ssl_restore.io.video import Video
+
+REACH, LEAST_REACH = 12, 3  # neighbours to either side
+DARKER = 6  # of 255, how far below the median the tenth percentile may lie
+MOST_SHIFT_PX = 2.0  # over half a window, of a camera that does not move but for wind
+REACH_OF_FLOW, LEAST_TRUSTED = 5, 5  # neighbours to either side, and how many must be trusted
+COMPARED_SIDE_PX = 480  # of frames that are compared with each other
+LOOKS = 5  # windows that tell whether a camera stands still
+SMOOTH_PX = 1.5  # of the frames that flow is found in: rain is finer
+
+
+@dataclass(frozen=True)
+class Place:
+    """A frame, and what its neighbours in time show of the scene behind its rain.
+
+    Example:
+        >>> dark = np.zeros((4, 4, 3), np.uint8)
+        >>> Place(1, dark + 9, dark, np.ones((4, 4), bool)).layer.max()
+        9
+    """
+
+    number: int  # of the frame, from 1
+    frame: Pixels  # (H, W, 3) uint8
+    background: Pixels  # (H, W, 3) uint8
+    mask: Mask  # (H, W) nothing but rain moved there
+
+    @property
+    def layer(self) -> np.ndarray:
+        """(H, W, 3) int16: light of the frame over its background, 0 where the mask is not."""
+        return (self.frame.astype(np.int16) - self.background) * self.mask[..., None]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Places of a clip, whether its camera stood still, and a line for each window left out."""
+
+    places: tuple[Place, ...]
+    fixed: bool
+    skipped: tuple[str, ...]
+
+
+def find(
+    video: Video,
+    count: int,
+    *,
+    reach: int = REACH,
+    largest_side: int | None = None,
+    on_read: Callable[[], object] = lambda: None,
+) -> Clip:
+    """Up to `count` places spread evenly over a clip.
+
+    Args:
+        video: A clip or a folder of frames.
+        count: Of places, at least 1.
+        reach: Neighbours to either side; fewer where the clip is shorter.
+        largest_side: In pixels; larger frames are made smaller.
+        on_read: Called after each place.
+
+    Returns:
+        Places of one camera: where it moved, all are found by flow.
+
+    Raises:
+        UserError: For a clip of fewer than 7 frames, of frames of several sizes, or in which no
+            window could be used.
+    """
+    length = len(video)
+    reach = min(reach, (length - 1) // 2)
+    if reach < LEAST_REACH:
+        raise UserError(
+            f"{video.source}: {length} frames; what is behind the rain takes at least "
+            f"{2 * LEAST_REACH + 1} in a row"
+        )
+    anchors = _anchors(length, count, reach)
+    fixed = is_fixed(video)
+    skipped: list[str] = []
+    places: list[Place] = []
+    for at, frames in _windows(video, anchors, reach, largest_side):
+        if _step(frames) is None:
+            skipped.append(f"{video.source}: a cut near frame {at + 1}, which is left out")
+        else:
+            places.append((_still if fixed else _by_flow)(at, frames, reach))
+        on_read()
+    if not places:
+        raise UserError(
+            f"{video.source}: the scene changes from frame to frame ({len(skipped)} windows); give "
+            "a clip of one scene, or pictures of a folder as such"
+        )
+    return Clip(tuple(places), fixed, tuple(skipped))
+
+
+def _anchors(length: int, count: int, reach: int) -> list[int]:
+    places = np.linspace(reach, length - 1 - reach, count).astype(int)
+    return [int(at) for at in np.unique(places)]
+
+
+def is_fixed(video: Video) -> bool:
+    """Whether a clip shows one scene by a camera that does not move: a quick look at some windows.
+
+    A folder whose pictures differ in size, or show different scenes, does not.
+    """
+    if len(video) < 2 * LEAST_REACH + 1:
+        return False
+    reach = min(REACH, (len(video) - 1) // 2)
+    try:
+        windows = _windows(video, _anchors(len(video), LOOKS, reach), reach)
+        steps = [_step(frames) for _, frames in windows]
+    except UserError:
+        return False
+    seen = [step for step in steps if step is not None]
+    return len(seen) > len(steps) / 2 and float(np.median(seen)) <= MOST_SHIFT_PX
+
+
+def _windows(
+    video: Video, anchors: list[int], reach: int, largest_side: int | None = None
+) -> Iterator[tuple[int, list[Pixels]]]:
+    """The frames around each anchor, in its middle; no more of them are held than one window has.
+
+    UserError for frames of another size than the first.
+    """
+    wanted = sorted({n for at in anchors for n in range(at - reach, at + reach + 1)})
+    listed = [video.frames[n] for n in wanted]
+    stream = zip(wanted, shots.pictures(listed, video.max_pixels), strict=True)
+    held: dict[int, Pixels] = {}
+    size: tuple[int, ...] | None = None
+    for at in anchors:
+        for number in [n for n in held if n < at - reach]:
+            del held[number]
+        while at + reach not in held:
+            number, (frame, read) = next(stream)
+            pixels = eight_bit_rgb(read().pixels)
+            size = size or pixels.shape
+            if pixels.shape != size:
+                raise UserError(
+                    f"{frame.source}: {pixels.shape[1]}x{pixels.shape[0]}, but the first frame is "
+                    f"{size[1]}x{size[0]}; frames of one camera have one size"
+                )
+            held[number] = _smaller(pixels, largest_side)
+        yield at, [held[n] for n in range(at - reach, at + reach + 1)]
+
+
+def _smaller(pixels: Pixels, largest_side: int | None) -> Pixels:
+    scale = 1.0 if largest_side is None else largest_side / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    smaller: Pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return smaller
+
+
+def _step(frames: list[Pixels]) -> float | None:
+    """Pixels by which the scene moves over a window; None where it changes."""
+    few = max(1, len(frames) // 5)
+    start = (len(frames) - few) // 2
+    first, middle, last = (
+        np.median([_smaller(frame, COMPARED_SIDE_PX) for frame in group], axis=0)
+        for group in (frames[:few], frames[start : start + few], frames[-few:])
+    )  # hardly any rain is in them
+    scale = max(1.0, max(frames[0].shape[:2]) / COMPARED_SIDE_PX)
+    farthest = 0.0
+    for one in (first, last):
+        rows, columns, likeness = shift(middle, one)
+        if likeness < LEAST_LIKENESS:
+            return None
+        farthest = max(farthest, scale * abs(rows), scale * abs(columns))
+    return farthest
+
+
+def _still(at: int, frames: list[Pixels], reach: int) -> Place:
+    near = np.stack(frames[:reach] + frames[reach + 1 :])
+    count = len(near)
+    tenth, middle = int(0.1 * (count - 1)), count // 2
+    ordered = np.partition(near, (tenth, middle - 1, middle), axis=0)
+    median = (ordered[middle - 1].astype(np.float32) + ordered[middle]) / 2
+    mask = (median - ordered[tenth]).max(axis=2) <= DARKER
+    return _place(at, frames[reach], median, mask)
+
+
+def _by_flow(at: int, frames: list[Pixels], reach: int) -> Place:
+    here, stack, held = motion.grey(frames[reach], SMOOTH_PX), [], []
+    for number, frame in enumerate(frames):
+        if abs(number - reach) not in range(1, REACH_OF_FLOW + 1):
+            continue
+        other = motion.grey(frame, SMOOTH_PX)
+        there, back = motion.flows(here, other)
+        trusted = motion.trusted(here, other, there, back)
+        warped = motion.warp(frame.astype(np.float32), there)
+        stack.append(np.where(trusted[..., None], warped, np.float32(np.nan)))
+        held.append(trusted)
+    enough = np.sum(held, axis=0) >= LEAST_TRUSTED
+    stacked: Values = np.where(enough[..., None], np.stack(stack), np.float32(0))
+    median = np.asarray(np.nanmedian(stacked, axis=0), np.float32)
+    return _place(at, frames[reach], median, enough)
+
+
+def _place(at: int, frame: Pixels, median: Values, mask: Mask) -> Place:
+    darker = np.minimum(frame - median, 0).min(axis=2) >= -2 * DARKER
+    background = np.clip(median.round(), 0, 255).astype(np.uint8)
+    return Place(at + 1, frame, background, mask & darker)
+
+
+def rain_light(place: Place) -> float:
+    """Mean light of the rain of a place, of 255, over the pixels that count."""
+    layer = place.layer.mean(axis=2)
+    rain = (cv2.blur(layer.astype(np.float32), (3, 3)) > 8) & place.mask
+    return float(layer[rain].clip(min=0).sum() / max(1, int(place.mask.sum())))
