@@ -70,11 +70,11 @@ def read_back(folder: Path) -> Restore:
     return of
 
 
-def by_weights(weights: str, **options: object) -> Restore:
+def by_weights(weights: str) -> Restore:
     restorer = ssl_restore.load(weights)
 
     def of(name: str, place: Place) -> Pixels:
-        return np.asarray(ssl_restore.restore(place.frame, restorer, **options))
+        return np.asarray(ssl_restore.restore(place.frame, restorer))
 
     return of
 

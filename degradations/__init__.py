@@ -62,8 +62,9 @@ from .noise import (
     count_photons,
     noise_std,
 )
-from .populations import Populations, draw_streaks, farther, with_farther
-from .rain import Rain, add_rain
+from .populations import Apart, Populations, draw_streaks, farther, with_farther
+from .rain import Rain, add_rain, light_around
+from .rain_kinds import RAIN_KINDS, Kind, mix_kinds
 from .rain_like import MeasuredRain, RainLike, Uncertainty
 from .raindrops import drop_density, expected_coverage, extinction_per_m, fall_speed, implied_rate
 from .rainfall import Rainfall, RainfallParams, Weather, add_rainfall
@@ -72,7 +73,7 @@ from .sampling import degrade, degrade_chosen, degrade_share, sample_params
 from .sensor import Sensor, SensorParams, expose, quantise, tone
 from .shadow import Shadow, ShadowParams, add_shadow, shadow_mask
 from .shake import Shake, ShakeParams, shake, shake_adjoint, shake_light
-from .streaks import RainParams, join_streaks, streak_layer
+from .streaks import RainParams, StreakLayers, join_streaks, light_layers, streak_layer
 from .types import Degradation, Range, Shape, follow, map_tensors, tensors, uniform
 from .veil import Veil, VeilParams, add_veil, veil
 
@@ -99,6 +100,8 @@ PRIORS: tuple[type[Degradation], ...] = (
 
 __all__ = [
     "PRIORS",
+    "RAIN_KINDS",
+    "Apart",
     "BernoulliNoise",
     "BernoulliParams",
     "Blur",
@@ -116,6 +119,7 @@ __all__ = [
     "ImpulseParams",
     "Jpeg",
     "JpegParams",
+    "Kind",
     "MeasuredRain",
     "Noise",
     "NoiseParams",
@@ -137,6 +141,7 @@ __all__ = [
     "Shake",
     "ShakeParams",
     "Shape",
+    "StreakLayers",
     "Uncertainty",
     "Veil",
     "VeilParams",
@@ -179,8 +184,11 @@ __all__ = [
     "gaussian_kernel",
     "implied_rate",
     "join_streaks",
+    "light_around",
+    "light_layers",
     "luma",
     "map_tensors",
+    "mix_kinds",
     "noise_std",
     "path_kernel",
     "quantisation",

@@ -99,5 +99,5 @@ def describe_streaks(params: RainParams, height: int, width: int) -> dict[str, A
         "coverage": number(areas.sum() / (height * width)),
         "transmission": number(params.transmission[0]),
         "airlight": number(params.airlight[0]),
-        "ceiling": number(params.ceiling[0]),
+        "ceiling": number(params.ceiling[0].min()),
     }

@@ -124,9 +124,6 @@ def segment_kernel(length_px: Tensor, angle_rad: Tensor) -> Tensor:
     return path_kernel(ends * angle_rad.sin(), ends * angle_rad.cos())
 
 
-LARGE_KERNEL = 15  # from this side on, the Fourier transform is faster
-
-
 def _mirrored(size: int, reach: int, device: torch.device) -> Tensor:
     """Index of the pixel seen at -reach, ..., size + reach - 1: ... 1 0 | 0 1 2 | 2 1 ..."""
     place = torch.arange(-reach, size + reach, device=device).remainder(2 * size)
@@ -151,11 +148,7 @@ def convolve(picture: Tensor, kernel: Tensor) -> Tensor:
     reach = len(kernel) // 2
     rows, columns = (_mirrored(size, reach, picture.device) for size in picture.shape[-2:])
     wide = picture.index_select(-2, rows).index_select(-1, columns)
-    if len(kernel) < LARGE_KERNEL:
-        return functional.conv2d(wide[:, None], kernel.flip(0, 1)[None, None])[:, 0]
-    size = wide.shape[-2:]
-    product = torch.fft.rfft2(wide) * torch.fft.rfft2(kernel, s=size)
-    return torch.fft.irfft2(product, s=size)[..., 2 * reach :, 2 * reach :]
+    return functional.conv2d(wide[:, None], kernel.flip(0, 1)[None, None])[:, 0]
 
 
 def convolve_adjoint(picture: Tensor, kernel: Tensor) -> Tensor:

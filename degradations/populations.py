@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch import Tensor
 from .streaks import RainParams, StreakLayers, join_streaks, pack_rows
 from .types import Range, Shape, uniform
 
+GAP: Range = (1.2, 4.0)  # from drop to drop of a path, in lengths
+GAP_JITTER = 0.3  # standard deviation
+WAVES: Range = (0.5, 2.0)  # of the density, over a side of the picture
 # Of drops farther away, against those that the numbers of a population tell.
 FAR_LENGTH, FAR_WIDTH, FAR_BRIGHTNESS = 0.3, 0.7, 0.2
 FAR_SPREADS = {"length_spread": 0.6, "width_spread": 0.3, "brightness_spread": 0.7}
@@ -99,7 +103,7 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
     streak_area = p.length_px * p.width_px * together.exp()
     expected = p.coverage * area / streak_area
     if p.apart is not None:
-        expected = expected / p.apart.along
+        expected = expected / p.apart.along * (1 + p.apart.gusts)  # those that thin it
     count = torch.poisson(expected, generator=generator)
     owner = torch.repeat_interleave(count.long().flatten())  # population of each streak, flat
 
@@ -121,8 +125,11 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
     wide = scattered(p.width_px, p.width_spread, depth + own * normal())
     angle = of(p.angle_rad) + of(p.angle_spread_rad) * normal()
     x, y = spread_over(width, right), spread_over(height, down)
-    if p.apart is not None:
-        return _apart(p, owner, (x, y, angle, length, wide), shape, generator)
+    apart = p.apart
+    if apart is not None:
+        owner, drawn = _on_paths(apart, owner, (x, y, angle, length, wide), generator)
+        kept = _in_gusts(apart, owner, drawn[0] / width, drawn[1] / height, generator)
+        owner, (x, y, angle, length, wide) = owner[kept], (values[kept] for values in drawn)
     rows, present = pack_rows(owner // most, batch)
     return RainParams(
         x_px=rows(x),
@@ -136,87 +143,43 @@ def draw_streaks(populations: Populations, shape: Shape, generator: torch.Genera
         ripple_px=rows(of(p.ripple_px)),
         phase_rad=rows(2 * math.pi * torch.rand(len(owner), generator=generator)),
         present=present,
-        ceiling=p.ceiling,
+        ceiling=p.ceiling if apart is None else apart.ceiling,
         transmission=p.transmission,
         airlight=p.airlight,
-    )
-
-
-GAP: Range = (1.2, 4.0)  # from drop to drop of a path, in lengths; gusts differ over WAVES sides
-WAVES: Range = (0.5, 2.0)
-
-
-def _apart(
-    p: Populations,
-    owner: Tensor,
-    streaks: tuple[Tensor, ...],
-    shape: Shape,
-    generator: torch.Generator,
-) -> RainParams:
-    """Streaks (x, y, angle, length, width), of populations in layers of their own."""
-    assert p.apart is not None
-    batch, most = p.coverage.shape
-    size = (batch, most)
-
-    # Drops that follow each other have one path, and each its place on it.
-    followers = p.apart.along.flatten()[owner]
-    path = torch.repeat_interleave(followers)
-    owner = owner[path]
-    x, y, angle, length, wide = (values[path] for values in streaks)
-    place = torch.arange(len(path)) - (followers.cumsum(0) - followers)[path]
-    gap = uniform(GAP, (len(followers),), generator)[path]
-    step = (place - (followers[path] - 1) / 2) * gap + 0.3 * torch.randn(
-        len(path), generator=generator
-    ) * (followers[path] > 1)
-    x, y = x + step * length * angle.sin(), y + step * length * angle.cos()
-
-    def of(population: Tensor) -> Tensor:
-        return population.flatten()[owner]
-
-    # Thinned by 1 + g cos over 1 + g, a wave over the picture.
-    turns = 2 * math.pi * torch.rand(size, generator=generator)
-    waves = uniform(WAVES, size, generator) * 2 * math.pi
-    phase = 2 * math.pi * torch.rand(size, generator=generator)
-    across = of(turns.cos()) * x / shape[3] + of(turns.sin()) * y / shape[2]
-    swing = of(p.apart.gusts)
-    kept = (
-        torch.rand(len(owner), generator=generator) * (1 + swing)
-        <= 1 + swing * (of(waves) * across + of(phase)).cos()
-    )
-    owner, x, y, angle, length, wide = (
-        values[kept] for values in (owner, x, y, angle, length, wide)
-    )
-
-    bright = (
-        of(p.brightness)
-        * (
-            of(p.brightness_spread) * torch.randn(len(owner), generator=generator)
-            - of(p.brightness_spread).square() / 2
-        ).exp()
-    )
-    rows, present = pack_rows(owner // most, batch)
-    apart = p.apart
-    return RainParams(
-        x_px=rows(x),
-        y_px=rows(y),
-        angle_rad=rows(angle),
-        length_px=rows(length),
-        width_px=rows(wide),
-        brightness=rows(bright),
-        taper=rows(of(p.taper)),
-        ripple=rows(of(p.ripple)),
-        ripple_px=rows(of(p.ripple_px)),
-        phase_rad=rows(2 * math.pi * torch.rand(len(owner), generator=generator)),
-        present=present,
-        ceiling=p.ceiling,
-        transmission=p.transmission,
-        airlight=p.airlight,
-        wobble_px=rows(of(apart.wobble) * wide),
-        layers=StreakLayers(
-            of_streak=rows(of(apart.layer).float()).long() * present,
-            ceiling=apart.ceiling, opacity=apart.opacity, tint=apart.tint, lit=apart.lit,
+        wobble_px=None if apart is None else rows(of(apart.wobble) * wide),
+        layers=None if apart is None else StreakLayers(
+            rows(of(apart.layer)) * present, apart.opacity, apart.tint, apart.lit
         ),
     )  # fmt: skip
+
+
+def _on_paths(
+    apart: Apart, owner: Tensor, paths: tuple[Tensor, ...], generator: torch.Generator
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Population, x, y, angle, length and width of drops that follow each other on these paths."""
+    along = apart.along.flatten()[owner]
+    path = torch.repeat_interleave(along)
+    number = torch.arange(len(path)) - (along.cumsum(0) - along)[path]
+    gap = uniform(GAP, (len(along),), generator)[path]
+    jitter = GAP_JITTER * torch.randn(len(path), generator=generator) * (along[path] > 1)
+    x, y, angle, length, wide = (values[path] for values in paths)
+    way = ((number - (along[path] - 1) / 2) * gap + jitter) * length
+    return owner[path], (x + way * angle.sin(), y + way * angle.cos(), angle, length, wide)
+
+
+def _in_gusts(
+    apart: Apart, owner: Tensor, x: Tensor, y: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Which streaks at x and y, in sides of the picture, are there where the density varies."""
+    size = apart.gusts.shape
+    swing = apart.gusts.flatten()[owner]
+    turn, phase = (2 * math.pi * torch.rand(size, generator=generator) for _ in range(2))
+    waves = 2 * math.pi * uniform(WAVES, size, generator)
+    right, down, phase = (
+        values.flatten()[owner] for values in (waves * turn.cos(), waves * turn.sin(), phase)
+    )
+    density = 1 + swing * (right * x + down * y + phase).cos()
+    return torch.rand(len(owner), generator=generator) * (1 + swing) <= density
 
 
 def farther(populations: Populations, share: Tensor) -> Populations:
@@ -237,13 +200,16 @@ def farther(populations: Populations, share: Tensor) -> Populations:
         tensor(15.)
     """
     p = populations
+    spreads: dict[str, Any] = {
+        name: torch.full_like(p.coverage, spread) for name, spread in FAR_SPREADS.items()
+    }
     return replace(
         p,
         length_px=FAR_LENGTH * p.length_px,
         width_px=FAR_WIDTH * p.width_px,
         brightness=FAR_BRIGHTNESS * p.brightness,
         coverage=share[:, None] * p.coverage,
-        **{name: torch.full_like(p.coverage, spread) for name, spread in FAR_SPREADS.items()},
+        **spreads,
     )
 
 

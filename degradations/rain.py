@@ -27,7 +27,7 @@ from .bands import render_in_bands
 from .description import describe_streaks
 from .falling import rain_at_frame
 from .populations import Populations, draw_streaks, with_farther
-from .rain_kinds import KINDS, mix_kinds
+from .rain_kinds import RAIN_KINDS, mix_kinds
 from .streaks import RainParams, check_quantities, light_layers, remove_streaks
 from .types import Range, Shape, check_image, follow, per_image, uniform
 
@@ -69,12 +69,12 @@ def _with_streaks(image: Tensor, params: RainParams, around: Tensor | None) -> T
     layers = params.layers
     if layers is None:
         return t * (image + rain) + veil
-    if around is None and layers.lit.any():
+    if around is None and (layers.lit.requires_grad or layers.lit.any()):
         around = light_around(image)
     for number, light in enumerate(rain.split(1, dim=1)):
         ceiling, opacity, lit = (
             per_image(of_layers[:, number], image)
-            for of_layers in (layers.ceiling, layers.opacity, layers.lit)
+            for of_layers in (params.ceiling, layers.opacity, layers.lit)
         )
         tint = per_image(layers.tint[:, number, : image.shape[1]], image)
         shown = tint if around is None else tint * (1 - lit + lit * around)
@@ -168,8 +168,8 @@ class Rain:
     def __post_init__(self) -> None:
         check_quantities(self)
         for kind in self.kinds:
-            if kind not in KINDS:
-                raise ValueError(f"kinds: {kind!r} is unknown; use {', '.join(KINDS)}")
+            if kind not in RAIN_KINDS:
+                raise ValueError(f"kinds: {kind!r} is unknown; use {', '.join(RAIN_KINDS)}")
 
     def sample(self, shape: Shape, generator: torch.Generator) -> RainParams:
         near = self.populate(shape[0], generator)

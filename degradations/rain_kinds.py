@@ -41,7 +41,7 @@ class Kind:
     """Ranges of a population, drawn log-uniformly once an image.
 
     Example:
-        >>> KINDS["dashes"].aspect
+        >>> RAIN_KINDS["dashes"].aspect
         (2.0, 8.0)
     """
 
@@ -59,7 +59,7 @@ class Kind:
     lit: float = LIT
 
 
-KINDS: Mapping[str, Kind] = {
+RAIN_KINDS: Mapping[str, Kind] = {
     "streaks": Kind(  # in focus, long exposure
         width_px=(0.8, 3.5), aspect=(5.0, 25.0), light=(0.03, 0.6), coverage=(0.01, 0.5),
         taper=(0.1, 1.0),
@@ -95,7 +95,7 @@ def mix_kinds(
 
     Args:
         populations: of B images.
-        kinds: names in `KINDS`.
+        kinds: names in `RAIN_KINDS`.
         share: of the images; those of the others stay as they are, in one layer.
         generator: a CPU stream.
 
@@ -113,7 +113,7 @@ def mix_kinds(
     kind = torch.randint(len(kinds), size, generator=generator)
 
     def ranges(name: str) -> tuple[Tensor, Tensor]:
-        table = torch.tensor([getattr(KINDS[one], name) for one in kinds], dtype=torch.float32)
+        table = torch.tensor([getattr(RAIN_KINDS[one], name) for one in kinds], dtype=torch.float32)
         low, high = table[kind].unbind(-1)
         return low, high
 
@@ -134,7 +134,7 @@ def mix_kinds(
     opacity = torch.where(flag(BLENDED), (light / blend).clamp(max=1.0), torch.zeros(()))
     low, high = ranges("along")
     along = low + (torch.rand(size, generator=generator) * (high - low + 1)).floor()
-    chances = torch.tensor([KINDS[one].lit for one in kinds])[kind]
+    chances = torch.tensor([RAIN_KINDS[one].lit for one in kinds])[kind]
     lit = flag(chances) * torch.rand(size, generator=generator)
     spread = draw("size_spread")
     own = {

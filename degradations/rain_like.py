@@ -8,6 +8,7 @@ this folder) stays together. Renderer, space and units are those of `rain`.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -124,13 +125,9 @@ class RainLike:
 
         first = torch.arange(other.coverage.shape[1]) == 0  # further ones are empty
         like = replace(like, coverage=like.coverage * first)
-        return Populations(
-            **{
-                f.name: chosen(getattr(like, f.name), getattr(other, f.name))
-                for f in fields(like)
-                if f.name != "apart"
-            }
-        )
+        names = [field.name for field in fields(like) if field.name != "apart"]
+        mixed: dict[str, Any] = {n: chosen(getattr(like, n), getattr(other, n)) for n in names}
+        return Populations(**mixed)
 
     def _like(self, batch: int, generator: torch.Generator) -> Populations:
         if not self.rows:
@@ -155,7 +152,7 @@ class RainLike:
         width = of("width_px", error.width) * (-width_spread.square() / 2 - common).exp()
         brighter = (error.brightness * torch.randn(batch, generator=generator)).exp()
         bright = of("brightness") * brighter * (brightness_spread.square() / 2).exp()
-        one_population = {
+        one_population: dict[str, Any] = {
             "angle_rad": angle, "angle_spread_rad": of("angle_spread_rad"),
             "length_px": length, "length_spread": length_spread,
             "width_px": width, "width_spread": width_spread,

@@ -50,12 +50,11 @@ class StreakLayers:
     Example:
         >>> rain = Rain(kinds=("dashes",), rain_free=0)
         >>> layers = rain.sample((2, 3, 8, 8), torch.Generator().manual_seed(0)).layers
-        >>> layers.ceiling.shape, layers.tint.shape
+        >>> layers.opacity.shape, layers.tint.shape
         (torch.Size([2, 3]), torch.Size([2, 3, 3]))
     """
 
     of_streak: Tensor  # (B, N) int64, the column of the streak's layer
-    ceiling: Tensor  # (B, L) light of a place that streaks cover, display units
     opacity: Tensor  # (B, L) share of what is behind that streaks hide where they cover all
     tint: Tensor  # (B, L, 3) light of the colours over that of all
     lit: Tensor  # (B, L) share of the light that follows the light around, as of lamps
@@ -83,11 +82,11 @@ class RainParams:
     ripple_px: Tensor  # (B, N) from crest to crest
     phase_rad: Tensor  # (B, N) of the ripple at the centre
     present: Tensor  # (B, N) bool
-    ceiling: Tensor  # (B,) light of a place that many streaks cross, display units
+    ceiling: Tensor  # (B,) or (B, L) light of a place that many streaks cross, display units
     transmission: Tensor  # (B,) of the veil; 1 is no veil
     airlight: Tensor  # (B,) light of the veil
     wobble_px: Tensor | None = None  # (B, N) amplitude to the side, as often as the ripple
-    layers: StreakLayers | None = None  # with ceilings of their own; None: all are in one
+    layers: StreakLayers | None = None  # None: all are in one
 
 
 OF_STREAKS = (
@@ -138,8 +137,7 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
 
 def light_layers(params: RainParams, height: int, width: int) -> Tensor:
     """R of each layer of streaks, (B, L, H, W); of one layer where there are none."""
-    layers = params.layers
-    ceiling = params.ceiling[:, None] if layers is None else layers.ceiling
+    ceiling = params.ceiling.flatten(1) if params.ceiling.ndim > 1 else params.ceiling[:, None]
     total = _summed(params, height, width, ceiling.shape[1])
     if len(ceiling) not in {1, len(total)}:
         raise ValueError(f"{len(total)} images need as many parameters, got {len(ceiling)}")
@@ -272,6 +270,13 @@ def _spans(
 
 def check_quantities(owner: object, names: Iterable[str] = tuple(_UNITS)) -> None:
     """ValueError for a number of rain below 0, for one of 0 that must be above, a ripple over 1."""
+    layers = getattr(owner, "layers", None)
+    if layers is not None:
+        most = owner.ceiling.shape[1] - 1  # type: ignore[attr-defined]
+        check_values("of_streak", layers.of_streak, "number of a layer", high=most)
+        check_values("tint", layers.tint, "light over that of all colours")
+        for name in ("opacity", "lit"):
+            check_values(name, getattr(layers, name), "share", high=1)
     for name in names:
         if getattr(owner, name, None) is not None:
             most = 1.0 if name == "ripple" else math.inf

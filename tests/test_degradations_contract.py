@@ -13,6 +13,7 @@ import torch
 
 import degradations
 from degradations import (
+    RAIN_KINDS,
     Blur,
     Chain,
     Haze,
@@ -57,6 +58,7 @@ def discovered():
 
 
 MORE = [  # what the defaults leave out
+    pytest.param(Rain(kinds=tuple(RAIN_KINDS), rain_free=0.0), id="rain.Rain(kinds)"),
     pytest.param(Chain((Haze(), Rain())), id="chain.Chain(Haze, Rain)"),
     pytest.param(Sensor(gain=(0.5, 2), contrast=(-1, 1)), id="sensor.Sensor(contrast)"),
     pytest.param(Jpeg(subsampled=False), id="jpeg.Jpeg(4:4:4)"),
@@ -204,7 +206,7 @@ def quantities():
         prior = param.values[0]
         for field in dataclasses.fields(prior):
             value = getattr(prior, field.name)
-            first = value[0] if isinstance(value, tuple) else value
+            first = value[0] if isinstance(value, tuple) and value else value
             number = isinstance(first, (int, float)) and not isinstance(first, bool)
             if number and field.name not in SIGNED:
                 yield pytest.param(prior, field.name, id=f"{param.id}.{field.name}")
@@ -407,10 +409,8 @@ def test_streaks_follow_the_image_to_another_device(degradation, monkeypatch):
         received.append(params)
         return params.x_px.new_zeros(1, 1, height, width)
 
-    for module in ("rain", "rainfall"):
-        monkeypatch.setattr(
-            importlib.import_module(f"degradations.{module}"), "streak_layer", recorded
-        )
+    for module, name in (("rain", "light_layers"), ("rainfall", "streak_layer")):
+        monkeypatch.setattr(importlib.import_module(f"degradations.{module}"), name, recorded)
     image, params = drawn(degradation)
     assert degradation.apply(image.to("meta"), params).device.type == "meta"
     assert {t.device.type for _, t in tensors(received[0])} == {"meta"}

@@ -76,7 +76,7 @@ def made(name):
         "threshold": 0.01, "coarse": 0.5, "label": 0.5, "exposure": Sensor(),
         "critic": critic, "layer_critic": layer_critic,
             "sorts": ((Noise(), 0.5),), "jpeg": 0.3,
-        "loss": "l2", "shuffle": 1,
+        "loss": "l2", "shuffle": 1, "rendered": 0.5,
     }  # fmt: skip
     needed = [
         argument
@@ -91,7 +91,8 @@ def batch(seed=0):
     draws = torch.Generator().manual_seed(seed)
     clean, degraded = torch.rand(2, 4, 3, 16, 16, generator=draws)
     pairs = torch.rand(4, 2, 3, 16, 16, generator=draws)
-    return Batch(clean, degraded, progress=0.5, observations=pairs)
+    views = torch.rand(4, 3, 3, 16, 16, generator=draws)
+    return Batch(clean, degraded, progress=0.5, observations=pairs, places=views)
 
 
 each = pytest.mark.parametrize("name", sorted(KINDS))
@@ -138,6 +139,7 @@ def test_batch_is_left_as_it_was(name):
     assert torch.equal(given.clean, batch().clean)
     assert torch.equal(given.degraded, batch().degraded)
     assert torch.equal(given.observations, batch().observations)
+    assert torch.equal(given.places, batch().places)
 
 
 @each

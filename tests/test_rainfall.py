@@ -35,7 +35,7 @@ def streaks_of(prior, shape=(4, 3, 60, 80), seed=0):
     """The drawn parameters, and the fields of the streaks that are there."""
     params = prior.sample(shape, stream(seed))
     there = params.rain.present
-    fields = dataclasses.asdict(params.rain)
+    fields = {n: v for n, v in dataclasses.asdict(params.rain).items() if v is not None}
     return params, {n: v[there] for n, v in fields.items() if v.shape == there.shape}
 
 

@@ -60,7 +60,9 @@ def batch_for(recipe, seed=0, progress=0.3):
         return torch.rand(size, generator=torch.Generator().manual_seed(10 * seed + index))
 
     pairs = patches("observations", 3, (recipe.batch, 2, *size[1:]))
-    return Batch(patches("clean", 1), patches("degraded", 2), progress, observations=pairs)
+    views = patches("places", 4, (recipe.batch, 3, *size[1:]))
+    clean, degraded = patches("clean", 1), patches("degraded", 2)
+    return Batch(clean, degraded, progress, observations=pairs, places=views)
 
 
 def losses_of(recipe, batch, seed=0):
@@ -73,7 +75,7 @@ def test_it_builds_without_settings(name):
     assert isinstance(recipe, Recipe)
     assert recipe.patch % recipe.restorer.stride == 0
     assert recipe.needs
-    assert recipe.needs <= {"clean", "degraded", "observations"}
+    assert recipe.needs <= {"clean", "degraded", "observations", "places"}
     assert recipe.players
 
 

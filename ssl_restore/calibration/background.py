@@ -42,7 +42,7 @@ class Place:
 
     Example:
         >>> dark = np.zeros((4, 4, 3), np.uint8)
-        >>> Place(1, dark + 9, dark, np.ones((4, 4), bool)).layer.max()
+        >>> int(Place(1, dark + 9, dark, np.ones((4, 4), bool)).layer.max())
         9
     """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from degradations.rain import Rain
-from degradations.rain_kinds import KINDS
+from degradations.rain_kinds import RAIN_KINDS
 from degradations.rain_like import MeasuredRain, RainLike, Uncertainty
 from ssl_restore import __version__
 from ssl_restore.errors import UserError
@@ -94,7 +94,10 @@ def rain_prior(
     """
     if not path:
         return Rain(
-            rain_free=rain_free, near=near, kinds=tuple(KINDS) if kinds else (), kind_share=kinds
+            rain_free=rain_free,
+            near=near,
+            kinds=tuple(RAIN_KINDS) if kinds else (),
+            kind_share=kinds,
         )
     return replace(read(Path(path)).prior(), rain_free=rain_free, varied=varied, mirrored=True)
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from degradations.blur import Blur
+from degradations.blur import Blur, BlurParams, blur_kernel
+from degradations.color import to_display, to_linear
 from degradations.jpeg import Jpeg
-from degradations.sampling import degrade_chosen, degrade_share
+from degradations.sampling import degrade_chosen, degrade_share, sample_params
 from degradations.types import Range, uniform
 from degradations.veil import Veil
 
@@ -33,12 +34,26 @@ def out_of_focus(clean: Tensor, share: float, generator: torch.Generator) -> Ten
     if not len(chosen):
         return clean
     sharp = clean[chosen.to(clean.device)]
-    blurred = degrade_share(1.0, sharp, DEFOCUS, generator)
+    blurred = _blurred(sharp, sample_params(DEFOCUS, sharp, generator))
     coarse = torch.randn(len(chosen), 1, 3, 3, generator=generator)
     part = torch.sigmoid(8 * F.interpolate(coarse, clean.shape[-2:], mode="bicubic"))
     whole = torch.rand(len(chosen), 1, 1, 1, generator=generator) >= PARTLY
     mask = torch.where(whole, 1.0, part).to(clean.device)
     return clean.index_copy(0, chosen.to(clean.device), sharp + mask * (blurred - sharp))
+
+
+def _blurred(clean: Tensor, params: BlurParams) -> Tensor:
+    """`degradations.blur` by the Fourier transform: several times as fast for large kernels."""
+    blurred = []
+    for number, light in enumerate(to_linear(clean)):
+        kernel = blur_kernel(params, number)
+        reach = min(len(kernel) // 2, min(light.shape[-2:]) - 1)
+        wide = F.pad(light[None], (reach,) * 4, mode="reflect")[0]
+        product = torch.fft.rfft2(wide) * torch.fft.rfft2(kernel, s=wide.shape[-2:])
+        spread = torch.fft.irfft2(product, s=wide.shape[-2:])
+        blurred.append(spread.roll((-(len(kernel) // 2),) * 2, (-2, -1)))
+        blurred[-1] = blurred[-1][:, reach:, reach:][:, : light.shape[-2], : light.shape[-1]]
+    return to_display(torch.stack(blurred).clamp_min(0))
 
 
 def in_mist(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:

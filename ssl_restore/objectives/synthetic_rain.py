@@ -91,8 +91,8 @@ class SyntheticRain(nn.Module):
         chosen = rainy & not_white & (torch.rand(len(clean), generator=generator) < shares.veil)
         rendered = behind_veil(rendered, chosen, Veil(), generator)
         both = rendered.rainy, rendered.veiled
-        both = scenes.resampled(both, shares.resampled, generator)
-        rendered = replace(rendered, rainy=both[0], veiled=both[1]).stored()
+        rainy, veiled = scenes.resampled(both, shares.resampled, generator)
+        rendered = replace(rendered, rainy=rainy, veiled=veiled).stored()
         both = rendered.rainy, rendered.veiled
         rainy, veiled = scenes.stored(both, shares.jpeg, generator)
         return replace(rendered, rainy=rainy, veiled=veiled)
