@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import restoration
 
+if TYPE_CHECKING:
+    from ssl_restore.restorer import Restorer
+
 EXAMPLES = """\b
 Examples:
   ssl-restore derain rainy.jpg restored.png
+  ssl-restore derain rainy.jpg restored.png --thorough 0.8
   ssl-restore derain rainy.jpg restored.png --adapt
   ssl-restore derain ./rainy/ ./restored/ --recursive
   ssl-restore derain ./rainy/ ./restored/ --weights runs/mine/restorer.safetensors
@@ -20,11 +24,31 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @restoration.arguments
 @click.option("--veil", is_flag=True, help="Also remove the veil (mist) of heavy rain.")
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 2),
+    default=1.0,
+    show_default=True,
+    help="Share of the rain that is taken away.",
+)
+@click.option(
+    "--thorough",
+    type=click.FloatRange(0, 1),
+    help="0 leaves what might be no rain, 1 takes what might be.  [default: by the weights]",
+)
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")
 @click.option(
     "--seconds", type=click.FloatRange(1), default=45.0, show_default=True, help="For --adapt."
 )
-def command(*, veil: bool, adapt: bool, seconds: float, **given: Any) -> None:
+def command(
+    *,
+    veil: bool,
+    strength: float,
+    thorough: float | None,
+    adapt: bool,
+    seconds: float,
+    **given: Any,
+) -> None:
     """Remove the rain from the picture or the folder INPUT; write to OUTPUT.
 
     A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
@@ -33,9 +57,16 @@ def command(*, veil: bool, adapt: bool, seconds: float, **given: Any) -> None:
     if adapt and veil:
         raise click.UsageError("give --adapt or --veil, not both")
     files = restoration.Files(**given)
+    if adapt and thorough is not None:
+        raise click.UsageError("give --adapt or --thorough, not both")
     if adapt:
-        restoration.solve_files("derain", files, seconds=seconds)
+        restoration.solve_files("derain", files, seconds=seconds, strength=strength)
         return
-    from ssl_restore.inference.wrappers import WithoutVeil  # noqa: PLC0415
+    from ssl_restore.inference.wrappers import WithoutVeil, with_thoroughness  # noqa: PLC0415
 
-    restoration.restore_files("derain", files, wrap=WithoutVeil if veil else lambda net: net)
+    def wrapped(restorer: Restorer) -> Restorer:
+        if thorough is not None:
+            restorer = with_thoroughness(restorer, thorough)
+        return WithoutVeil(restorer) if veil else restorer
+
+    restoration.restore_files("derain", files, wrap=wrapped, strength=strength)

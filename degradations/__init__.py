@@ -64,7 +64,7 @@ from .noise import (
 )
 from .populations import Apart, Populations, draw_streaks, farther, with_farther
 from .rain import Rain, add_rain, light_around
-from .rain_kinds import RAIN_KINDS, Kind, mix_kinds
+from .rain_kinds import Kind, mix_kinds
 from .rain_like import MeasuredRain, RainLike, Uncertainty
 from .raindrops import drop_density, expected_coverage, extinction_per_m, fall_speed, implied_rate
 from .rainfall import Rainfall, RainfallParams, Weather, add_rainfall
@@ -100,7 +100,6 @@ PRIORS: tuple[type[Degradation], ...] = (
 
 __all__ = [
     "PRIORS",
-    "RAIN_KINDS",
     "Apart",
     "BernoulliNoise",
     "BernoulliParams",

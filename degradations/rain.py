@@ -83,7 +83,13 @@ def _with_streaks(image: Tensor, params: RainParams, around: Tensor | None) -> T
 
 
 def light_around(image: Tensor) -> Tensor:
-    """Luma smoothed over an eighth of the picture, over its largest: (B, C, H, W) -> (B, 1, H, W).
+    """Light smoothed over an eighth of the picture, over its largest.
+
+    Args:
+        image: (B, C, H, W) display values.
+
+    Returns:
+        (B, 1, H, W), at most 1.
 
     Example:
         >>> light_around(torch.full((1, 3, 8, 8), 0.5)).unique()

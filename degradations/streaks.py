@@ -41,8 +41,7 @@ _ABOVE = {"length_px", "width_px", "ceiling", "ripple_px"}
 
 @dataclass(frozen=True)
 class StreakLayers:
-    """Layers of streaks at different distances: one row an image, one column a layer, farthest
-    first.
+    """Layers of streaks: one row an image, one column a layer, farthest first.
 
     The streaks of a layer hide each other and what is behind the layer, which `rain.add_rain`
     composites: a layer of opacity 0 only adds its light.
@@ -136,7 +135,22 @@ def streak_layer(params: RainParams, height: int, width: int) -> Tensor:
 
 
 def light_layers(params: RainParams, height: int, width: int) -> Tensor:
-    """R of each layer of streaks, (B, L, H, W); of one layer where there are none."""
+    """R of each layer of streaks; of one layer where there are none.
+
+    Args:
+        params: of B images.
+        height: of the pictures, px.
+        width: of the pictures, px.
+
+    Returns:
+        R (B, L, H, W) in display units, not clamped.
+
+    Example:
+        >>> rain = Rain(kinds=("dots",), populations=(2, 2), rain_free=0)
+        >>> params = rain.sample((1, 3, 8, 9), torch.Generator().manual_seed(0))
+        >>> light_layers(params, 8, 9).shape
+        torch.Size([1, 2, 8, 9])
+    """
     ceiling = params.ceiling.flatten(1) if params.ceiling.ndim > 1 else params.ceiling[:, None]
     total = _summed(params, height, width, ceiling.shape[1])
     if len(ceiling) not in {1, len(total)}:

@@ -82,6 +82,7 @@ def restore(
     restorer: Restorer | str | Path = "derain",
     *,
     strength: float = 1.0,
+    thorough: float | None = None,
     quality: str = "fast",
     tile: int | None = None,
     precision: str = "auto",
@@ -95,6 +96,8 @@ def restore(
             Pillow image.
         restorer: What `load` returns, or what it takes.
         strength: Share of what the restorer removes: 0 gives the image back, 1 the restored one.
+        thorough: From 0, which leaves what might belong to the scene, to 1, which takes what might
+            be degradation; None leaves it to the weights. Not all can be told.
         quality: `best` averages over all positions that the task does not tell apart.
         tile: Side of a tile (pixels); None chooses, 0 takes the image at once.
         precision: `auto` (bfloat16 where the processor is fast at it), `bf16` or `fp32`.
@@ -119,6 +122,8 @@ def restore(
     restorer = _loaded(restorer, device)
     if not (isinstance(strength, (int, float)) and 0 <= strength <= 2):
         raise UserError(f"0 to 2 is expected, got {strength!r}", parameter="strength")
+    if thorough is not None:
+        restorer = wrappers.with_thoroughness(restorer, thorough)
     whole = wrappers.with_self_ensemble(restorer, quality)
     if strength != 1:
         whole = wrappers.Strength(whole, strength)

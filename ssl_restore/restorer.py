@@ -31,6 +31,8 @@ class Restorer(nn.Module):
         task: Name of the task that it was learned for; empty until a checkpoint or recipe sets it.
         symmetry: Positions (0 to 7) of an image that the task does not tell apart.
         layer_names: Keys of what `layers` returns.
+        thorough: From 0, which leaves what might belong to the scene, to 1, which takes what might
+            be degradation; None: the restorer cannot be told.
     """
 
     stride: int
@@ -39,6 +41,7 @@ class Restorer(nn.Module):
     task: str = ""
     symmetry: tuple[int, ...] = SQUARE
     layer_names: tuple[str, ...] = ("clean",)
+    thorough: float | None = None
 
     @property
     def layers_reach(self) -> int:

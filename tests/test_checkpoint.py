@@ -93,6 +93,17 @@ def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
         assert all(torch.equal(v, expected[k]) for k, v in net.state_dict().items())
 
 
+def test_weights_that_lack_what_a_newer_network_has_start_it_as_the_same_function(saved):
+    recipe = recipe_of({**KEYWORDS, **unet.LEARNED})
+    started = session.start_from(recipe, saved)
+    old, _ = checkpoint.load(saved)
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        for net in (started.restorer, started.ema):
+            assert net.thorough is not None
+            torch.testing.assert_close(net.eval()(image), old(image), rtol=0, atol=1e-6)
+
+
 def test_warm_start_from_another_width_is_refused(saved):
     recipe = recipe_of({**KEYWORDS, "width": 8})
     with pytest.raises(UserError, match=r"holds network unet .*4.*'width': 8.*from scratch"):

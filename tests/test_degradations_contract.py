@@ -13,7 +13,6 @@ import torch
 
 import degradations
 from degradations import (
-    RAIN_KINDS,
     Blur,
     Chain,
     Haze,
@@ -28,6 +27,7 @@ from degradations import (
     map_tensors,
     tensors,
 )
+from degradations.rain_kinds import RAIN_KINDS
 
 SHAPE = (1, 3, 10, 12)
 # Gradients that are right in the mean over draws and not draw by draw; tested beside their file.

@@ -12,12 +12,21 @@ import torch
 from torch import nn
 
 from ssl_restore import discover
+from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore
-from ssl_restore.inference.wrappers import WithoutVeil
+from ssl_restore.inference.wrappers import WithoutVeil, with_thoroughness
 from ssl_restore.networks import unet
 
 NAMES = discover.names("networks")
-ALSO = {"unet": [{"blocks": (1, 2)}, {"blocks": (2, 1, 1)}, {"blocks": (1,)}]}
+ALSO = {
+    "unet": [
+        {"colours": True},
+        {"thorough": True, "colours": True},
+        {"blocks": (1, 2)},
+        {"blocks": (2, 1, 1)},
+        {"blocks": (1,)},
+    ]
+}
 FORMS = [
     pytest.param(name, form, id=f"{name} {form or ''}")
     for name in NAMES
@@ -242,3 +251,28 @@ def test_veil_does_not_teach_the_streaks():
     assert all(weight.grad is not None for weight in net.veil.parameters())
     layers["clean"].square().mean().backward()
     assert all(weight.grad is not None for weight in net.decoder.parameters())
+
+
+def test_thorough_is_told_image_by_image():
+    net = randomised(tiny("unet", {"thorough": True})).eval()
+    image = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    told = torch.tensor([0.0, 0.5, 1.0])
+    with torch.no_grad():
+        together = net.layers(image, thorough=told)["clean"]
+        for number, value in enumerate(told.tolist()):
+            alone = with_thoroughness(net, value)(image[number : number + 1])
+            torch.testing.assert_close(together[number : number + 1], alone, rtol=0, atol=1e-5)
+        torch.testing.assert_close(net(image[1:2]), together[1:2], rtol=0, atol=1e-5)
+    assert (with_thoroughness(net, 1.0)(image) - with_thoroughness(net, 0.0)(image)).abs().max() > 0
+    assert net.thorough == 0.5  # the one that was wrapped stays as it was
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "much"])
+def test_thorough_outside_its_range_is_refused(value):
+    with pytest.raises(UserError, match="0 to 1 is expected"):
+        with_thoroughness(tiny("unet", {"thorough": True}), value)
+
+
+def test_weights_that_cannot_be_told_say_so():
+    with pytest.raises(UserError, match="these weights cannot be told"):
+        with_thoroughness(tiny("unet", {}), 0.5)

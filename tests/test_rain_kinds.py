@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from degradations import (
-    RAIN_KINDS,
     Rain,
     RainParams,
     StreakLayers,
@@ -20,6 +19,7 @@ from degradations import (
     render,
     streak_layer,
 )
+from degradations.rain_kinds import RAIN_KINDS
 from degradations.types import tensors
 
 

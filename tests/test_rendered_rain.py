@@ -10,6 +10,7 @@ from degradations import Chain, Haze, Noise, Rain, Rainfall, Sensor, Veil, Weath
 from degradations.sampling import sample_params
 from ssl_restore import rng
 from ssl_restore.objectives.rendered_rain import (
+    ODDS,
     RenderedRain,
     behind_veil,
     layer_loss,
@@ -130,3 +131,25 @@ def test_a_prepared_batch_gives_the_terms_that_one_rendered_at_once_gives():
     assert all(torch.equal(later[name], term) for name, term in at_once.items())
     halves = prepared.split(2)
     assert [len(half.transmission) for half in halves] == [2, 2]
+
+
+def test_a_thorough_restorer_pays_for_rain_left_and_a_careful_one_for_background_taken():
+    rendered = RenderedRain(
+        clean=None, degraded=None, rainy=torch.ones(1, 3, 4, 4),
+        veiled=torch.full((1, 3, 4, 4), 0.5), transmission=torch.ones(1, 1, 1, 1),
+        light=torch.zeros(1, 3, 1, 1),
+    )  # fmt: skip
+
+    def cost(error, thorough):
+        layers = {
+            "clean": rendered.veiled + error, "optical_depth": torch.zeros(1, 1, 1, 1),
+            "airlight": torch.zeros(1, 3, 1, 1),
+        }  # fmt: skip
+        told = None if thorough is None else torch.tensor([thorough])
+        return float(layer_loss(layers, rendered, told)["restore"].expm1())
+
+    left, taken = (cost(error, 1.0) for error in (0.2, -0.2))
+    assert left / taken == pytest.approx(ODDS, rel=1e-4)
+    left, taken = (cost(error, 0.0) for error in (0.2, -0.2))
+    assert taken / left == pytest.approx(ODDS, rel=1e-4)
+    assert cost(0.2, 0.5) == pytest.approx(cost(0.2, None), rel=1e-5)

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from ssl_restore.calibration import motion
-from ssl_restore.calibration.alignment import LEAST_LIKENESS, shift
+from ssl_restore.calibration.alignment import shift
 from ssl_restore.calibration.motion import Mask, Values
 from ssl_restore.errors import UserError
 from ssl_restore.io import shots
@@ -33,6 +33,7 @@ MOST_SHIFT_PX = 2.0  # over half a window, of a camera that does not move but fo
 REACH_OF_FLOW, LEAST_TRUSTED = 5, 5  # neighbours to either side, and how many must be trusted
 COMPARED_SIDE_PX = 480  # of frames that are compared with each other
 LOOKS = 5  # windows that tell whether a camera stands still
+SAME_SCENE = 0.5  # likeness of the start, the middle and the end of a window: 0.77 in dense rain
 SMOOTH_PX = 1.5  # of the frames that flow is found in: rain is finer
 
 
@@ -98,14 +99,14 @@ def find(
             f"{2 * LEAST_REACH + 1} in a row"
         )
     anchors = _anchors(length, count, reach)
-    fixed = is_fixed(video)
+    fixed = is_fixed(video, reach=reach)
     skipped: list[str] = []
     places: list[Place] = []
-    for at, frames in _windows(video, anchors, reach, largest_side):
-        if _step(frames) is None:
-            skipped.append(f"{video.source}: a cut near frame {at + 1}, which is left out")
+    for window in _windows(video, anchors, reach, largest_side):
+        if _step(window.frames) is None:
+            skipped.append(f"{video.source}: a cut near frame {window.number}, which is left out")
         else:
-            places.append((_still if fixed else _by_flow)(at, frames, reach))
+            places.append(_still(window) if fixed else _by_flow(window))
         on_read()
     if not places:
         raise UserError(
@@ -116,43 +117,63 @@ def find(
 
 
 def _anchors(length: int, count: int, reach: int) -> list[int]:
-    places = np.linspace(reach, length - 1 - reach, count).astype(int)
+    """Frames from 0, not at the very ends: there all neighbours lie to one side."""
+    margin = min(reach, length // 8)
+    places = np.linspace(margin, length - 1 - margin, count).astype(int)
     return [int(at) for at in np.unique(places)]
 
 
-def is_fixed(video: Video) -> bool:
+def is_fixed(video: Video, *, reach: int = REACH) -> bool:
     """Whether a clip shows one scene by a camera that does not move: a quick look at some windows.
 
     A folder whose pictures differ in size, or show different scenes, does not.
     """
     if len(video) < 2 * LEAST_REACH + 1:
         return False
-    reach = min(REACH, (len(video) - 1) // 2)
+    reach = min(reach, (len(video) - 1) // 2)
     try:
         windows = _windows(video, _anchors(len(video), LOOKS, reach), reach)
-        steps = [_step(frames) for _, frames in windows]
+        steps = [_step(window.frames) for window in windows]
     except UserError:
         return False
     seen = [step for step in steps if step is not None]
-    return len(seen) > len(steps) / 2 and float(np.median(seen)) <= MOST_SHIFT_PX
+    return 3 * len(seen) >= len(steps) and float(np.median(seen)) <= MOST_SHIFT_PX
+
+
+@dataclass(frozen=True)
+class _Window:
+    number: int  # of the anchor, from 1
+    place: int  # of the anchor among the frames
+    frames: list[Pixels]
+
+    @property
+    def frame(self) -> Pixels:
+        return self.frames[self.place]
+
+    @property
+    def near(self) -> list[Pixels]:
+        """The neighbours of the anchor."""
+        return self.frames[: self.place] + self.frames[self.place + 1 :]
 
 
 def _windows(
     video: Video, anchors: list[int], reach: int, largest_side: int | None = None
-) -> Iterator[tuple[int, list[Pixels]]]:
-    """The frames around each anchor, in its middle; no more of them are held than one window has.
+) -> Iterator[_Window]:
+    """2 reach + 1 frames about each anchor, moved inwards at the ends of the clip, and no others
+    held.
 
     UserError for frames of another size than the first.
     """
-    wanted = sorted({n for at in anchors for n in range(at - reach, at + reach + 1)})
+    starts = [min(max(at - reach, 0), len(video) - 2 * reach - 1) for at in anchors]
+    wanted = sorted({n for start in starts for n in range(start, start + 2 * reach + 1)})
     listed = [video.frames[n] for n in wanted]
     stream = zip(wanted, shots.pictures(listed, video.max_pixels), strict=True)
     held: dict[int, Pixels] = {}
     size: tuple[int, ...] | None = None
-    for at in anchors:
-        for number in [n for n in held if n < at - reach]:
+    for at, start in zip(anchors, starts, strict=True):
+        for number in [n for n in held if n < start]:
             del held[number]
-        while at + reach not in held:
+        while start + 2 * reach not in held:
             number, (frame, read) = next(stream)
             pixels = eight_bit_rgb(read().pixels)
             size = size or pixels.shape
@@ -162,7 +183,8 @@ def _windows(
                     f"{size[1]}x{size[0]}; frames of one camera have one size"
                 )
             held[number] = _smaller(pixels, largest_side)
-        yield at, [held[n] for n in range(at - reach, at + reach + 1)]
+        frames = [held[n] for n in range(start, start + 2 * reach + 1)]
+        yield _Window(at + 1, at - start, frames)
 
 
 def _smaller(pixels: Pixels, largest_side: int | None) -> Pixels:
@@ -185,26 +207,25 @@ def _step(frames: list[Pixels]) -> float | None:
     farthest = 0.0
     for one in (first, last):
         rows, columns, likeness = shift(middle, one)
-        if likeness < LEAST_LIKENESS:
+        if likeness < SAME_SCENE:
             return None
         farthest = max(farthest, scale * abs(rows), scale * abs(columns))
     return farthest
 
 
-def _still(at: int, frames: list[Pixels], reach: int) -> Place:
-    near = np.stack(frames[:reach] + frames[reach + 1 :])
-    count = len(near)
-    tenth, middle = int(0.1 * (count - 1)), count // 2
+def _still(window: _Window) -> Place:
+    near = np.stack(window.near)
+    tenth, middle = int(0.1 * (len(near) - 1)), len(near) // 2
     ordered = np.partition(near, (tenth, middle - 1, middle), axis=0)
     median = (ordered[middle - 1].astype(np.float32) + ordered[middle]) / 2
     mask = (median - ordered[tenth]).max(axis=2) <= DARKER
-    return _place(at, frames[reach], median, mask)
+    return _place(window, median, mask)
 
 
-def _by_flow(at: int, frames: list[Pixels], reach: int) -> Place:
-    here, stack, held = motion.grey(frames[reach], SMOOTH_PX), [], []
-    for number, frame in enumerate(frames):
-        if abs(number - reach) not in range(1, REACH_OF_FLOW + 1):
+def _by_flow(window: _Window) -> Place:
+    here, stack, held = motion.grey(window.frame, SMOOTH_PX), [], []
+    for number, frame in enumerate(window.frames):
+        if not 1 <= abs(number - window.place) <= REACH_OF_FLOW:
             continue
         other = motion.grey(frame, SMOOTH_PX)
         there, back = motion.flows(here, other)
@@ -214,14 +235,13 @@ def _by_flow(at: int, frames: list[Pixels], reach: int) -> Place:
         held.append(trusted)
     enough = np.sum(held, axis=0) >= LEAST_TRUSTED
     stacked: Values = np.where(enough[..., None], np.stack(stack), np.float32(0))
-    median = np.asarray(np.nanmedian(stacked, axis=0), np.float32)
-    return _place(at, frames[reach], median, enough)
+    return _place(window, np.asarray(np.nanmedian(stacked, axis=0), np.float32), enough)
 
 
-def _place(at: int, frame: Pixels, median: Values, mask: Mask) -> Place:
-    darker = np.minimum(frame - median, 0).min(axis=2) >= -2 * DARKER
+def _place(window: _Window, median: Values, mask: Mask) -> Place:
+    darker = np.minimum(window.frame - median, 0).min(axis=2) >= -2 * DARKER
     background = np.clip(median.round(), 0, 255).astype(np.uint8)
-    return Place(at + 1, frame, background, mask & darker)
+    return Place(window.number, window.frame, background, mask & darker)
 
 
 def rain_light(place: Place) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,23 @@ class Strength(Wrapped):
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.lerp(image, self.inner(image).to(image), self.strength)
+
+
+def with_thoroughness(restorer: Restorer, thorough: float) -> Restorer:
+    """The same weights, told how thorough to be: 0 leaves what might belong to the scene, 1 takes
+    what might be degradation.
+
+    UserError outside 0 to 1, and for a restorer that cannot be told.
+    """
+    if not (isinstance(thorough, (int, float)) and 0 <= thorough <= 1):
+        raise UserError(f"0 to 1 is expected, got {thorough!r}", parameter="thorough")
+    if restorer.thorough is None:
+        raise UserError(
+            "these weights cannot be told; leave it out, or fit them anew", parameter="thorough"
+        )
+    told = copy.copy(restorer)
+    told.thorough = float(thorough)
+    return told
 
 
 class SelfEnsemble(Wrapped):

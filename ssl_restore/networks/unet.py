@@ -32,6 +32,8 @@ from ssl_restore.restorer import UPRIGHT, Restorer
 LARGEST_DEPTH = 2.0  # optical, of a veil: what shines through 14 % is not brought back
 VEIL_WIDTH, VEIL_BLOCKS = 32, 2
 NEAR_WHITE = (0.9, 0.98)  # display values from which a colour may be cut off, and surely may
+THOROUGH = 0.5  # unless told otherwise
+LEARNED = {"colours": True, "thorough": True}  # keywords of what recipes build
 BLOCKS = (2, 2, 2)  # residual blocks a level, finest first
 LITTLE = 3.0  # K is sigmoid(-LITTLE) before training
 
@@ -62,19 +64,26 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """(B, 3, H, W) -> a feature map a level, finest first: (B, width*2^l, H/2^(l+1), ...)."""
+    """(B, 3, H, W), and a number it is told for each image (B,), 0 unless given, -> a feature map a
+    level, finest first: (B, width*2^l, H/2^(l+1), ...)."""
 
-    def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
+    def __init__(self, width: int, blocks: tuple[int, ...], *, told: int = 0) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(len(blocks))]
-        self.stem = nn.Conv2d(3 * 4, width, 3, padding=1)
+        self.told = told
+        self.stem = nn.Conv2d(3 * 4 + told, width, 3, padding=1)
         self.levels = nn.ModuleList(_blocks(w, n) for w, n in zip(widths, blocks, strict=True))
         self.downs = nn.ModuleList(
             nn.Conv2d(w, 2 * w, 2, stride=2, bias=False) for w in widths[:-1]
         )
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        x = self.stem(F.pixel_unshuffle(image, 2))
+    def forward(self, image: Tensor, told: Tensor | None = None) -> list[Tensor]:
+        folded = F.pixel_unshuffle(image, 2)
+        if self.told:
+            told = image.new_zeros(1) if told is None else told
+            told = told.to(folded).view(-1, 1, 1, 1).expand(len(folded), 1, *folded.shape[2:])
+            folded = torch.cat([folded, told], dim=1)
+        x = self.stem(folded)
         features = []
         for level, blocks in enumerate(self.levels):
             x = blocks(x if level == 0 else self.downs[level - 1](x))
@@ -134,17 +143,28 @@ class RainUNet(Restorer):
     symmetry = UPRIGHT
     layer_names = ("clean", "rain", "transmission", "optical_depth", "airlight")
 
-    def __init__(self, width: int, blocks: tuple[int, ...], *, colours: bool = False) -> None:
+    def __init__(
+        self,
+        width: int,
+        blocks: tuple[int, ...],
+        *,
+        colours: bool = False,
+        thorough: bool = False,
+    ) -> None:
         super().__init__()
-        self.encoder = Encoder(width, blocks)
+        self.thorough = THOROUGH if thorough else None
+        self.encoder = Encoder(width, blocks, told=int(thorough))
         self.decoder = Decoder(width, blocks, channels=1 + 3 + 3 * colours)
         self.stride = 2 ** len(blocks)
         self.reach = reach(blocks)
         self.veil = VeilEstimator(self.stride)
 
-    def streaks(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def streaks(self, image: Tensor, thorough: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """S (B, 1, H, W), display units, and V (B, 3, H, W)."""
-        predicted = self.decoder(self.encoder(image)).float()
+        if self.thorough is not None:
+            thorough = image.new_tensor([self.thorough]) if thorough is None else thorough
+            thorough = 2 * thorough - 1
+        predicted = self.decoder(self.encoder(image, thorough)).float()
         rain = torch.minimum(predicted[:, :1], image.amin(dim=1, keepdim=True))
         start, end = NEAR_WHITE
         white = ((image - start) / (end - start)).clamp(0, 1)
@@ -166,10 +186,10 @@ class RainUNet(Restorer):
     def layers_reach(self) -> int:
         return self.reach + self.veil.reach
 
-    def layers(self, image: Tensor) -> dict[str, Tensor]:
+    def layers(self, image: Tensor, thorough: Tensor | None = None) -> dict[str, Tensor]:
         """`clean` V, `rain` S, and of the veil `transmission` t, `optical_depth` -ln t as predicted
         (below 0: none) and `airlight` A; the veil's gradient does not reach the streaks."""
-        rain, clean = self.streaks(image)
+        rain, clean = self.streaks(image, thorough)
         depth, airlight = self.veil(torch.cat([clean, rain], dim=1).detach())
         return {
             "clean": clean,
@@ -194,9 +214,15 @@ def reach(blocks: tuple[int, ...]) -> int:
     return sum(n * 2 ** (level + 1) for level, n in enumerate(convolutions)) + stride
 
 
-def build(*, width: int = 24, blocks: tuple[int, ...] = BLOCKS, colours: bool = False) -> RainUNet:
-    """`width` channels at half resolution, `blocks` residual blocks a level, finest first, and
-    whether streaks have `colours`."""
+def build(
+    *,
+    width: int = 24,
+    blocks: tuple[int, ...] = BLOCKS,
+    colours: bool = False,
+    thorough: bool = False,
+) -> RainUNet:
+    """`width` channels at half resolution, `blocks` residual blocks a level, finest first, whether
+    streaks have `colours`, and whether it can be told how `thorough` to be."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
-    return RainUNet(width, tuple(blocks), colours=colours)
+    return RainUNet(width, tuple(blocks), colours=colours, thorough=thorough)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def charbonnier(error: Tensor, eps: float = 0.01) -> Tensor:
-    """sqrt(e^2 + eps^2) - eps, averaged over each image: (B, C, H, W) -> (B,).
+def charbonnier(error: Tensor, eps: float = 0.01, weight: Tensor | None = None) -> Tensor:
+    """w (sqrt(e^2 + eps^2) - eps), averaged over each image: (B, C, H, W) -> (B,).
 
-    Squared below eps, absolute above, zero for equal pictures. Reference: Charbonnier et al.,
-    ICIP 1994; as a restoration loss: Lai et al., CVPR 2017.
+    Squared below eps, absolute above, zero for equal pictures; w is 1 without a weight. Reference:
+    Charbonnier et al., ICIP 1994; as a restoration loss: Lai et al., CVPR 2017.
     """
-    return ((error.square() + eps**2).sqrt() - eps).mean(dim=(1, 2, 3))
+    distance = (error.square() + eps**2).sqrt() - eps
+    return (distance if weight is None else weight * distance).mean(dim=(1, 2, 3))
 
 
 def relative(distances: Tensor, floor: float = 0.03) -> Tensor:

@@ -20,7 +20,12 @@ from torch import Tensor, nn
 
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.objectives.opening import opening
-from ssl_restore.objectives.rendered_rain import RenderedRain, layer_loss, render_rain
+from ssl_restore.objectives.rendered_rain import (
+    RenderedRain,
+    layer_loss,
+    predicted_layers,
+    render_rain,
+)
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -78,7 +83,8 @@ class RainTransfer(nn.Module):
                 light=torch.where(has_rain, 0, rendered.light),
             )
         rendered = rendered.stored()
-        return layer_loss(self.restorer.layers(rendered.rainy), rendered)
+        predicted, thorough = predicted_layers(self.restorer, rendered, generator)
+        return layer_loss(predicted, rendered, thorough)
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> RenderedRain:
         """The batch with physics rain on its clean pictures."""

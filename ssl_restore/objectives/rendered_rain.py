@@ -14,8 +14,10 @@ layer of streaks can stand in for each other (benchmarks/EXPERIMENTS.md).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,9 +28,11 @@ from degradations.sensor import quantise
 from degradations.types import Degradation
 from degradations.veil import Veil, veil
 from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 LEAST_TRANSMISSION = 1e-3
+ODDS = 8.0  # of rain left to background taken, where a restorer is to be as thorough as it can
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +92,36 @@ def behind_veil(
     )
 
 
-def layer_loss(predicted: Mapping[str, Tensor], rendered: RenderedRain) -> dict[str, Tensor]:
+def layer_loss(
+    predicted: Mapping[str, Tensor], rendered: RenderedRain, thorough: Tensor | None = None
+) -> dict[str, Tensor]:
     """The terms `restore`, of the picture without its streaks, and `veil`, of the optical depth and
-    the airlight that a restorer predicted."""
+    the airlight that a restorer predicted.
+
+    Where the restorer was told how `thorough` (B,) to be, light that is left costs r times as much
+    as light that was taken too much, r = ODDS^(2 thorough - 1): what is predicted is the quantile
+    r / (1 + r) of what can be meant.
+    """
     t, light = rendered.transmission, rendered.light
+    error, weight = predicted["clean"] - rendered.veiled, None
+    if thorough is not None:
+        share = torch.sigmoid((2 * thorough - 1) * math.log(ODDS)).view(-1, 1, 1, 1)
+        weight = 2 * torch.where(error > 0, share, 1 - share)
     return {
-        "restore": relative(charbonnier(predicted["clean"] - rendered.veiled)),
+        "restore": relative(charbonnier(error, weight=weight)),
         "veil": veil_loss(predicted["optical_depth"], predicted["airlight"], t, light),
     }
+
+
+def predicted_layers(
+    restorer: Restorer, rendered: RenderedRain, generator: torch.Generator
+) -> tuple[Mapping[str, Tensor], Tensor | None]:
+    """Layers of the rainy pictures, and how thorough a restorer that can be told was told to be."""
+    if restorer.thorough is None:
+        return restorer.layers(rendered.rainy), None
+    thorough = torch.rand(len(rendered.rainy), generator=generator).to(rendered.rainy)
+    told: Any = restorer  # its `layers` takes it
+    return told.layers(rendered.rainy, thorough=thorough), thorough
 
 
 def veil_loss(depth: Tensor, airlight: Tensor, t: Tensor, light: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from ssl_restore.objectives.rendered_rain import (
     RenderedRain,
     behind_veil,
     layer_loss,
+    predicted_layers,
     render_rain,
 )
 from ssl_restore.restorer import Restorer
@@ -67,7 +68,8 @@ class SyntheticRain(nn.Module):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         rendered = batch if isinstance(batch, RenderedRain) else self.prepare(batch, generator)
-        return layer_loss(self.restorer.layers(rendered.rainy), rendered)
+        predicted, thorough = predicted_layers(self.restorer, rendered, generator)
+        return layer_loss(predicted, rendered, thorough)
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> RenderedRain:
         """The batch with rain on its clean pictures."""

@@ -11,6 +11,7 @@ without rain alike.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from degradations.sensor import Sensor
 from ssl_restore.calibration.rain_file import rain_prior
@@ -42,7 +43,6 @@ def build(
     kinds: float = 0.0,
     calibration: str = "",
     varied: float = 0.0,
-    colours: bool = False,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
     share of `rain_free` pictures, shares of pictures with regular `patterns`, with `foliage` before
@@ -50,11 +50,9 @@ def build(
     in `mist`, compressed before (`blocky`) and `resampled` ones, share of populations of drops
     `near` to the camera, of pictures with the `kinds` of rain that cameras see, file of a
     `calibration` that the rain shall be like in place of all kinds, share of `varied` rain of all
-    kinds besides, whether streaks have `colours`."""
-    keywords: dict[str, object] = {"width": width}
-    if colours:
-        keywords["colours"] = True
-    restorer = unet.build(width=width, colours=colours)
+    kinds besides."""
+    keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
+    restorer = unet.build(**keywords)
     objective = SyntheticRain(
         restorer,
         rain_prior(calibration, rain_free=rain_free, varied=varied, near=near, kinds=kinds),

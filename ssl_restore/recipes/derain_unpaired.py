@@ -8,6 +8,7 @@ and keeps the loop from teaching itself.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.networks import unet
@@ -37,7 +38,8 @@ def build(
     of `coarse` layers at the start of a run from scratch, share of `rain_free` pictures in the
     physics rain, file of a `calibration` that it is like, share of `varied` rain of all kinds
     besides."""
-    restorer = unet.build(width=width)
+    keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
+    restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
     objective = RainTransfer(
         restorer, ema, rain_prior(calibration, rain_free=rain_free, varied=varied),
@@ -47,7 +49,7 @@ def build(
     return Recipe(
         task="derain",
         network="unet",
-        keywords={"width": width},
+        keywords=keywords,
         restorer=restorer,
         averages=(Average(ema, restorer, decay),),
         players=(Player(objective, {"restore": 1.0, "veil": 0.1}, optimizer),),

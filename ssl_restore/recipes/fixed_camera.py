@@ -8,6 +8,7 @@ frames of this camera, without delay. A camera that moves has its frames aligned
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.networks import unet
@@ -19,7 +20,6 @@ from ssl_restore.types import Average, Player, Recipe
 def build(
     *,
     width: int = 32,
-    colours: bool = True,
     lr: float = 1e-3,
     weight_decay: float = 0.01,
     batch: int = 8,
@@ -30,16 +30,14 @@ def build(
     gain: tuple[float, float] = (0.7, 1.4),
     jpeg: float = 0.5,
 ) -> Recipe:
-    """Settings: network `width`, whether streaks have `colours`, `lr`, `weight_decay`, `batch`,
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`,
     `patch` px, `decay` of the average, weight of the rain `moved` onto photographs, share of them
     with `rendered` rain instead, range of its `gain`, share stored as `jpeg`."""
-    restorer = unet.build(width=width, colours=colours)
+    keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
+    restorer = unet.build(**keywords)
     rain = rain_prior("", rain_free=0.3, varied=0.0, kinds=0.5)
     objective = FixedCamera(restorer, rain, rendered=rendered, gain=gain, jpeg=jpeg)
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
-    keywords: dict[str, object] = {"width": width}
-    if colours:
-        keywords["colours"] = True
     return Recipe(
         task="derain",
         network="unet",

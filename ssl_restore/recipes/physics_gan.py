@@ -11,6 +11,7 @@ in few steps only: benchmarks/EXPERIMENTS.md.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 
@@ -54,7 +55,8 @@ def build(
     `share` of restored pictures that it rains on again, `critic_width`, `critic_lr`, share of
     `rain_free` pictures in the rendered rain, file of a `calibration` that it is like, share of
     `varied` rain of all kinds besides."""
-    restorer = unet.build(width=width)
+    keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
+    restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
     rain = rain_prior(calibration, rain_free=rain_free, varied=varied)
     pictures, layers = Critic(3, critic_width), Critic(1, critic_width)
@@ -89,7 +91,7 @@ def build(
     return Recipe(
         task="derain",
         network="unet",
-        keywords={"width": width},
+        keywords=keywords,
         restorer=restorer,
         averages=(Average(ema, restorer, decay),),
         players=players,

@@ -7,6 +7,7 @@ installed with the package unless others are given).
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from torch import nn
 
@@ -55,7 +56,8 @@ def build(
             raise UserError(f"{value!r} is unknown; use {' or '.join(known)}", parameter=name)
     if contrast == "layers" and patch % TILE_PX:
         raise UserError(f"{patch} is no multiple of {TILE_PX}", parameter="patch")
-    restorer = unet.build(width=width)
+    keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
+    restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
     repaired = reconstruction == "repaired"
     objectives: list[nn.Module] = [
@@ -77,7 +79,7 @@ def build(
     return Recipe(
         task="derain",
         network="unet",
-        keywords={"width": width},
+        keywords=keywords,
         restorer=restorer,
         averages=(Average(ema, restorer, decay),),
         players=(Player(Joined(*objectives), weights, optimizer),),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -246,9 +245,9 @@ def start_from(recipe: Recipe, path: Path) -> Recipe:
     """
     trained, header = checkpoint.load(path, task=recipe.task)
     for form in (recipe, *recipe.forms):
-        if (header.network, header.keywords) == (form.network, form.keywords):
+        if fits(header, form):
             for net in (form.restorer, form.ema):
-                net.load_state_dict(copy.deepcopy(trained.state_dict()))
+                net.load_state_dict(grown(trained.state_dict(), net))
             if form.anchor is not None:
                 form.anchor.load_state_dict(trained.core.state_dict())
             for player in form.players:
@@ -261,6 +260,21 @@ def start_from(recipe: Recipe, path: Path) -> Recipe:
     )
 
 
+def fits(header: checkpoint.Header, recipe: Recipe) -> bool:
+    """Whether a recipe can start from these weights: they may lack what its network has besides."""
+    told = {name: recipe.keywords.get(name) for name in header.keywords}
+    return (header.network, header.keywords) == (recipe.network, told)
+
+
+def grown(weights: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """Weights with zeros where the network has more inputs or outputs: its function is the same."""
+    state = {}
+    for name, own in net.state_dict().items():
+        state[name] = torch.zeros_like(own)
+        state[name][tuple(slice(size) for size in weights[name].shape)] = weights[name]
+    return state
+
+
 def default_start(recipe: Recipe) -> str | None:
     """The built-in restorer of the recipe's task, where it is of a network that it can start from.
 
@@ -270,8 +284,7 @@ def default_start(recipe: Recipe) -> str | None:
     if not path.is_file():
         return None
     header = checkpoint.read_header(path)
-    wanted = [(form.network, form.keywords) for form in (recipe, *recipe.forms)]
-    return str(path) if (header.network, header.keywords) in wanted else None
+    return str(path) if any(fits(header, form) for form in (recipe, *recipe.forms)) else None
 
 
 def train(
