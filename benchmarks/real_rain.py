@@ -70,11 +70,11 @@ def read_back(folder: Path) -> Restore:
     return of
 
 
-def by_weights(weights: str) -> Restore:
+def by_weights(weights: str, thorough: float | None = None) -> Restore:
     restorer = ssl_restore.load(weights)
 
     def of(name: str, place: Place) -> Pixels:
-        return np.asarray(ssl_restore.restore(place.frame, restorer))
+        return np.asarray(ssl_restore.restore(place.frame, restorer, thorough=thorough))
 
     return of
 
@@ -87,6 +87,7 @@ def main() -> None:
         "--restored", action="append", default=[], metavar="NAME=FOLDER",
         help="Pictures restored from those of --write.",
     )  # fmt: skip
+    parser.add_argument("--thorough", type=float, nargs="*", default=[], help="More rows of each.")
     parser.add_argument("--count", type=int, default=6, help="Measured frames of a clip.")
     parser.add_argument("--side", type=int, default=960, help="Larger frames are made smaller.")
     parser.add_argument("--half", action="store_true", help="The second half of each clip alone.")
@@ -101,7 +102,10 @@ def main() -> None:
         "opening": lambda name, place: opening_1x5(place.frame),
         "built-in": by_weights("derain"),
     }
-    rows |= {Path(weights).parent.name: by_weights(weights) for weights in asked.weights}
+    for weights in asked.weights:
+        name = Path(weights).parent.name
+        rows[name] = by_weights(weights)
+        rows |= {f"{name} {told:g}": by_weights(weights, told) for told in asked.thorough}
     for pair in asked.restored:
         name, _, folder = pair.partition("=")
         rows[name] = read_back(Path(folder))

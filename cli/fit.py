@@ -54,6 +54,9 @@ Examples:
     help="Do not measure the rain or noise of IMAGES first.",
 )  # fmt: skip
 @click.option(
+    "--rain-layers", type=options.PATH, help="Real rain to learn from besides (`rain-layers`)."
+)
+@click.option(
     "--set", "settings", multiple=True, metavar="K=V", help="Change a setting (`recipes`)."
 )
 @options.seed

@@ -25,7 +25,10 @@ Examples:
   ssl-restore synth-rain clip.mp4 ./shot/ --preset heavy --video
   ssl-restore evaluate ./set/rainy/ ./set/clean/
 """
-PRESETS = "mixed, drizzle, moderate, heavy, storm, windy, night, or rainfall (physics)."
+PRESETS = (
+    "mixed, drizzle, moderate, heavy, storm, windy, night, roof, bokeh, dashes, dashcam, or "
+    "rainfall (physics)."
+)
 
 
 class Span(click.ParamType):  # type: ignore[type-arg]
@@ -54,6 +57,9 @@ def _number(text: str) -> float:
 @click.argument("output", type=options.PATH)
 @click.option("--preset", help=f"{PRESETS}  [default: mixed]")
 @click.option("--like", type=options.PATH, help="Rain like that of a calibration (`calibrate`).")
+@click.option(
+    "--rain-layers", type=options.PATH, help="Real rain, harvested from clips (`rain-layers`)."
+)
 @click.option("--rate", type=Span(), help="Physics: mm/h; a number, or a range as 10,40.")
 @click.option("--wind", type=Span(), help="Physics: m/s to the right, across the view.")
 @click.option("--exposure", type=Span(), help="Physics: seconds, as 1/250.")
@@ -69,6 +75,7 @@ def command(
     output: Path,
     preset: str | None,
     like: Path | None,
+    rain_layers: Path | None,
     rate: tuple[float, float] | None,
     wind: tuple[float, float] | None,
     exposure: tuple[float, float] | None,
@@ -101,8 +108,8 @@ def command(
         from ssl_restore.synthesis import presets  # noqa: PLC0415
 
         return presets.rain(
-            seed=data_set["seed"], preset=preset, like=like, changes=(*stated, *settings),
-            veil=veil, haze=haze, drops=drops, noise=noise, fps=fps,
+            seed=data_set["seed"], preset=preset, like=like, layers=rain_layers,
+            changes=(*stated, *settings), veil=veil, haze=haze, drops=drops, noise=noise, fps=fps,
         )  # fmt: skip
 
     make_set("synth-rain", photos, output, maker, **data_set)

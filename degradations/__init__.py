@@ -34,9 +34,11 @@ from .capabilities import (
     without_streaks,
 )
 from .chain import Chain, ChainParams
+from .choice import Choice, ChoiceParams
 from .color import luma, to_display, to_linear
 from .drops import Drops, DropsParams, add_drops
 from .falling import advance_streaks
+from .harvested_rain import HarvestedRain, HarvestedRainParams, add_layer
 from .haze import Haze, HazeParams, add_haze, transmission, visibility_m
 from .jpeg import Jpeg, JpegParams, quantisation, store_jpeg
 from .kernels import (
@@ -107,11 +109,15 @@ __all__ = [
     "BlurParams",
     "Chain",
     "ChainParams",
+    "Choice",
+    "ChoiceParams",
     "CorrelatedNoise",
     "CorrelatedParams",
     "Degradation",
     "Drops",
     "DropsParams",
+    "HarvestedRain",
+    "HarvestedRainParams",
     "Haze",
     "HazeParams",
     "ImpulseNoise",
@@ -148,6 +154,7 @@ __all__ = [
     "add_correlated_noise",
     "add_drops",
     "add_haze",
+    "add_layer",
     "add_noise",
     "add_rain",
     "add_rainfall",

@@ -163,6 +163,7 @@ class Rain:
     airlight: Range = (0.5, 0.95)
     kinds: tuple[str, ...] = ()  # of `rain_kinds`, which the populations are of
     kind_share: float = 1.0  # share of images with them; the others are as without
+    kind_size: Range = (1.0, 1.0)  # of their streaks, over that of `rain_kinds`
 
     apply = staticmethod(add_rain)
     render = staticmethod(render_rain)
@@ -224,4 +225,6 @@ class Rain:
         )  # fmt: skip
         if not self.kinds:
             return populations
-        return mix_kinds(populations, self.kinds, self.kind_share, generator)
+        return mix_kinds(
+            populations, self.kinds, generator, share=self.kind_share, size=self.kind_size
+        )

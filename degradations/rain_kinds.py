@@ -89,28 +89,34 @@ RAIN_KINDS: Mapping[str, Kind] = {
 
 
 def mix_kinds(
-    populations: Populations, kinds: tuple[str, ...], share: float, generator: torch.Generator
+    populations: Populations,
+    kinds: tuple[str, ...],
+    generator: torch.Generator,
+    *,
+    share: float = 1.0,
+    size: Range = (1.0, 1.0),
 ) -> Populations:
     """The same wind, number of populations and veil, each population of one of these kinds.
 
     Args:
         populations: of B images.
         kinds: names in `RAIN_KINDS`.
-        share: of the images; those of the others stay as they are, in one layer.
         generator: a CPU stream.
+        share: of the images; those of the others stay as they are, in one layer.
+        size: of the streaks, over that of their kind.
 
     Returns:
         Populations with layers.
 
     Example:
         >>> stream = torch.Generator().manual_seed(0)
-        >>> mixed = mix_kinds(Rain().populate(2, stream), ("bokeh",), 1.0, stream)
+        >>> mixed = mix_kinds(Rain().populate(2, stream), ("bokeh",), stream)
         >>> bool((mixed.width_px >= 3).all() and (mixed.width_px <= 20).all())
         True
     """
     p = populations
-    batch, most = size = p.coverage.shape
-    kind = torch.randint(len(kinds), size, generator=generator)
+    batch, most = each = p.coverage.shape
+    kind = torch.randint(len(kinds), each, generator=generator)
 
     def ranges(name: str) -> tuple[Tensor, Tensor]:
         table = torch.tensor([getattr(RAIN_KINDS[one], name) for one in kinds], dtype=torch.float32)
@@ -119,23 +125,25 @@ def mix_kinds(
 
     def draw(name: str, *, log: bool = True) -> Tensor:
         low, high = ranges(name)
-        where = torch.rand(size, generator=generator)
+        where = torch.rand(each, generator=generator)
         if log:
             return (low.log() + where * (high.log() - low.log())).exp()
         return low + where * (high - low)
 
     def flag(chance: float | Tensor) -> Tensor:
-        return torch.rand(size, generator=generator) < chance
+        return torch.rand(each, generator=generator) < chance
 
     instead = torch.rand(batch, 1, generator=generator) < share
     wide, light = draw("width_px"), draw("light")
+    if size != (1.0, 1.0):
+        wide = wide * uniform(size, each, generator, log=True)
     hardness = torch.where(flag(SMOOTH_PROFILE), torch.ones(()), draw("hardness"))
-    blend = uniform(BLENDED_LIGHT, size, generator)
+    blend = uniform(BLENDED_LIGHT, each, generator)
     opacity = torch.where(flag(BLENDED), (light / blend).clamp(max=1.0), torch.zeros(()))
     low, high = ranges("along")
-    along = low + (torch.rand(size, generator=generator) * (high - low + 1)).floor()
+    along = low + (torch.rand(each, generator=generator) * (high - low + 1)).floor()
     chances = torch.tensor([RAIN_KINDS[one].lit for one in kinds])[kind]
-    lit = flag(chances) * torch.rand(size, generator=generator)
+    lit = flag(chances) * torch.rand(each, generator=generator)
     spread = draw("size_spread")
     own = {
         "length_px": wide * draw("aspect"), "width_px": wide,
@@ -148,8 +156,8 @@ def mix_kinds(
     }  # fmt: skip
     chosen = {name: torch.where(instead, value, getattr(p, name)) for name, value in own.items()}
     tint = 1 + TINT_SPREAD * torch.randn(batch, most, 3, generator=generator)
-    swing = flag(WOBBLING) * uniform((0.0, 0.25), size, generator)
-    gusts = flag(GUSTS) * torch.rand(size, generator=generator)
+    swing = flag(WOBBLING) * uniform((0.0, 0.25), each, generator)
+    gusts = flag(GUSTS) * torch.rand(each, generator=generator)
     none, one = torch.zeros(()), torch.ones(())
     # An image that stays as it is has all its streaks in the first layer, which only adds light.
     apart = Apart(

@@ -35,8 +35,9 @@ _UNITS = {
     "populations": "number", "near": "share", "far": "share", "rain_free": "share",
     "veil": "share", "transmission": "share", "airlight": "display units", "varied": "share",
     "optical_depth": "-ln(transmission)", "wobble_px": "px", "kind_share": "share",
+    "kind_size": "factor",
 }  # fmt: skip
-_ABOVE = {"length_px", "width_px", "ceiling", "ripple_px"}
+_ABOVE = {"length_px", "width_px", "ceiling", "ripple_px", "kind_size"}
 
 
 @dataclass(frozen=True)

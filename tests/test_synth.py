@@ -13,6 +13,7 @@ from tiny import write_photo
 
 from degradations import MeasuredRain, Rain, to_linear
 from degradations.description import describe_streaks
+from degradations.rain_kinds import RAIN_KINDS
 from ssl_restore import rng
 from ssl_restore.calibration import rain_file
 from ssl_restore.io import images, shots
@@ -303,11 +304,19 @@ def test_the_summary_stays_near_the_ranges_of_the_preset(preset):
         params = rain.sample((1, 3, 320, 480), rng.derive(index, "test"))
         found = describe_streaks(params, 320, 480)
         assert found["streaks"] > 0
-        assert rain.length_px[0] * 0.7 < found["length_px"] < rain.length_px[1] * 1.5
-        assert rain.width_px[0] * 0.7 < found["width_px"] < rain.width_px[1] * 1.5
-        assert 0 < found["coverage"] < 1.5 * rain.populations[1] * rain.coverage[1]
-        assert rain.ceiling[0] <= found["ceiling"] * 1.001
-        assert found["ceiling"] <= rain.ceiling[1] * 1.001
+        kinds = [RAIN_KINDS[kind] for kind in rain.kinds]
+        widths, lengths, lights = rain.width_px, rain.length_px, rain.ceiling
+        if kinds:
+            widths = min(k.width_px[0] for k in kinds), max(k.width_px[1] for k in kinds)
+            lights = min(k.light[0] for k in kinds), max(k.light[1] for k in kinds)
+            aspects = min(k.aspect[0] for k in kinds), max(k.aspect[1] for k in kinds)
+            lengths = widths[0] * aspects[0], widths[1] * aspects[1]
+        assert lengths[0] * 0.7 < found["length_px"] < lengths[1] * 1.5
+        assert widths[0] * 0.7 < found["width_px"] < widths[1] * 1.5
+        most = max((k.coverage[1] for k in kinds), default=rain.coverage[1])
+        assert 0 < found["coverage"] < 1.5 * rain.populations[1] * most
+        assert lights[0] <= found["ceiling"] * 1.001
+        assert found["ceiling"] <= lights[1] * 1.001
 
 
 def test_harder_presets_cover_more():

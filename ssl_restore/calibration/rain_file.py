@@ -7,14 +7,19 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from degradations.choice import Choice
+from degradations.harvested_rain import HarvestedRain
 from degradations.rain import Rain
 from degradations.rain_kinds import RAIN_KINDS
 from degradations.rain_like import MeasuredRain, RainLike, Uncertainty
+from degradations.types import Degradation
 from ssl_restore import __version__
+from ssl_restore.calibration import rain_layers
 from ssl_restore.errors import UserError
 from ssl_restore.io.files import replacing
 
 FORMAT = 3
+HARVESTED = 0.5  # share of images with rain of harvested layers, where there are any
 RENAMED = {"doubt": "uncertainty", "dry": "rain_free"}  # keys of format 2, which still loads
 
 
@@ -83,23 +88,33 @@ class RainCalibration:
 
 
 def rain_prior(
-    path: str, *, rain_free: float, varied: float, near: float = 0.0, kinds: float = 0.0
-) -> Rain | RainLike:
+    path: str,
+    *,
+    rain_free: float,
+    varied: float,
+    near: float = 0.0,
+    kinds: float = 0.0,
+    layers: str = "",
+) -> Degradation:
     """For training: rain like that of a calibration file, of all kinds where there is none ("").
 
     A share of `rain_free` images has no rain, one of `varied` ones rain of all kinds in either
     case. Of rain of all kinds without a file, a share `near` of the populations is close to the
-    camera, and a share `kinds` of the images has the kinds that cameras see (`rain_kinds`).
+    camera, and a share `kinds` of the images has the kinds that cameras see (`rain_kinds`). With a
+    folder of harvested `layers`, HARVESTED of the images have their rain instead.
     Mirrored, because the pictures that a restorer learns from are.
     """
-    if not path:
-        return Rain(
-            rain_free=rain_free,
-            near=near,
-            kinds=tuple(RAIN_KINDS) if kinds else (),
-            kind_share=kinds,
-        )
-    return replace(read(Path(path)).prior(), rain_free=rain_free, varied=varied, mirrored=True)
+    prior: Degradation
+    if path:
+        measured = read(Path(path)).prior()
+        prior = replace(measured, rain_free=rain_free, varied=varied, mirrored=True)
+    else:
+        mixed = tuple(RAIN_KINDS) if kinds else ()
+        prior = Rain(rain_free=rain_free, near=near, kinds=mixed, kind_share=kinds)
+    if not layers:
+        return prior
+    harvested = HarvestedRain(rain_layers.read(Path(layers)), rain_free=rain_free)
+    return Choice(prior, harvested, HARVESTED)
 
 
 def read(path: Path) -> RainCalibration:

@@ -43,6 +43,7 @@ def build(
     kinds: float = 0.0,
     calibration: str = "",
     varied: float = 0.0,
+    rain_layers: str = "",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
     share of `rain_free` pictures, shares of pictures with regular `patterns`, with `foliage` before
@@ -50,12 +51,19 @@ def build(
     in `mist`, compressed before (`blocky`) and `resampled` ones, share of populations of drops
     `near` to the camera, of pictures with the `kinds` of rain that cameras see, file of a
     `calibration` that the rain shall be like in place of all kinds, share of `varied` rain of all
-    kinds besides."""
+    kinds besides, folder of harvested `rain_layers`."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     objective = SyntheticRain(
         restorer,
-        rain_prior(calibration, rain_free=rain_free, varied=varied, near=near, kinds=kinds),
+        rain_prior(
+            calibration,
+            rain_free=rain_free,
+            varied=varied,
+            layers=rain_layers,
+            near=near,
+            kinds=kinds,
+        ),
         Sensor(gain=(0.5, 1.2)),
         Shares(
             patterns=patterns,

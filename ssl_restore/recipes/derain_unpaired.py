@@ -32,17 +32,19 @@ def build(
     rain_free: float = 0.06,
     calibration: str = "",
     varied: float = 0.0,
+    rain_layers: str = "",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer, share
     of `coarse` layers at the start of a run from scratch, share of `rain_free` pictures in the
     physics rain, file of a `calibration` that it is like, share of `varied` rain of all kinds
-    besides."""
+    besides, folder of harvested `rain_layers`."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
+    rain = rain_prior(calibration, rain_free=rain_free, varied=varied, layers=rain_layers)
     objective = RainTransfer(
-        restorer, ema, rain_prior(calibration, rain_free=rain_free, varied=varied),
+        restorer, ema, rain,
         share=share, gain=gain, threshold=threshold, coarse=coarse,
     )  # fmt: skip
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)

@@ -21,7 +21,18 @@ from typing import Any, get_args, get_type_hints
 import torch
 from torch import Tensor
 
-from degradations import Degradation, Drops, Haze, Noise, Rain, RainParams, Range, Shape, Weather
+from degradations import (
+    Degradation,
+    Drops,
+    HarvestedRain,
+    Haze,
+    Noise,
+    Rain,
+    RainParams,
+    Range,
+    Shape,
+    Weather,
+)
 from ssl_restore import discover
 from ssl_restore.errors import UnknownName, UserError
 from ssl_restore.synthesis.degrader import Degrader
@@ -61,7 +72,7 @@ class GrowingRain:
 
 
 # Lengths and widths are in pixels of a picture of 480 x 320, on which they were chosen by eye.
-GROWING = ("length_px", "width_px", "ripple_px")
+GROWING = ("length_px", "width_px", "ripple_px", "kind_size")
 PRESETS: Mapping[str, Rain] = {
     "mixed": Rain(rain_free=0),
     "drizzle": Rain(
@@ -94,12 +105,27 @@ PRESETS: Mapping[str, Rain] = {
     ),
     # A long exposure with a flash or lamps near the camera: few, long, thin streaks that are
     # bright against a dark picture, and the noise of a high sensitivity. The photograph itself is
-    # darkened (NIGHT_LIGHT); streaks are no brighter near the lamps in it.
+    # darkened (NIGHT_LIGHT), and streaks shine where it is bright.
     "night": Rain(
         rain_free=0, angle_rad=(-0.35, 0.35), angle_spread_rad=(0.005, 0.04),
         population_spread_rad=(0.01, 0.05), length_px=(40, 160), width_px=(0.6, 1.6),
         brightness=(0.1, 0.5), brightness_spread=(0.4, 0.9), coverage=(0.01, 0.1),
-        populations=(1, 2), transmission=(0.8, 0.97), airlight=(0.1, 0.3),
+        populations=(1, 2), transmission=(0.8, 0.97), airlight=(0.1, 0.3), kinds=("night",),
+    ),
+    # Kinds that cameras see (`degradations.rain_kinds`).
+    "roof": Rain(
+        rain_free=0, angle_rad=(-0.3, 0.3), kinds=("drips",), populations=(3, 3),
+    ),
+    "bokeh": Rain(
+        rain_free=0, angle_rad=(-0.5, 0.5), kinds=("bokeh",), populations=(1, 2),
+    ),
+    "dashes": Rain(
+        rain_free=0, angle_rad=(-0.4, 0.4), kinds=("dashes", "far"), populations=(2, 3),
+    ),
+    "dashcam": Rain(
+        rain_free=0, angle_rad=(-0.6, 0.6), population_spread_rad=(0.05, 0.3),
+        kinds=("dashes", "streaks", "far"), populations=(2, 3), veil=0.5,
+        transmission=(0.75, 0.97), airlight=(0.4, 0.8),
     ),
 }  # fmt: skip
 # The preset `rainfall`: streaks in metres and seconds, as faint as most rain is.
@@ -124,6 +150,7 @@ def rain(
     seed: int = 0,
     preset: str | None = None,
     like: Path | None = None,
+    layers: Path | None = None,
     changes: Sequence[str] = (),
     veil: float | None = None,
     haze: bool = False,
@@ -132,14 +159,20 @@ def rain(
     fps: float | None = None,
 ) -> Degrader:
     """Rain by a preset (`mixed` without one), whose streaks grow with the picture, or like that of
-    a calibration file, in its pixels.
+    a calibration file, or of harvested layers, in their pixels.
 
     `changes` are fields of the prior as `name=value`; `fps` is that of a shot, None for pictures.
     """
-    if preset is not None and like is not None:
-        raise UserError("`like` and `preset` exclude each other: both say which rain")
-    preset = None if like else preset or "mixed"
-    prior = _calibrated(like) if like else _preset(str(preset))
+    if sum(given is not None for given in (preset, like, layers)) > 1:
+        raise UserError("`preset`, `like` and `layers` exclude each other: all say which rain")
+    prior: Degradation
+    if layers is not None:
+        prior = _harvested(layers)
+    elif like is not None:
+        prior = _calibrated(like)
+    else:
+        preset = preset or "mixed"
+        prior = _preset(preset)
     prior, changed = _changed(prior, changes)
     if veil is not None:
         if not 0 <= veil <= 1:
@@ -161,6 +194,8 @@ def rain(
     }
     settings = {"seed": seed, "preset": preset, "veil": veil, "set": changed, "fps": fps}
     settings |= {"haze": haze, "drops": drops, "noise": noise, "like": _digest(like)}
+    if layers is not None:
+        settings["layers"] = layers.resolve().name
     return Degrader(
         steps={name: step for name, step in steps.items() if step is not None},
         kinds=("rainy", "clean", "rain"),
@@ -226,6 +261,12 @@ def _calibrated(path: Path) -> Degradation:
     from ssl_restore.calibration import rain_file  # noqa: PLC0415
 
     return rain_file.read(path).prior()
+
+
+def _harvested(folder: Path) -> Degradation:
+    from ssl_restore.calibration import rain_layers  # noqa: PLC0415
+
+    return HarvestedRain(rain_layers.read(folder), rain_free=0)
 
 
 def _digest(path: Path | None) -> str | None:

@@ -29,6 +29,7 @@ class Request:
     minutes: float | None = None
     steps: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    rain_layers: Path | None = None
     start: Path | None = None
     from_scratch: bool = False
     calibrate: bool = True
@@ -61,7 +62,12 @@ class Request:
                 raise UserError(f"above 0 is expected, got {value}", parameter=name)
         recipe = self.chosen_recipe()
         build = discover.builder("recipes", recipe)
-        settings = discover.checked_settings(build, self.settings)
+        given = dict(self.settings)
+        if self.rain_layers is not None:
+            if "rain_layers" not in discover.settings(build):
+                raise UserError(f"recipe {recipe} takes none", parameter="rain_layers")
+            given["rain_layers"] = str(self.rain_layers.resolve())
+        settings = discover.checked_settings(build, given)
         for key in session.CALIBRATIONS:
             if settings.get(key):
                 settings[key] = str(Path(settings[key]).resolve())
