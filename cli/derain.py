@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import restoration
+from . import options, restoration
 
 if TYPE_CHECKING:
     from ssl_restore.restorer import Restorer
@@ -36,6 +37,7 @@ Examples:
     type=click.FloatRange(0, 1),
     help="0 leaves what might be no rain, 1 takes what might be.  [default: by the weights]",
 )
+@click.option("--layers", type=options.PATH, help="Folder for pictures of what was taken.")
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")
 @click.option(
     "--seconds", type=click.FloatRange(1), default=45.0, show_default=True, help="For --adapt."
@@ -45,6 +47,7 @@ def command(
     veil: bool,
     strength: float,
     thorough: float | None,
+    layers: Path | None,
     adapt: bool,
     seconds: float,
     **given: Any,
@@ -57,8 +60,9 @@ def command(
     if adapt and veil:
         raise click.UsageError("give --adapt or --veil, not both")
     files = restoration.Files(**given)
-    if adapt and thorough is not None:
-        raise click.UsageError("give --adapt or --thorough, not both")
+    for name, value in (("--thorough", thorough), ("--layers", layers)):
+        if adapt and value is not None:
+            raise click.UsageError(f"give --adapt or {name}, not both")
     if adapt:
         restoration.solve_files("derain", files, seconds=seconds, strength=strength)
         return
@@ -69,4 +73,4 @@ def command(
             restorer = with_thoroughness(restorer, thorough)
         return WithoutVeil(restorer) if veil else restorer
 
-    restoration.restore_files("derain", files, wrap=wrapped, strength=strength)
+    restoration.restore_files("derain", files, wrap=wrapped, strength=strength, layers=layers)

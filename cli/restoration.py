@@ -58,12 +58,13 @@ class Files:
     device: str
     precision: str
 
-    def plan(self) -> list[Job]:
+    def plan(self, layers: Path | None = None) -> list[Job]:
         from ssl_restore.io import folders  # noqa: PLC0415
 
         return folders.plan(
-            self.source, self.output, recursive=self.recursive, overwrite=self.overwrite
-        )
+            self.source, self.output, recursive=self.recursive, overwrite=self.overwrite,
+            layers=layers,
+        )  # fmt: skip
 
     def load(self, task: str, *, trainable: bool = False) -> Restorer:
         """The restorer of the given weights, or the one built in for the task."""
@@ -80,14 +81,16 @@ def restore_files(
     *,
     wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer,
     strength: float = 1.0,
+    layers: Path | None = None,
 ) -> None:
     """Restore INPUT into OUTPUT; say how fast, and print where the results are.
 
-    `wrap` puts what is the task's own around the restorer, before all positions are averaged.
+    `wrap` puts what is the task's own around the restorer, before all positions are averaged; what
+    was taken goes to the folder `layers`.
     """
     from ssl_restore.inference import folders, wrappers  # noqa: PLC0415
 
-    jobs = files.plan()
+    jobs = files.plan(layers)
     restorer = wrappers.with_self_ensemble(wrap(files.load(task)), files.quality)
     if strength != 1:
         restorer = wrappers.Strength(restorer, strength)

@@ -175,6 +175,10 @@ def prepared(tmp_path_factory):
         frame = rained_on(whole[:, 2 * number : 2 * number + 224], 10 + number)
         save(folder / "frames" / f"{number}.png", frame)
     write_clip(folder / "clip.mp4", folder / "frames")
+    for number in range(12):
+        save(folder / "still" / f"{number:02}.png", rained_on(scene, 20 + number))
+    write_clip(folder / "camera.mp4", folder / "still")
+    shutil.rmtree(folder / "still")
     save(folder / "rainy.jpg", rained_on(scene, 2))
     save(folder / "noisy.jpg", noisy[0])
     return folder

@@ -16,7 +16,7 @@ from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import check_tile, restore
 from ssl_restore.io import MAX_PIXELS, images
-from ssl_restore.io.folders import Job, write
+from ssl_restore.io.folders import Job, save
 from ssl_restore.io.picture import Picture
 from ssl_restore.restorer import Restorer
 
@@ -58,7 +58,8 @@ def restore_all(
         return replace(picture, pixels=pixels)
 
     def whole(job: Job) -> None:
-        write(job.target, restored(job, read(job), lambda n: None))
+        picture = read(job)
+        save(job, picture, restored(job, picture, lambda n: None))
 
     on_cpu = next(restorer.parameters()).device.type == "cpu"
     small: list[Job] = []
@@ -110,11 +111,12 @@ def _in_turn(
             if following is not None:
                 upcoming = reader.submit(read, following)
             try:
-                picture = restored(job, reading.result())
+                before = reading.result()
+                after = restored(job, before)
             except UserError as error:
                 skipped.append(str(error))
                 continue
             written()
-            writing = writer.submit(write, job.target, picture)
+            writing = writer.submit(save, job, before, after)
         written()
     return skipped

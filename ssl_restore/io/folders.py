@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
@@ -17,15 +19,22 @@ class Job:
 
     source: Path
     target: Path
+    layer: Path | None = None  # where what was taken goes
 
 
 def plan(
-    source: Path, output: Path, *, recursive: bool = False, overwrite: bool = False
+    source: Path,
+    output: Path,
+    *,
+    recursive: bool = False,
+    overwrite: bool = False,
+    layers: Path | None = None,
 ) -> list[Job]:
     """What to restore into what; nothing is read or written yet.
 
     A file goes to a file (the suffix may ask for another format) or into a folder: one that
-    exists, or a name without a suffix. A folder goes to a folder under the same names. UserError
+    exists, or a name without a suffix. A folder goes to a folder under the same names; what was
+    taken goes to the folder `layers`, as .png. UserError
     when a result would replace an input, when it exists (unless `overwrite`), and when the parent
     folder of the output does not exist.
     """
@@ -35,16 +44,19 @@ def plan(
         jobs = _plan_folder(source, output, recursive)
     else:
         jobs = [_plan_file(source, output)]
+    if layers is not None:
+        jobs = _with_layers(jobs, source, layers)
     inputs = {_identity(job.source) for job in jobs}
-    for job in jobs:
-        if job.target.exists() and _identity(job.target) in inputs:
-            raise UserError(f"{job.target}: is one of the inputs; give another output")
-    existing = [job.target for job in jobs if os.path.lexists(job.target)]
+    results = [path for job in jobs for path in (job.target, job.layer) if path is not None]
+    for path in results:
+        if path.exists() and _identity(path) in inputs:
+            raise UserError(f"{path}: is one of the inputs; give another output")
+    existing = [path for path in results if os.path.lexists(path)]
     if existing and not overwrite:
         if not source.is_dir():
             raise UserError(f"{existing[0]}: exists; `overwrite` replaces it, or give another name")
         raise UserError(
-            f"{output}: {len(existing)} of {len(jobs)} results exist ({existing[0].name} ...); "
+            f"{output}: {len(existing)} of {len(results)} results exist ({existing[0].name} ...); "
             "`overwrite` replaces them, or give another folder"
         )
     return jobs
@@ -80,6 +92,19 @@ def _plan_folder(source: Path, output: Path, recursive: bool) -> list[Job]:
     return [Job(path, output / path.relative_to(source)) for path in paths]
 
 
+def _with_layers(jobs: list[Job], source: Path, layers: Path) -> list[Job]:
+    if os.path.lexists(layers) and not layers.is_dir():
+        raise UserError(f"{layers}: is a file; give a folder", parameter="layers")
+    _need_parent(layers)
+    root = source if source.is_dir() else source.parent
+    names = [job.source.relative_to(root).with_suffix(".png") for job in jobs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or any(layers.resolve() == job.target.resolve().parent for job in jobs):
+        what = f"two layers would be {twice}" if twice else "the results go there"
+        raise UserError(f"{layers}: {what}; give another folder", parameter="layers")
+    return [replace(job, layer=layers / name) for job, name in zip(jobs, names, strict=True)]
+
+
 def _need_parent(output: Path) -> None:
     if not output.is_dir() and not output.absolute().parent.is_dir():
         raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
@@ -93,6 +118,14 @@ def _same(one: Path, other: Path) -> bool:
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def save(job: Job, before: Picture, after: Picture) -> None:
+    """Write the result of a job, and where that is asked for what was taken: what is darker now."""
+    write(job.target, after)
+    if job.layer is not None:
+        taken = np.where(before.pixels > after.pixels, before.pixels - after.pixels, 0)
+        write(job.layer, Picture(taken.astype(before.pixels.dtype)))
 
 
 def write(target: Path, picture: Picture) -> None:
