@@ -9,6 +9,8 @@ them: a restorer that has learned from nothing else keeps sharp streaks before s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,13 +19,16 @@ from degradations.blur import Blur, BlurParams, blur_kernel
 from degradations.color import to_display, to_linear
 from degradations.jpeg import Jpeg
 from degradations.sampling import degrade_chosen, degrade_share, sample_params
+from degradations.sensor import quantise
 from degradations.types import Range, uniform
 from degradations.veil import Veil
 
 PARTLY = 0.4  # share of the pictures out of focus that are so in a part only
 DEFOCUS = Blur(sigma_px=(0.5, 7.0), radius_px=(0.0, 9.0), length_px=(0.0, 0.0))
 BLOCKS = Jpeg(quality=(10.0, 60.0))
-FILES = Jpeg(quality=(15.0, 95.0))
+FILES = Jpeg(quality=(10.0, 95.0))
+SCALED = 0.5  # share of stored pictures that were stored at another size
+STORED_SIZE: Range = (0.5, 1.6)  # over that in which they are seen
 SOFT_SIGMA_PX: Range = (0.4, 1.3)
 SHARPER: Range = (0.2, 1.5)
 
@@ -96,6 +101,25 @@ def resampled(
 def stored(
     images: tuple[Tensor, ...], share: float, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
-    """The same random `share` of pictures that belong together stored as JPEG."""
+    """The same random `share` of pictures that belong together stored as JPEG, half of them at
+    another size: blocks of pictures from the web are seldom of eight pixels."""
     chosen = torch.rand(len(images[0]), generator=generator) < share
-    return degrade_chosen(chosen, images, FILES, generator)
+    scaled = chosen & (torch.rand(len(images[0]), generator=generator) < SCALED)
+    images = degrade_chosen(chosen & ~scaled, images, FILES, generator)
+    where = scaled.nonzero()[:, 0].to(images[0].device)
+    if not len(where):
+        return images
+    size = images[0].shape[-2:]
+    factor = float(uniform(STORED_SIZE, (1,), generator, log=True))
+    other = [max(8, round(side * factor)) for side in size]
+    smaller = tuple(_resized(image[where], other) for image in images)
+    every = torch.ones(len(where), dtype=torch.bool)
+    smaller = degrade_chosen(every, smaller, FILES, generator)
+    return tuple(
+        image.index_copy(0, where, quantise(_resized(one, size)))
+        for image, one in zip(images, smaller, strict=True)
+    )
+
+
+def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
+    return F.interpolate(image, tuple(size), mode="bilinear", antialias=True)
