@@ -1,0 +1,131 @@
+"""Scenes as cameras see them in rain, and what a fixed camera teaches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from degradations import Rain
+from degradations.blur import blur
+from degradations.sampling import sample_params
+from ssl_restore.networks import unet
+from ssl_restore.objectives import scenes
+from ssl_restore.objectives.fixed_camera import FAINTEST, FixedCamera, moved_layer
+from ssl_restore.types import Batch
+
+
+def stream(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def photographs(count=6, size=48):
+    return torch.rand(count, 3, size, size, generator=stream(9))
+
+
+def sharpness(image):
+    """Mean square step from pixel to pixel of each picture."""
+    return image.diff(dim=3).square().mean(dim=(1, 2, 3))
+
+
+def test_defocus_is_the_blur_of_the_library_but_at_the_border():
+    image = photographs(3, 80)
+    params = sample_params(scenes.DEFOCUS, image, stream())
+    inner = (..., slice(36, -36), slice(36, -36))
+    found, expected = scenes._blurred(image, params), blur(image, params)
+    torch.testing.assert_close(found[inner], expected[inner], rtol=0, atol=1e-5)
+    assert found.isfinite().all()
+
+
+@pytest.mark.parametrize("change", [scenes.out_of_focus, scenes.in_mist, scenes.blocky])
+def test_a_share_of_the_scenes_is_changed_and_the_others_are_not(change):
+    image = photographs(40, 32)
+    kept, all_changed, some = (change(image, share, stream()) for share in (0.0, 1.0, 0.5))
+    assert torch.equal(kept, image)
+    assert (all_changed != image).flatten(1).any(dim=1).all()
+    changed = (some != image).flatten(1).any(dim=1)
+    assert 8 < int(changed.sum()) < 32
+    assert torch.equal(change(image, 0.5, stream()), some)
+    assert all_changed.min() > -1e-3
+    assert all_changed.max() < 1 + 1e-3
+
+
+def test_out_of_focus_scenes_are_softer():
+    image = photographs(20, 32)
+    assert (sharpness(scenes.out_of_focus(image, 1.0, stream())) < sharpness(image)).all()
+
+
+def test_files_are_changed_alike_for_the_rainy_picture_and_its_truth():
+    image = photographs(30, 32)
+    for change in (scenes.resampled, scenes.stored):
+        one, other = change((image, image), 0.7, stream())
+        assert torch.equal(one, other)
+        assert one.shape == image.shape
+        changed = (one != image).flatten(1).any(dim=1)
+        assert 10 < int(changed.sum()) < 30
+        assert torch.equal(change((image, image), 0.0, stream())[0], image)
+
+
+def test_resampled_pictures_are_sharper_or_softer_than_they_were():
+    image = photographs(60, 24)
+    ratio = sharpness(scenes.resampled((image,), 1.0, stream())[0]) / sharpness(image)
+    assert int((ratio > 1.05).sum()) > 10
+    assert int((ratio < 0.95).sum()) > 20
+
+
+# A fixed camera
+
+
+def places(count=4, size=16, light=0.3):
+    """Frames with a bright column, their backgrounds, and a mask without the lower half."""
+    background = 0.5 * photographs(count, size)
+    frame = background.clone()
+    frame[..., 5] += light
+    known = torch.ones_like(frame)
+    known[:, :, size // 2 :] = 0
+    return torch.stack([frame, background, known], dim=1)
+
+
+def objective(rendered=0.0, **own):
+    torch.manual_seed(0)
+    restorer = unet.build(width=4, blocks=(1, 1))  # gives its input back before training
+    settings = {"rendered": rendered, "gain": (1.0, 1.0), "jpeg": 0.0}
+    return FixedCamera(restorer, Rain(rain_free=0.0), **(settings | own))
+
+
+def test_moved_layers_are_the_light_that_is_known_and_no_noise():
+    views = places()
+    frame, background, known = views.unbind(1)
+    frame = frame + FAINTEST / 2
+    layer = moved_layer(frame, background, known)
+    assert (layer[..., 8:, :] == 0).all()
+    assert (layer[..., :8, 5] > 0.29).all()
+    assert (layer[..., :8, :5] == 0).all()
+
+
+def test_only_what_is_known_counts():
+    views = places()
+    terms = objective()(Batch(photographs(4, 16), None, places=views), stream())
+    spoilt = views.clone()
+    spoilt[:, 1, :, 8:] = 0  # the background where it is not known
+    again = objective()(Batch(photographs(4, 16), None, places=spoilt), stream())
+    torch.testing.assert_close(again["known"], terms["known"])
+    assert terms["known"] > 0
+
+
+def test_clean_frames_and_photographs_cost_nothing():
+    views = places(light=0.0)
+    terms = objective()(Batch(photographs(4, 16), None, places=views), stream())
+    assert float(terms["known"]) == pytest.approx(0, abs=1e-6)
+    # 8 bits: the photographs are rounded with their rain, of which there is none.
+    assert float(terms["moved"]) < 0.05
+
+
+def test_photographs_get_layers_of_the_clip_or_rendered_rain():
+    clean = photographs(2, 16)
+    layers = moved_layer(*places().unbind(1))
+    rainy, truth = objective().moved(clean, layers, stream())
+    assert torch.equal(truth, clean)
+    light = (rainy - clean)[:, :, :8]
+    assert light.max() > 0.25
+    rendered, _ = objective(rendered=1.0).moved(clean, torch.zeros_like(layers), stream())
+    assert (rendered - clean).max() > 0.02
