@@ -9,7 +9,11 @@ square, of 255). Rain is where a frame is brighter than its background by more t
 3 x 3 pixels; all else lies more than two pixels away from it. The median is without noise and
 softer than a frame, so look at the sheet, too: input, background, and what was restored.
 
-`--half` measures the second half of each clip, of which `fit` to the first half knows nothing.
+`--half` measures the second half of each clip, of which `fit` to the first half knows nothing:
+
+    python benchmarks/real_rain.py ./clips/ --first-half ./halves/
+    ssl-restore fit --images ./halves/lane/ --minutes 5 -o runs/lane
+    python benchmarks/real_rain.py ./clips/lane.mp4 --half --weights runs/lane/restorer.safetensors
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.io import images, video
 from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.io.shots import CLIPS
+from ssl_restore.io.video import Video
 
 RAIN, NEAR_PX = 8, 5
 FRAMES = 400  # of a clip, at most
@@ -54,11 +59,23 @@ def scores(place: Place, restored: Pixels) -> tuple[float, float, float]:
 
 
 def places(clip: Path, count: int, side: int, *, half: bool) -> list[Place]:
-    found = video.find(clip)
-    found = replace(found, frames=found.frames[:FRAMES])
+    found = first_frames(clip)
     if half:
         found = replace(found, frames=found.frames[len(found.frames) // 2 :])
     return list(background.find(found, count, largest_side=side).places)
+
+
+def first_frames(clip: Path) -> Video:
+    found = video.find(clip)
+    return replace(found, frames=found.frames[:FRAMES])
+
+
+def write_first_half(clip: Path, folder: Path, side: int) -> None:
+    found = first_frames(clip)
+    half = replace(found, frames=found.frames[: len(found.frames) // 2])
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(half):
+        images.write(folder / f"{number:04}.png", Picture(background.smaller(frame, side)))
 
 
 def read_back(folder: Path) -> Restore:
@@ -91,12 +108,17 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=6, help="Measured frames of a clip.")
     parser.add_argument("--side", type=int, default=960, help="Larger frames are made smaller.")
     parser.add_argument("--half", action="store_true", help="The second half of each clip alone.")
+    parser.add_argument("--first-half", type=Path, help="New folder for its frames; no scores.")
     parser.add_argument("--write", type=Path, help="New folder for the measured frames.")
     parser.add_argument("--sheet", type=Path)
     asked = parser.parse_args()
     clips = [asked.clips]
     if asked.clips.is_dir():
         clips = sorted(path for path in asked.clips.iterdir() if path.suffix in CLIPS)
+    if asked.first_half:
+        for clip in clips:
+            write_first_half(clip, asked.first_half / clip.stem, asked.side)
+        return
     rows: dict[str, Restore] = {
         "input": lambda name, place: place.frame,
         "opening": lambda name, place: opening_1x5(place.frame),

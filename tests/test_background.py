@@ -131,6 +131,13 @@ def test_what_is_no_clip_of_a_camera_is_refused_in_one_line(tmp_path, frames, me
     assert not clips.are_one_scene(source)
 
 
+def test_a_moving_camera_is_said_in_a_line(tmp_path):
+    frames = [rained(frame, n) for n, frame in enumerate(moving_frames(12, step=4))]
+    loaded = clips.load(folder(tmp_path / "walk", frames), patch=32)
+    assert loaded.skipped == ()
+    assert any("the camera moves" in note for note in loaded.notes)
+
+
 def test_a_clip_without_rain_is_refused(tmp_path):
     source = folder(tmp_path / "dry", [scene()] * 12)
     with pytest.raises(UserError, match="no rain to be seen"):

@@ -182,17 +182,18 @@ def _windows(
                     f"{frame.source}: {pixels.shape[1]}x{pixels.shape[0]}, but the first frame is "
                     f"{size[1]}x{size[0]}; frames of one camera have one size"
                 )
-            held[number] = _smaller(pixels, largest_side)
+            held[number] = smaller(pixels, largest_side)
         frames = [held[n] for n in range(start, start + 2 * reach + 1)]
         yield _Window(at + 1, at - start, frames)
 
 
-def _smaller(pixels: Pixels, largest_side: int | None) -> Pixels:
+def smaller(pixels: Pixels, largest_side: int | None) -> Pixels:
+    """The pixels with no side over that."""
     scale = 1.0 if largest_side is None else largest_side / max(pixels.shape[:2])
     if scale >= 1:
         return pixels
-    smaller: Pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return smaller
+    shrunk: Pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return shrunk
 
 
 def _step(frames: list[Pixels]) -> float | None:
@@ -200,7 +201,7 @@ def _step(frames: list[Pixels]) -> float | None:
     few = max(1, len(frames) // 5)
     start = (len(frames) - few) // 2
     first, middle, last = (
-        np.median([_smaller(frame, COMPARED_SIDE_PX) for frame in group], axis=0)
+        np.median([smaller(frame, COMPARED_SIDE_PX) for frame in group], axis=0)
         for group in (frames[:few], frames[start : start + few], frames[-few:])
     )  # hardly any rain is in them
     scale = max(1.0, max(frames[0].shape[:2]) / COMPARED_SIDE_PX)

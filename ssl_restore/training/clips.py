@@ -54,7 +54,13 @@ def load(
         kept = window(stack, area, patch, rng.derive(seed, "window", place.number))
         digest.update(kept.tobytes())
         pixels.append(kept)
-    return Pictures(tuple(pixels), found.skipped, digest.hexdigest())
+    notes = list(found.skipped)
+    if not found.fixed:
+        notes.append(
+            f"{source}: the camera moves; its frames are aligned by optical flow, which is less "
+            "certain than a camera that stands still"
+        )
+    return Pictures(tuple(pixels), (), digest.hexdigest(), tuple(notes))
 
 
 def are_one_scene(source: Path) -> bool:

@@ -32,6 +32,7 @@ class Pictures:
     pixels: tuple[np.ndarray, ...]
     skipped: tuple[str, ...]  # one line a file that could not be used
     fingerprint: str  # of the pixels: tells whether a resumed run sees the same data
+    notes: tuple[str, ...] = ()  # what the user should know, a line each
 
 
 def load(

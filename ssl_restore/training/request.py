@@ -108,7 +108,7 @@ def start(
         if failure is not None:
             notify(failure)
     job = session.prepare(plan, folder, device, on_read=on_read)
-    for note in job.recipe.notes:
+    for note in job.notes:
         notify(note)
     return job
 

@@ -58,6 +58,12 @@ class TrainingJob:
         return [line for pictures in self.pictures.values() for line in pictures.skipped]
 
     @property
+    def notes(self) -> list[str]:
+        """What the user should know of the pictures and of what the recipe chose for them."""
+        of_pictures = [line for pictures in self.pictures.values() for line in pictures.notes]
+        return [*of_pictures, *self.recipe.notes]
+
+    @property
     def shown(self) -> tuple[np.ndarray, ...]:
         """Pictures for the sample sheet: those held out, where there are any; else those learned
         from, of scenes the first observation, and clean ones where there are no degraded ones."""
