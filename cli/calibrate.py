@@ -46,7 +46,8 @@ def command(
 
     Per picture and for the folder: angle, length, width, coverage, brightness and veil of the rain,
     and for a stated camera the rate in mm/h that they imply.  Prints the folder's numbers, writes
-    all to OUTPUT and draws them, with real and rendered rain side by side.
+    all to OUTPUT and draws them, with real and rendered rain side by side.  It measures streaks and
+    cannot tell kinds of rain apart: drips, discs out of focus and dashes come out as streaks.
 
     Of noise: its variance gain J + sigma^2 on values from 0 to 1, how neighbouring pixels share it,
     and the share of broken pixels.  Nothing is drawn.
