@@ -37,6 +37,13 @@ Examples:
     type=click.FloatRange(0, 1),
     help="0 leaves what might be no rain, 1 takes what might be.  [default: by the weights]",
 )
+@click.option(
+    "--scale",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="Look at the picture at 1/N: for streaks wider than about 20 pixels.",
+)
 @click.option("--layers", type=options.PATH, help="Folder for pictures of what was taken.")
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")
 @click.option(
@@ -47,6 +54,7 @@ def command(
     veil: bool,
     strength: float,
     thorough: float | None,
+    scale: int,
     layers: Path | None,
     adapt: bool,
     seconds: float,
@@ -60,17 +68,27 @@ def command(
     if adapt and veil:
         raise click.UsageError("give --adapt or --veil, not both")
     files = restoration.Files(**given)
-    for name, value in (("--thorough", thorough), ("--layers", layers)):
+    for name, value in (
+        ("--thorough", thorough),
+        ("--layers", layers),
+        ("--scale", scale if scale > 1 else None),
+    ):
         if adapt and value is not None:
             raise click.UsageError(f"give --adapt or {name}, not both")
     if adapt:
         restoration.solve_files("derain", files, seconds=seconds, strength=strength)
         return
-    from ssl_restore.inference.wrappers import WithoutVeil, with_thoroughness  # noqa: PLC0415
+    from ssl_restore.inference.wrappers import (  # noqa: PLC0415
+        WithoutVeil,
+        with_scale,
+        with_thoroughness,
+    )
 
     def wrapped(restorer: Restorer) -> Restorer:
         if thorough is not None:
             restorer = with_thoroughness(restorer, thorough)
-        return WithoutVeil(restorer) if veil else restorer
+        if veil:
+            restorer = WithoutVeil(restorer)
+        return with_scale(restorer, scale)
 
     restoration.restore_files("derain", files, wrap=wrapped, strength=strength, layers=layers)

@@ -83,6 +83,7 @@ def restore(
     *,
     strength: float = 1.0,
     thorough: float | None = None,
+    scale: int = 1,
     quality: str = "fast",
     tile: int | None = None,
     precision: str = "auto",
@@ -98,6 +99,7 @@ def restore(
         strength: Share of what the restorer removes: 0 gives the image back, 1 the restored one.
         thorough: From 0, which leaves what might belong to the scene, to 1, which takes what might
             be degradation; None leaves it to the weights. Not all can be told.
+        scale: Looks at the image at 1 / scale, for what is larger than the restorer knows.
         quality: `best` averages over all positions that the task does not tell apart.
         tile: Side of a tile (pixels); None chooses, 0 takes the image at once.
         precision: `auto` (bfloat16 where the processor is fast at it), `bf16` or `fp32`.
@@ -124,7 +126,7 @@ def restore(
         raise UserError(f"0 to 2 is expected, got {strength!r}", parameter="strength")
     if thorough is not None:
         restorer = wrappers.with_thoroughness(restorer, thorough)
-    whole = wrappers.with_self_ensemble(restorer, quality)
+    whole = wrappers.with_self_ensemble(wrappers.with_scale(restorer, scale), quality)
     if strength != 1:
         whole = wrappers.Strength(whole, strength)
     return restore_image(whole, image, tile=tile, precision=precision)
