@@ -72,6 +72,19 @@ def test_resampled_pictures_are_sharper_or_softer_than_they_were():
     assert int((ratio < 0.95).sum()) > 20
 
 
+def test_low_bit_rates_flatten_what_is_faint_and_keep_what_is_bright():
+    image = 0.3 + 0.01 * photographs(4, 64)
+    rainy = image.clone()
+    rainy[..., 30, 24:36] += 0.6
+    for limit in (0.02, 0.1):
+        flat = scenes._flattened(rainy, torch.full((4, 1, 1, 1), limit), (3, 5))
+        light, before = flat.mean(dim=1), rainy.mean(dim=1)
+        assert flat.shape == rainy.shape
+        assert light[:, 40:, 40:].unique().numel() <= 4 * 9  # a value for a block of 16
+        torch.testing.assert_close(light.mean((1, 2)), before.mean((1, 2)), rtol=0, atol=2e-3)
+        assert (light[:, 30, 26:34] > 0.5).all()
+
+
 # A fixed camera
 
 

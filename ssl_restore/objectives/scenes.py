@@ -9,7 +9,7 @@ them: a restorer that has learned from nothing else keeps sharp streaks before s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -27,7 +27,9 @@ PARTLY = 0.4  # share of the pictures out of focus that are so in a part only
 DEFOCUS = Blur(sigma_px=(0.5, 7.0), radius_px=(0.0, 9.0), length_px=(0.0, 0.0))
 BLOCKS = Jpeg(quality=(10.0, 60.0))
 FILES = Jpeg(quality=(10.0, 95.0))
-SCALED = 0.5  # share of stored pictures that were stored at another size
+SCALED = 0.5  # share of batches that were stored at another size
+CLIPS = 0.35  # and of those that were so in a clip
+FLAT: Range = (0.01, 0.1)  # mean difference from their mean, below which blocks of it become it
 STORED_SIZE: Range = (0.5, 1.6)  # over that in which they are seen
 SOFT_SIGMA_PX: Range = (0.4, 1.3)
 SHARPER: Range = (0.2, 1.5)
@@ -67,8 +69,59 @@ def in_mist(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def blocky(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """A random `share` of them as strong compression has left them."""
-    return degrade_share(share, clean, BLOCKS, generator)
+    """A random `share` of them as strong compression has left them: of pictures, or of clips."""
+    if torch.rand((), generator=generator) < 0.5:
+        return degrade_share(share, clean, BLOCKS, generator)
+    return _on_share((clean,), share, generator, low_rate)[0]
+
+
+def low_rate(images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+    """As clips of a low bit rate are: blocks of 16, 8 and 4 pixels that differ little from their
+    mean become it, colours in larger ones than light.
+
+    Of each picture by itself: a block in which rain is bright keeps its detail.
+    """
+    batch = len(images[0])
+    limit = uniform(FLAT, (batch, 1, 1, 1), generator, log=True).to(images[0])
+    shift = torch.randint(16, (2,), generator=generator).tolist()
+    return tuple(_flattened(image, limit, (shift[0], shift[1])) for image in images)
+
+
+def _flattened(image: Tensor, limit: Tensor, shift: tuple[int, int]) -> Tensor:
+    height, width = image.shape[-2:]
+    below, beside = -(height + shift[0]) % 16, -(width + shift[1]) % 16
+    whole = F.pad(image, (shift[1], beside, shift[0], below), mode="replicate")
+    flat = whole
+    for side in (4, 8, 16):
+        mean = F.avg_pool2d(whole, side)
+        error = (whole - _blocks_of(mean, side)).abs()
+        light = F.avg_pool2d(error.mean(dim=1, keepdim=True), side)
+        chosen = _blocks_of((light < limit).to(whole), side) > 0
+        flat = torch.where(chosen, _blocks_of(mean, side), flat)
+    colour = F.avg_pool2d(flat, 4)
+    colour = colour - colour.mean(dim=1, keepdim=True)
+    flat = flat.mean(dim=1, keepdim=True) + F.interpolate(colour, flat.shape[-2:], mode="bilinear")
+    return flat[..., shift[0] : shift[0] + height, shift[1] : shift[1] + width]
+
+
+def _blocks_of(values: Tensor, side: int) -> Tensor:
+    return F.interpolate(values, scale_factor=float(side), mode="nearest")
+
+
+def _on_share(
+    images: tuple[Tensor, ...],
+    share: float,
+    generator: torch.Generator,
+    change: Callable[[tuple[Tensor, ...], torch.Generator], tuple[Tensor, ...]],
+) -> tuple[Tensor, ...]:
+    """The same random share of pictures that belong together, changed."""
+    chosen = torch.rand(len(images[0]), generator=generator) < share
+    where = chosen.nonzero()[:, 0].to(images[0].device)
+    if not len(where):
+        return images
+    changed = change(tuple(image[where] for image in images), generator)
+    pairs = zip(images, changed, strict=True)
+    return tuple(image.index_copy(0, where, quantise(one)) for image, one in pairs)
 
 
 def resampled(
@@ -101,24 +154,24 @@ def resampled(
 def stored(
     images: tuple[Tensor, ...], share: float, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
-    """The same random `share` of pictures that belong together stored as JPEG, half of them at
-    another size: blocks of pictures from the web are seldom of eight pixels."""
-    chosen = torch.rand(len(images[0]), generator=generator) < share
-    scaled = chosen & (torch.rand(len(images[0]), generator=generator) < SCALED)
-    images = degrade_chosen(chosen & ~scaled, images, FILES, generator)
-    where = scaled.nonzero()[:, 0].to(images[0].device)
-    if not len(where):
-        return images
-    size = images[0].shape[-2:]
-    factor = float(uniform(STORED_SIZE, (1,), generator, log=True))
-    other = [max(8, round(side * factor)) for side in size]
-    smaller = tuple(_resized(image[where], other) for image in images)
-    every = torch.ones(len(where), dtype=torch.bool)
-    smaller = degrade_chosen(every, smaller, FILES, generator)
-    return tuple(
-        image.index_copy(0, where, quantise(_resized(one, size)))
-        for image, one in zip(images, smaller, strict=True)
-    )
+    """The same random `share` of pictures that belong together stored as JPEG or in a clip, half of
+    them at another size: blocks of what is on the web are seldom of eight pixels."""
+
+    def coded(images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+        in_clip = torch.rand((), generator=generator) < CLIPS
+        scaled = torch.rand((), generator=generator) < SCALED
+        factor = float(uniform(STORED_SIZE, (1,), generator, log=True)) if scaled else 1.0
+        size = images[0].shape[-2:]
+        other = [max(8, round(side * factor)) for side in size]
+        smaller = tuple(_resized(image, other) for image in images) if scaled else images
+        if in_clip:
+            smaller = low_rate(smaller, generator)
+        else:
+            every = torch.ones(len(images[0]), dtype=torch.bool)
+            smaller = degrade_chosen(every, smaller, FILES, generator)
+        return tuple(_resized(image, size) for image in smaller) if scaled else smaller
+
+    return _on_share(images, share, generator, coded)
 
 
 def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
