@@ -80,7 +80,8 @@ def test_low_bit_rates_flatten_what_is_faint_and_keep_what_is_bright():
         flat = scenes._flattened(rainy, torch.full((4, 1, 1, 1), limit), (3, 5))
         light, before = flat.mean(dim=1), rainy.mean(dim=1)
         assert flat.shape == rainy.shape
-        assert light[:, 40:, 40:].unique().numel() <= 4 * 9  # a value for a block of 16
+        values = (4096 * light[:, 40:, 40:]).round().unique()  # one for a block of 16
+        assert len(values) <= 4 * 9
         torch.testing.assert_close(light.mean((1, 2)), before.mean((1, 2)), rtol=0, atol=2e-3)
         assert (light[:, 30, 26:34] > 0.5).all()
 
