@@ -29,7 +29,7 @@ BLOCKS = Jpeg(quality=(10.0, 60.0))
 FILES = Jpeg(quality=(10.0, 95.0))
 SCALED = 0.5  # share of batches that were stored at another size
 CLIPS = 0.35  # and of those that were so in a clip
-FLAT: Range = (0.01, 0.1)  # mean difference from their mean, below which blocks of it become it
+FLAT: Range = (0.01, 0.1)  # standard deviation of blocks, below which they become their mean
 STORED_SIZE: Range = (0.5, 1.6)  # over that in which they are seen
 SOFT_SIGMA_PX: Range = (0.4, 1.3)
 SHARPER: Range = (0.2, 1.5)
@@ -94,9 +94,9 @@ def _flattened(image: Tensor, limit: Tensor, shift: tuple[int, int]) -> Tensor:
     flat = whole
     for side in (4, 8, 16):
         mean = F.avg_pool2d(whole, side)
-        error = (whole - _blocks_of(mean, side)).abs()
-        light = F.avg_pool2d(error.mean(dim=1, keepdim=True), side)
-        chosen = _blocks_of((light < limit).to(whole), side) > 0
+        error = (whole - _blocks_of(mean, side)).square().mean(dim=1, keepdim=True)
+        spread = F.avg_pool2d(error, side).sqrt()
+        chosen = _blocks_of((spread < limit).to(whole), side) > 0
         flat = torch.where(chosen, _blocks_of(mean, side), flat)
     colour = F.avg_pool2d(flat, 4)
     colour = colour - colour.mean(dim=1, keepdim=True)
