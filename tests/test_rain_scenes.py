@@ -83,7 +83,7 @@ def test_low_bit_rates_flatten_what_is_faint_and_keep_what_is_bright():
         values = (4096 * light[:, 40:, 40:]).round().unique()  # one for a block of 16
         assert len(values) <= 4 * 9
         torch.testing.assert_close(light.mean((1, 2)), before.mean((1, 2)), rtol=0, atol=2e-3)
-        assert (light[:, 30, 26:34] > 0.5).all()
+        assert (light[:, 30, 28:35] > 0.5).all()  # in the block that holds most of it
 
 
 # A fixed camera
