@@ -50,7 +50,7 @@ def scores(place: Place, restored: Pixels) -> tuple[float, float, float]:
     rain = (cv2.blur((frame - truth).mean(axis=2), (3, 3)) > RAIN) & counted
     near = cv2.dilate(rain.astype(np.uint8), np.ones((NEAR_PX, NEAR_PX))) > 0
     error = restored - truth
-    level = 10 * np.log10(255**2 / np.square(error[counted]).mean())
+    level = 10 * np.log10(255**2 / max(np.square(error[counted]).mean(), 1e-6))
     before, after = (
         np.clip(values[rain].mean(axis=1), 0, None).sum() for values in (frame - truth, error)
     )
