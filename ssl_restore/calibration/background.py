@@ -32,7 +32,7 @@ DARKER = 6  # of 255, how far below the median the tenth percentile may lie
 MOST_SHIFT_PX = 2.0  # over half a window, of a camera that does not move but for wind
 REACH_OF_FLOW, LEAST_TRUSTED = 5, 5  # neighbours to either side, and how many must be trusted
 COMPARED_SIDE_PX = 480  # of frames that are compared with each other
-LOOKS = 5  # windows that tell whether a camera stands still
+LOOKS, MOST_CUTS = 5, 3  # windows that tell whether a camera stands still, and cuts in them
 SAME_SCENE = 0.5  # likeness of the start, the middle and the end of a window: 0.77 in dense rain
 SMOOTH_PX = 1.5  # of the frames that flow is found in: rain is finer
 
@@ -131,13 +131,20 @@ def is_fixed(video: Video, *, reach: int = REACH) -> bool:
     if len(video) < 2 * LEAST_REACH + 1:
         return False
     reach = min(reach, (len(video) - 1) // 2)
+    steps: list[float] = []
+    cuts = 0
     try:
-        windows = _windows(video, _anchors(len(video), LOOKS, reach), reach)
-        steps = [_step(window.frames) for window in windows]
+        for window in _windows(video, _anchors(len(video), LOOKS, reach), reach):
+            step = _step(window.frames)
+            if step is None:
+                cuts += 1
+            else:
+                steps.append(step)
+            if cuts > MOST_CUTS:  # an album: the rest need not be read
+                return False
     except UserError:
         return False
-    seen = [step for step in steps if step is not None]
-    return 3 * len(seen) >= len(steps) and float(np.median(seen)) <= MOST_SHIFT_PX
+    return bool(steps) and float(np.median(steps)) <= MOST_SHIFT_PX
 
 
 @dataclass(frozen=True)
