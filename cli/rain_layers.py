@@ -31,7 +31,9 @@ def command(clip: Path, output: Path, count: int) -> None:
     four times as bright.
     """
     from ssl_restore.calibration import rain_layers  # noqa: PLC0415
+    from ssl_restore.io.files import check_writable  # noqa: PLC0415
 
+    check_writable(output)
     with bar(count, "frame", "rain-layers") as shown:
         found = rain_layers.harvest(clip, count, on_read=shown.update)
     rain_layers.write(output, clip, found)

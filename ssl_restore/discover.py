@@ -196,6 +196,8 @@ def _parse(name: str, text: str, kind: Any) -> Any:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(text)
             return value
+        if kind == tuple[str, ...]:
+            return tuple(part.strip() for part in text.split(",") if part.strip())
         value = ast.literal_eval(text)
         return _as_tuple(value, kind) if typing.get_origin(kind) is tuple else value
     except (KeyError, ValueError, SyntaxError, TypeError) as error:

@@ -149,6 +149,11 @@ def test_fit_and_synth_rain_take_them(harvested, pictures, tmp_path):
             ["fit", "--images", "{photos}", "--recipe", "rrcl", "--rain-layers", "{photos}"],
             "recipe rrcl takes none",
         ),
+        (
+            ["synth-rain", "{photos}", "{out}", "--set", "kinds=hail"],
+            "'hail' is unknown; use streaks",
+        ),
+        (["rain-layers", "{photos}", "{photos}/0.png"], "is a file, not a folder"),
         (["rain-layers", "{photos}", "{out}"], "what is behind the rain takes at least 7"),
     ],
 )
@@ -158,3 +163,10 @@ def test_what_cannot_be_is_one_line(words, message, pictures, tmp_path):
     assert result.exit_code in {1, 2}
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_kinds_are_set_by_their_names(pictures, tmp_path):
+    photos = pictures("photos", 1, size=(48, 48))
+    words = ("synth-rain", photos, tmp_path / "set", "--set", "kinds=drips, dots")
+    assert run(*words).exit_code == 0
+    assert (tmp_path / "set" / "rainy" / "0.png").is_file()

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -286,7 +286,7 @@ def _changed(prior: Any, changes: Iterable[str]) -> tuple[Any, dict[str, Any]]:
         name, equals, text = change.partition("=")
         if equals and name not in known:
             raise UnknownName("setting", name, known)
-        if equals and len(get_args(hints[name])) == 2 and "," not in text:
+        if equals and hints[name] in (Range, tuple[int, int]) and "," not in text:
             change = f"{name}={text},{text}"  # noqa: PLW2901
         pairs.append(change)
     values = discover.parse_settings(kind, pairs)
