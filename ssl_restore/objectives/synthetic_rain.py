@@ -28,6 +28,7 @@ from ssl_restore.objectives.rendered_rain import (
     predicted_layers,
     render_rain,
 )
+from ssl_restore.objectives.stored_pairs import StoredPairs, among
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -45,6 +46,7 @@ class Shares:
     mist: float = 0.0
     blocky: float = 0.0
     resampled: float = 0.0  # sharpened or enlarged, after the rain
+    pairs: float = 0.0  # taken from stored pairs, where there are any
 
 
 class SyntheticRain(nn.Module):
@@ -55,16 +57,23 @@ class SyntheticRain(nn.Module):
         rain: Any degradation, such as `Rain()`, `Rainfall()` or `Chain((Haze(), Rain()))`.
         exposure: Of the photographs, before the rain.
         shares: Of pictures with more than rain in them.
+        pairs: Taken in place of a share of the rendered ones.
     """
 
     def __init__(
-        self, restorer: Restorer, rain: Degradation, exposure: Sensor, shares: Shares = Shares()
+        self,
+        restorer: Restorer,
+        rain: Degradation,
+        exposure: Sensor,
+        shares: Shares = Shares(),
+        pairs: StoredPairs | None = None,
     ) -> None:
         super().__init__()
         self.restorer = restorer
         self.rain = rain
         self.exposure = exposure
         self.shares = shares
+        self.pairs = pairs
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         rendered = batch if isinstance(batch, RenderedRain) else self.prepare(batch, generator)
@@ -97,4 +106,7 @@ class SyntheticRain(nn.Module):
         rendered = replace(rendered, rainy=rainy, veiled=veiled).stored()
         both = rendered.rainy, rendered.veiled
         rainy, veiled = scenes.stored(both, shares.jpeg, generator)
-        return replace(rendered, rainy=rainy, veiled=veiled)
+        rendered = replace(rendered, rainy=rainy, veiled=veiled)
+        if self.pairs is None:
+            return rendered
+        return among(rendered, self.pairs, shares.pairs, generator)

@@ -11,11 +11,13 @@ without rain alike.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 from degradations.sensor import Sensor
 from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.networks import unet
+from ssl_restore.objectives import stored_pairs
 from ssl_restore.objectives.synthetic_rain import Shares, SyntheticRain
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
@@ -44,6 +46,8 @@ def build(
     calibration: str = "",
     varied: float = 0.0,
     rain_layers: str = "",
+    pairs: str = "",
+    pairs_share: float = 0.4,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
     share of `rain_free` pictures, shares of pictures with regular `patterns`, with `foliage` before
@@ -51,7 +55,8 @@ def build(
     in `mist`, compressed before (`blocky`) and `resampled` ones, share of populations of drops
     `near` to the camera, of pictures with the `kinds` of rain that cameras see, file of a
     `calibration` that the rain shall be like in place of all kinds, share of `varied` rain of all
-    kinds besides, folder of harvested `rain_layers`."""
+    kinds besides, folder of harvested `rain_layers`, of `pairs` (rainy/ and clean/)
+    that were stored as no rendering does, and their share."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     objective = SyntheticRain(
@@ -75,7 +80,9 @@ def build(
             mist=mist,
             blocky=blocky,
             resampled=resampled,
+            pairs=pairs_share,
         ),
+        stored_pairs.read(Path(pairs), least=patch) if pairs else None,
     )
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(
