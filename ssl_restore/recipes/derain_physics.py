@@ -56,7 +56,7 @@ def build(
     `near` to the camera, of pictures with the `kinds` of rain that cameras see, file of a
     `calibration` that the rain shall be like in place of all kinds, share of `varied` rain of all
     kinds besides, folder of harvested `rain_layers`, of `pairs` (rainy/ and clean/)
-    that were stored as no rendering does, and their share."""
+    that were stored as no rendering does, and their `pairs_share`."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     objective = SyntheticRain(
