@@ -12,9 +12,11 @@ mean of the decoded clean ones, as a median in time would show it. Needs the pac
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,8 +38,7 @@ SHOWN: Range = (0.6, 1.0)  # size of what is kept, over that of what was coded
 
 def coded(frames: list[Pixels], crf: float) -> list[Pixels]:
     """Frames (H, W, 3) uint8 through H.264 and back."""
-    import av  # noqa: PLC0415
-
+    av: Any = importlib.import_module("av")
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as clip:
         stream = clip.add_stream("libx264", rate=25)
