@@ -35,7 +35,7 @@ from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.io.shots import CLIPS
 from ssl_restore.io.video import Video
 
-RAIN, NEAR_PX = 8, 5
+NEAR_PX = 5
 FRAMES = 400  # of a clip, at most
 SHOWN_PX = 320  # side of the pictures on the sheet
 Restore = Callable[[str, Place], Pixels]
@@ -47,7 +47,7 @@ def scores(place: Place, restored: Pixels) -> tuple[float, float, float]:
         values.astype(np.float64) for values in (place.frame, place.background, place.mask)
     )
     counted = mask > 0
-    rain = (cv2.blur((frame - truth).mean(axis=2), (3, 3)) > RAIN) & counted
+    rain = background.rain(place)
     near = cv2.dilate(rain.astype(np.uint8), np.ones((NEAR_PX, NEAR_PX))) > 0
     error = restored - truth
     level = 10 * np.log10(255**2 / max(np.square(error[counted]).mean(), 1e-6))

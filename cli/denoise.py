@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from . import restoration
+from . import options, restoration
 
 EXAMPLES = """\b
 Examples:
@@ -20,13 +20,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @restoration.arguments
-@click.option(
-    "--strength",
-    type=click.FloatRange(0, 2),
-    default=1.0,
-    show_default=True,
-    help="So much of the noise that is found is removed; 0: none.",
-)
+@options.strength
 @click.option(
     "--grain",
     type=click.IntRange(1, 4),

@@ -15,34 +15,28 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   ssl-restore derain rainy.jpg restored.png
-  ssl-restore derain rainy.jpg restored.png --thorough 0.8
   ssl-restore derain rainy.jpg restored.png --adapt
   ssl-restore derain ./rainy/ ./restored/ --recursive
   ssl-restore derain ./rainy/ ./restored/ --weights runs/mine/restorer.safetensors
+  ssl-restore derain ./rainy/ ./more/ --weights runs/mine/restorer.safetensors --thorough 0.8
 """
 
 
 @click.command(epilog=EXAMPLES)
 @restoration.arguments
 @click.option("--veil", is_flag=True, help="Also remove the veil (mist) of heavy rain.")
-@click.option(
-    "--strength",
-    type=click.FloatRange(0, 2),
-    default=1.0,
-    show_default=True,
-    help="Share of the rain that is taken away.",
-)
+@options.strength
 @click.option(
     "--thorough",
     type=click.FloatRange(0, 1),
-    help="0 leaves what might be no rain, 1 takes what might be.  [default: by the weights]",
+    help="0 leaves what might be no rain, 1 takes what might be; for weights of `fit`.",
 )
 @click.option(
     "--scale",
     type=click.IntRange(1, 16),
     default=1,
     show_default=True,
-    help="Look at the picture at 1/N: for streaks wider than about 20 pixels.",
+    help="Look at the picture at 1/N: for streaks wider than it knows (built-in: 6 pixels).",
 )
 @click.option("--layers", type=options.PATH, help="Folder for pictures of what was taken.")
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")
@@ -68,12 +62,9 @@ def command(
     if adapt and veil:
         raise click.UsageError("give --adapt or --veil, not both")
     files = restoration.Files(**given)
-    for name, value in (
-        ("--thorough", thorough),
-        ("--layers", layers),
-        ("--scale", scale if scale > 1 else None),
-    ):
-        if adapt and value is not None:
+    beside = {"--thorough": thorough is not None, "--layers": layers is not None}
+    for name, given_too in {**beside, "--scale": scale > 1}.items():
+        if adapt and given_too:
             raise click.UsageError(f"give --adapt or {name}, not both")
     if adapt:
         restoration.solve_files("derain", files, seconds=seconds, strength=strength)

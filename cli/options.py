@@ -43,6 +43,16 @@ def tile(function: F) -> F:
     )(function)
 
 
+def strength(function: F) -> F:
+    return click.option(
+        "--strength",
+        type=click.FloatRange(0, 2),
+        default=1.0,
+        show_default=True,
+        help="So much of what is found is removed; 0: none.",
+    )(function)
+
+
 def task(function: F) -> F:
     return click.option(
         "--task", help="derain, denoise ...: which built-in restorer.  [default: that of --weights]"

@@ -29,6 +29,7 @@ from ssl_restore.io.video import Video
 
 REACH, LEAST_REACH = 12, 3  # neighbours to either side
 DARKER = 6  # of 255, how far below the median the tenth percentile may lie
+BRIGHTER = 8  # of 255, light of what is taken for rain
 MOST_SHIFT_PX = 2.0  # over half a window, of a camera that does not move but for wind
 REACH_OF_FLOW, LEAST_TRUSTED = 5, 5  # neighbours to either side, and how many must be trusted
 COMPARED_SIDE_PX = 480  # of frames that are compared with each other
@@ -252,8 +253,14 @@ def _place(window: _Window, median: Values, mask: Mask) -> Place:
     return Place(window.number, window.frame, background, mask & darker)
 
 
+def rain(place: Place) -> Mask:
+    """(H, W): where a frame is clearly brighter than its background, over 3 x 3 pixels."""
+    light = (place.frame.astype(np.float64) - place.background).mean(axis=2)
+    found: Mask = (cv2.blur(light, (3, 3)) > BRIGHTER) & place.mask
+    return found
+
+
 def rain_light(place: Place) -> float:
     """Mean light of the rain of a place, of 255, over the pixels that count."""
-    layer = place.layer.mean(axis=2)
-    rain = (cv2.blur(layer.astype(np.float32), (3, 3)) > 8) & place.mask
-    return float(layer[rain].clip(min=0).sum() / max(1, int(place.mask.sum())))
+    light = place.layer.mean(axis=2)[rain(place)]
+    return float(light.clip(min=0).sum() / max(1, int(place.mask.sum())))

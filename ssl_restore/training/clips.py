@@ -54,12 +54,12 @@ def load(
         kept = window(stack, area, patch, rng.derive(seed, "window", place.number))
         digest.update(kept.tobytes())
         pixels.append(kept)
-    notes = list(found.skipped)
-    if not found.fixed:
-        notes.append(
-            f"{source}: the camera moves; its frames are aligned by optical flow, which is less "
-            "certain than a camera that stands still"
-        )
+    camera = (
+        "of a camera that stands still"
+        if found.fixed
+        else "and the camera moves: they are aligned by optical flow, which is less certain"
+    )
+    notes = [f"{source}: taken for frames of one scene, {camera}", *found.skipped]
     return Pictures(tuple(pixels), (), digest.hexdigest(), tuple(notes))
 
 

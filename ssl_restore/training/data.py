@@ -125,11 +125,11 @@ def observations(
     """`count` pairs of patches (count, 2, 3, size, size): two observations of a place each."""
     pairs = []
     for _ in range(count):
-        views = _crop(scenes, size, generator, upright, shrink).unflatten(0, (-1, 3))
+        (seen,) = views(scenes, 1, size, generator, upright=upright, shrink=shrink)
         first, step = torch.rand(2, generator=generator).tolist()
-        one = int(first * len(views))
-        other = (one + 1 + int(step * (len(views) - 1))) % len(views)
-        pairs.append(views[[one, other]])
+        one = int(first * len(seen))
+        other = (one + 1 + int(step * (len(seen) - 1))) % len(seen)
+        pairs.append(seen[[one, other]])
     return torch.stack(pairs)
 
 
