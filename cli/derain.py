@@ -34,9 +34,8 @@ Examples:
 @click.option(
     "--scale",
     type=click.IntRange(1, 16),
-    default=1,
-    show_default=True,
-    help="Look at the picture at 1/N: for streaks wider than it knows (built-in: 6 pixels).",
+    help="Look at the picture at 1/N first, for wide streaks.  [default: by its size; 1 with "
+    "--weights]",
 )
 @click.option("--layers", type=options.PATH, help="Folder for pictures of what was taken.")
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")
@@ -48,7 +47,7 @@ def command(
     veil: bool,
     strength: float,
     thorough: float | None,
-    scale: int,
+    scale: int | None,
     layers: Path | None,
     adapt: bool,
     seconds: float,
@@ -63,7 +62,7 @@ def command(
         raise click.UsageError("give --adapt or --veil, not both")
     files = restoration.Files(**given)
     beside = {"--thorough": thorough is not None, "--layers": layers is not None}
-    for name, given_too in {**beside, "--scale": scale > 1}.items():
+    for name, given_too in {**beside, "--scale": scale is not None}.items():
         if adapt and given_too:
             raise click.UsageError(f"give --adapt or {name}, not both")
     if adapt:
@@ -71,7 +70,6 @@ def command(
         return
     from ssl_restore.inference.wrappers import (  # noqa: PLC0415
         WithoutVeil,
-        with_scale,
         with_thoroughness,
     )
 
@@ -80,6 +78,8 @@ def command(
             restorer = with_thoroughness(restorer, thorough)
         if veil:
             restorer = WithoutVeil(restorer)
-        return with_scale(restorer, scale)
+        return restorer
 
-    restoration.restore_files("derain", files, wrap=wrapped, strength=strength, layers=layers)
+    restoration.restore_files(
+        "derain", files, wrap=wrapped, strength=strength, scale=scale, layers=layers
+    )

@@ -1,4 +1,4 @@
-"""`ssl-restore evaluate`: scores against clean pictures."""
+"""`ssl-restore evaluate`: scores against clean pictures, or without them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ Examples:
   ssl-restore evaluate ./set/rainy/ ./set/clean/
   ssl-restore evaluate ./set/rainy/ ./set/clean/ --weights runs/mine/restorer.safetensors
   ssl-restore evaluate ./set/rainy/ ./set/clean/ --restored ./theirs/ --csv scores.csv
+  ssl-restore evaluate ./rainy/
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("degraded", type=options.PATH)
-@click.argument("clean", type=options.PATH)
+@click.argument("clean", type=options.PATH, required=False)
 @click.option("--restored", type=options.PATH, help="Folder of pictures restored before.")
 @click.option("--weights", type=options.PATH, help="Checkpoint of `fit`.  [default: built-in]")
 @click.option("--csv", "csv_file", type=options.PATH, help="Write a row a picture and method.")
@@ -37,7 +38,7 @@ Examples:
 @options.precision
 def command(
     degraded: Path,
-    clean: Path,
+    clean: Path | None,
     restored: Path | None,
     weights: Path | None,
     csv_file: Path | None,
@@ -49,11 +50,15 @@ def command(
     device: str,
     precision: str,
 ) -> None:
-    """Score a restorer on the folders DEGRADED and CLEAN, paired by file name.
+    """Score a restorer on the folders DEGRADED and CLEAN, paired by file name, or on one.
 
     Prints mean PSNR (dB) and SSIM of the untouched input, of a morphological opening (the floor
     to beat) and of the restorer, on RGB and on luma Y.  8-bit values, whole pictures; SSIM with a
     Gaussian window of 11 pixels; Y is BT.601, 16 to 235.  Times are without reading and writing.
+
+    Without CLEAN: what is left along the rain (or of the noise) and of other texture, as shares of
+    the input's, root mean square change (of 255), NIQE (lower is better) and blur (0 to 1).  They
+    do not know what was behind it: compare them with each other, and look at the pictures.
     """
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.errors import UserError  # noqa: PLC0415
@@ -64,19 +69,21 @@ def command(
     if csv_file is not None and not csv_file.absolute().parent.is_dir():
         raise Failed(f"{csv_file}: the folder {csv_file.parent} does not exist; create it first")
     pairs, skipped = scoring.pairs(degraded, clean, restored, limit=limit)
-    chosen = discover.task(task or "derain") if task or weights is None else None
+    chosen = discover.task(task or "derain")
     restorer = None
     if restored is None:
-        restorer = _restorer(weights, chosen.name if chosen else None, quality, tile, device)
-        chosen = chosen or discover.task(restorer.task)
+        restorer = _restorer(
+            weights, task or (None if weights else "derain"), quality, tile, device
+        )
+        chosen = discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
         click.echo(f"restorer: the {which}, for the task {restorer.task}", err=True)
-    methods = scoring.methods(chosen or discover.task("derain"), restorer, tile, precision)
+    methods = scoring.methods(chosen, restorer, tile, precision)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
         for pair in pairs:
             try:
-                rows += list(scoring.measure(pair, methods, max_pixels=max_pixels))
+                rows += list(scoring.measure(pair, methods, chosen.measure, max_pixels=max_pixels))
             except UserError as error:
                 skipped.append(str(error))
             shown.update()

@@ -81,12 +81,13 @@ def restore_files(
     *,
     wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer,
     strength: float = 1.0,
+    scale: int | None = 1,
     layers: Path | None = None,
 ) -> None:
     """Restore INPUT into OUTPUT; say how fast, and print where the results are.
 
     `wrap` puts what is the task's own around the restorer, before all positions are averaged; what
-    was taken goes to the folder `layers`.
+    was taken goes to the folder `layers`; `scale` is that of `coarse_to_fine`.
     """
     from ssl_restore.inference import folders, wrappers  # noqa: PLC0415
 
@@ -104,8 +105,9 @@ def restore_files(
             shown.update(count)
 
         skipped = folders.restore_all(
-            jobs, restorer, tile=files.tile, precision=files.precision,
+            jobs, restorer, scale=scale, tile=files.tile, precision=files.precision,
             max_pixels=files.max_pixels, progress=progress,
+            notify=lambda line: _above_the_bar(as_options(line)),
         )  # fmt: skip
     seconds = time.perf_counter() - start
     speed = f"{pixels / 1e6:.1f} Mpixel in {seconds:.1f} s ({pixels / 1e6 / seconds:.2f} Mpixel/s)"

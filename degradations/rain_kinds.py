@@ -66,12 +66,13 @@ RAIN_KINDS: Mapping[str, Kind] = {
     ),
     "bokeh": Kind(  # out of focus: discs of confusion along their way
         width_px=(3.0, 20.0), aspect=(2.0, 10.0), light=(0.03, 0.3), coverage=(0.01, 0.3),
+        along=(1, 4),
     ),
     "dashes": Kind(  # short exposure
         width_px=(1.0, 5.0), aspect=(2.0, 8.0), light=(0.04, 0.7), coverage=(0.005, 0.2),
     ),
     "drips": Kind(  # from a roof: bright threads, and dashes on one path
-        width_px=(1.5, 7.0), aspect=(3.0, 30.0), light=(0.08, 0.9), coverage=(0.005, 0.1),
+        width_px=(1.5, 14.0), aspect=(1.5, 30.0), light=(0.08, 0.9), coverage=(0.005, 0.1),
         angle_spread_rad=(0.002, 0.03), along=(1, 6),
     ),
     "dots": Kind(  # hardly smeared: a very short exposure, splashes

@@ -83,7 +83,7 @@ def restore(
     *,
     strength: float = 1.0,
     thorough: float | None = None,
-    scale: int = 1,
+    scale: int | None = None,
     quality: str = "fast",
     tile: int | None = None,
     precision: str = "auto",
@@ -99,7 +99,8 @@ def restore(
         strength: Share of what the restorer removes: 0 gives the image back, 1 the restored one.
         thorough: From 0, which leaves what might belong to the scene, to 1, which takes what might
             be degradation; None leaves it to the weights. Not all can be told.
-        scale: Looks at the image at 1 / scale, for what is larger than the restorer knows.
+        scale: Looks at the image at 1 / scale first, for what is larger than the restorer knows;
+            None chooses by the size for the built-in restorer of `derain`, else 1.
         quality: `best` averages over all positions that the task does not tell apart.
         tile: Side of a tile (pixels); None chooses, 0 takes the image at once.
         precision: `auto` (bfloat16 where the processor is fast at it), `bf16` or `fp32`.
@@ -126,10 +127,10 @@ def restore(
         raise UserError(f"0 to 2 is expected, got {strength!r}", parameter="strength")
     if thorough is not None:
         restorer = wrappers.with_thoroughness(restorer, thorough)
-    whole = wrappers.with_self_ensemble(wrappers.with_scale(restorer, scale), quality)
+    whole = wrappers.with_self_ensemble(restorer, quality)
     if strength != 1:
         whole = wrappers.Strength(whole, strength)
-    return restore_image(whole, image, tile=tile, precision=precision)
+    return restore_image(whole, image, scale=scale, tile=tile, precision=precision)
 
 
 def _loaded(restorer: Any, device: str) -> Restorer:
@@ -289,7 +290,7 @@ def calibrate(
 
 def evaluate(
     degraded: str | Path,
-    clean: str | Path,
+    clean: str | Path | None = None,
     restorer: Restorer | str | Path = "derain",
     *,
     quality: str = "fast",
@@ -297,11 +298,11 @@ def evaluate(
     device: str = "auto",
     precision: str = "auto",
 ) -> list[Score]:
-    """Score a restorer on two folders, paired by file name, beside the untouched input.
+    """Score a restorer on a folder, beside the untouched input.
 
     Args:
         degraded: Folder of degraded pictures.
-        clean: Folder of their truths.
+        clean: Folder of their truths, paired by file name; None where there are none.
         restorer: What `load` returns, or what it takes.
         quality: As of `restore`.
         limit: Only the first so many pictures.
@@ -310,7 +311,8 @@ def evaluate(
 
     Returns:
         A score for each picture and method (the input, the classical filter of the task, the
-        restorer) with `name`, `method`, `seconds` and `scores`: psnr_rgb, ssim_rgb, psnr_y, ssim_y.
+        restorer) with `name`, `method`, `seconds` and `scores`: psnr_rgb, ssim_rgb, psnr_y, ssim_y;
+        without truths change, niqe, blur and, as the task has it, rain_left and texture_left.
 
     Raises:
         UserError: For folders without pairs, and for a pair of different sizes.
@@ -321,6 +323,8 @@ def evaluate(
 
     restorer = _loaded(restorer, device)
     whole = with_self_ensemble(restorer, quality)
-    methods = scoring.methods(discover.task(restorer.task), whole, precision=precision)
-    pairs, _ = scoring.pairs(Path(degraded), Path(clean), limit=limit)
-    return [score for pair in pairs for score in scoring.measure(pair, methods)]
+    task = discover.task(restorer.task)
+    methods = scoring.methods(task, whole, precision=precision)
+    truths = None if clean is None else Path(clean)
+    pairs, _ = scoring.pairs(Path(degraded), truths, limit=limit)
+    return [score for pair in pairs for score in scoring.measure(pair, methods, task.measure)]

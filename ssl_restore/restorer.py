@@ -33,6 +33,8 @@ class Restorer(nn.Module):
         layer_names: Keys of what `layers` returns.
         thorough: From 0, which leaves what might belong to the scene, to 1, which takes what might
             be degradation; None: the restorer cannot be told.
+        coarse_from: Longest side (pixels) of pictures from which on it is applied at smaller sizes
+            first (`inference.coarse_to_fine`); None: never.
     """
 
     stride: int
@@ -42,6 +44,7 @@ class Restorer(nn.Module):
     symmetry: tuple[int, ...] = SQUARE
     layer_names: tuple[str, ...] = ("clean",)
     thorough: float | None = None
+    coarse_from: int | None = None
 
     @property
     def layers_reach(self) -> int:
@@ -83,6 +86,7 @@ class Wrapped(Restorer):
         self.inner = inner
         self.stride, self.reach, self.scale = inner.stride, inner.reach, inner.scale
         self.task, self.symmetry = inner.task, inner.symmetry
+        self.coarse_from = inner.coarse_from
 
     @property
     def core(self) -> Restorer:

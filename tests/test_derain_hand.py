@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
-from tiny import KEYWORDS, pixels, random_restorer, save_restorer
-from torch.nn import functional as F
+from tiny import KEYWORDS, random_restorer, save_restorer
 
-from ssl_restore.inference.tiles import restore
-from ssl_restore.inference.wrappers import with_scale
 from ssl_restore.io import images
 from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
@@ -74,25 +70,6 @@ def test_thorough_changes_what_is_taken(told, pictures, tmp_path):
         target = tmp_path / f"{thorough}.png"
         assert derain(rainy, target, "--weights", told, "--thorough", thorough).exit_code == 0
     assert not np.array_equal(values(tmp_path / "0.png"), values(tmp_path / "1.png"))
-
-
-def test_scale_takes_what_is_found_in_the_smaller_picture(tiny):
-    restorer, _ = checkpoint.load(tiny)
-    shrunk = with_scale(restorer, 2)
-    image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
-    small = F.avg_pool2d(image, 2)
-    with torch.no_grad():
-        taken = F.interpolate(small - restorer(small), scale_factor=2.0, mode="bilinear")
-        torch.testing.assert_close(shrunk(image), image - taken)
-        assert taken.abs().max() > 0.05
-    assert with_scale(restorer, 1) is restorer
-
-
-def test_tiles_of_a_scaled_restorer_are_exact(tiny):
-    shrunk = with_scale(checkpoint.load(tiny)[0], 2)
-    photo = pixels(90, 130)
-    whole, tiled = (restore(shrunk, photo, tile=tile, precision="fp32") for tile in (0, 32))
-    assert np.array_equal(whole, tiled)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from degradations import Rain
 from degradations.blur import blur
@@ -84,6 +88,57 @@ def test_low_bit_rates_flatten_what_is_faint_and_keep_what_is_bright():
         assert len(values) <= 4 * 9
         torch.testing.assert_close(light.mean((1, 2)), before.mean((1, 2)), rtol=0, atol=2e-3)
         assert (light[:, 30, 28:35] > 0.5).all()  # in the block that holds most of it
+
+
+def test_a_block_of_any_form_that_is_flat_becomes_its_mean():
+    """Upright blocks of 8 x 16, as coders have them, beside a bright neighbour."""
+    image = 0.3 + 0.01 * photographs(1, 32)
+    image[..., 8:] += 0.5
+    flat = scenes._flattened(image, torch.full((1, 1, 1, 1), 0.05), (0, 0))
+    light = flat.mean(dim=1)[:, :16, :8]
+    torch.testing.assert_close(light, light.mean(dim=(1, 2), keepdim=True).expand_as(light))
+
+
+def test_what_changed_is_coded_and_the_ground_is_kept():
+    """Naive: the difference about grey through Pillow's JPEG, picture by picture."""
+    ground = 0.3 + 0.2 * photographs(3, 32)
+    rainy = ground.clone()
+    rainy[..., 10:20, 8:12] += 76 / 255  # half of which 8 bits hold
+    found, kept = scenes.residual((rainy, ground), stream(4))
+    assert torch.equal(kept, ground)
+    qualities = sample_params(scenes.CHANGES, ground, stream(4)).quality
+    for index, quality in enumerate(qualities.int().tolist()):
+        grey = 128 + (rainy - ground)[index].permute(1, 2, 0) * 255 / 2
+        file = io.BytesIO()
+        Image.fromarray(grey.round().byte().numpy()).save(file, "JPEG", quality=quality)
+        coded = torch.from_numpy(np.array(Image.open(file))).float().permute(2, 0, 1)
+        expected = ground[index] + 2 * (coded - 128) / 255
+        torch.testing.assert_close(found[index], expected, rtol=0, atol=2.1 / 255)
+
+
+def test_where_nothing_changed_a_coded_difference_is_none():
+    ground = photographs(2, 32)
+    found, _ = scenes.residual((ground, ground), stream())
+    torch.testing.assert_close(found, ground, rtol=0, atol=1e-6)
+
+
+def test_uneven_rain_is_that_of_its_place_and_the_ground_is_kept():
+    ground = 0.2 + 0.5 * photographs(30, 40)
+    rainy = ground.clone()
+    rainy[..., 8:32, 18:22] += 0.2
+    found = scenes.uneven(rainy, ground, 0.7, stream(2))
+    changed = (found != rainy).flatten(1).any(dim=1)
+    assert 10 < int(changed.sum()) < 30
+    layer = found - ground
+    far = torch.ones(40, 40, dtype=torch.bool)
+    far[:, 8:32] = False
+    assert layer[..., far].abs().max() < 1e-6  # it moves by pixels, not by tens of them
+    light = layer[changed].mean(dim=(1, 2, 3)) / (rainy - ground)[changed].mean(dim=(1, 2, 3))
+    assert light.mean() == pytest.approx(1, abs=0.15)
+    assert light.std() > 0.01
+    assert torch.equal(scenes.uneven(rainy, ground, 0.0, stream(2)), rainy)
+    dry = scenes.uneven(ground, ground, 1.0, stream(2))
+    torch.testing.assert_close(dry, ground, rtol=0, atol=1e-6)
 
 
 # A fixed camera

@@ -1,15 +1,16 @@
-"""Restorers measured on pairs of pictures, beside the untouched input and a classical filter.
+"""Restorers measured beside the untouched input and a classical filter, with a truth or without.
 
-Scores are those of `metrics`, on 8-bit values of whole pictures, uncropped: PSNR over the three
-channels together, SSIM as the mean of the three channels, and both on the BT.601 luma (16 to 235,
-not rounded, peak 255).  A table gives the mean over pictures of each picture's score.  16-bit
-pictures are rounded to 8 bits, grey ones repeated, alpha left out.  Times are of the computation
-alone, without reading and scoring.
+Scores against a truth are those of `metrics`, on 8-bit values of whole pictures, uncropped: PSNR
+over the three channels together, SSIM as the mean of the three channels, and both on the BT.601
+luma (16 to 235, not rounded, peak 255).  A table gives the mean over pictures of each picture's
+score.  16-bit pictures are rounded to 8 bits, grey ones repeated, alpha left out.  Times are of the
+computation alone, without reading and scoring.  Without a truth they are those of `no_reference`.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,25 +20,31 @@ from pathlib import Path
 import numpy as np
 
 from ssl_restore.errors import UserError
-from ssl_restore.evaluation import metrics
-from ssl_restore.inference.tiles import restore
+from ssl_restore.evaluation import metrics, no_reference
+from ssl_restore.inference.coarse_to_fine import restore_pixels
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Pixels, to_eight_bits
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Task
 
-SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")
+SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")  # against a truth
+HEADINGS = {
+    "psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y",
+    "rain_left": "rain left", "noise_left": "noise left", "texture_left": "texture",
+}  # fmt: skip
+DECIMALS = {"psnr_rgb": 2, "psnr_y": 2, "change": 2, "niqe": 2}  # else four
 Method = Callable[[Pixels], Pixels]  # (H, W, 3) uint8 -> the same
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A degraded picture, its clean partner and, where it was restored before, the result."""
+    """A degraded picture, its clean partner, where there is one, and, where it was restored before,
+    the result."""
 
     name: str
     degraded: Path
-    clean: Path
+    clean: Path | None
     restored: Path | None = None
 
 
@@ -62,24 +69,27 @@ def methods(
     name, baseline = task.baseline
     methods_by_name: dict[str, Method] = {"input": lambda pixels: pixels, name: baseline}
     if restorer is not None:
-        methods_by_name["restorer"] = partial(restore, restorer, tile=tile, precision=precision)
+        methods_by_name["restorer"] = partial(
+            restore_pixels, restorer, scale=None, tile=tile, precision=precision
+        )
     return methods_by_name
 
 
 def pairs(
-    degraded: Path, clean: Path, restored: Path | None = None, *, limit: int | None = None
+    degraded: Path, clean: Path | None, restored: Path | None = None, *, limit: int | None = None
 ) -> tuple[list[Pair], list[str]]:
     """Pairs by file name without suffix, and a line for each picture without a partner."""
-    inputs, cleans = _by_stem(degraded), _by_stem(clean)
+    inputs = _by_stem(degraded)
+    cleans = _by_stem(clean) if clean is not None else {}
     results = _by_stem(restored) if restored is not None else {}
     matched, skipped = [], []
     for stem, path in list(inputs.items())[:limit]:
-        if stem not in cleans:
+        if clean is not None and stem not in cleans:
             skipped.append(f"{path}: no picture of that name in {clean}")
         elif restored is not None and stem not in results:
             skipped.append(f"{path}: no picture of that name in {restored}")
         else:
-            matched.append(Pair(stem, path, cleans[stem], results.get(stem)))
+            matched.append(Pair(stem, path, cleans.get(stem), results.get(stem)))
     if not matched:
         raise UserError(f"{degraded}: none of its pictures has a partner of the same name: "
                         f"{skipped[0]}")  # fmt: skip
@@ -98,33 +108,46 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def measure(
-    pair: Pair, methods: Mapping[str, Method], *, max_pixels: int = MAX_PIXELS
+    pair: Pair,
+    methods: Mapping[str, Method],
+    without_truth: no_reference.Measure = lambda degraded, restored: {},
+    *,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Score]:
     """A row for each method, the last for the picture restored before, where the pair has one.
 
-    UserError that names the picture when it cannot be read or its partner has another size.
+    `without_truth` is that of the task, for a picture without a clean partner. UserError that names
+    the picture when it cannot be read or its partner has another size.
     """
     degraded = _read(pair.degraded, max_pixels)
-    clean = _read(pair.clean, max_pixels)
+    clean = _read(pair.clean, max_pixels) if pair.clean is not None else None
     restored = _read(pair.restored, max_pixels) if pair.restored is not None else None
+    other = pair.clean or pair.degraded
+    truth = degraded if clean is None else clean
     for path, pixels in ((pair.degraded, degraded), (pair.restored, restored)):
-        if pixels is not None and pixels.shape != clean.shape:
+        if pixels is not None and pixels.shape != truth.shape:
             raise UserError(
-                f"{path}: {pixels.shape[1]} x {pixels.shape[0]}, but {pair.clean} is "
-                f"{clean.shape[1]} x {clean.shape[0]}"
+                f"{path}: {pixels.shape[1]} x {pixels.shape[0]}, but {other} is "
+                f"{truth.shape[1]} x {truth.shape[0]}"
             )
-    area = clean.shape[0] * clean.shape[1]
+
+    def scores(result: Pixels) -> dict[str, float]:
+        if clean is None:
+            return no_reference.scores(degraded, result, without_truth)
+        return metrics.scores(result, clean)
+
+    area = truth.shape[0] * truth.shape[1]
     for name, method in methods.items():
         start = time.perf_counter()
         try:
             result = method(degraded)
             seconds = time.perf_counter() - start
-            scores = metrics.scores(result, clean)
+            found = scores(result)
         except UserError as error:
             raise UserError(f"{pair.degraded}: {error}") from error
-        yield Score(pair.name, name, scores, seconds, area)
+        yield Score(pair.name, name, found, seconds, area)
     if restored is not None:
-        yield Score(pair.name, "restored", metrics.scores(restored, clean), None, area)
+        yield Score(pair.name, "restored", scores(restored), None, area)
 
 
 def _read(path: Path, max_pixels: int) -> Pixels:
@@ -133,28 +156,33 @@ def _read(path: Path, max_pixels: int) -> Pixels:
 
 
 def table(rows: Sequence[Score]) -> list[str]:
-    """A heading, and a line for each method with its means over the pictures."""
-    lines = [f"{'':14}{'PSNR RGB':>10}{'SSIM RGB':>10}{'PSNR Y':>10}{'SSIM Y':>10}"
-             f"{'seconds':>10}{'Mpixel/s':>10}"]  # fmt: skip
+    """A heading, and a line for each method: means over the pictures that have the score."""
+    keys = list(rows[0].scores)
+    headings = [*(HEADINGS.get(key, key) for key in keys), "seconds", "Mpixel/s"]
+    lines = [f"{'':14}" + "".join(f"{heading:>12}" for heading in headings)]
     for method in dict.fromkeys(row.method for row in rows):
         own = [row for row in rows if row.method == method]
-        means = [sum(row.scores[key] for row in own) / len(own) for key in SCORES]
-        line = f"{method:14}{means[0]:10.2f}{means[1]:10.4f}{means[2]:10.2f}{means[3]:10.4f}"
+        line = f"{method:14}"
+        for key in keys:
+            values = [row.scores[key] for row in own if not math.isnan(row.scores[key])]
+            mean = sum(values) / len(values) if values else math.nan
+            line += f"{mean:12.{DECIMALS.get(key, 4)}f}"
         timed = [row.seconds for row in own if row.seconds is not None]
         if method == "input" or not timed:
-            lines.append(f"{line}{'-':>10}{'-':>10}")
+            lines.append(f"{line}{'-':>12}{'-':>12}")
             continue
         rate = sum(row.pixels for row in own) / 1e6 / max(sum(timed), 1e-9)
-        lines.append(f"{line}{sum(timed):10.2f}{rate:10.2f}")
+        lines.append(f"{line}{sum(timed):12.2f}{rate:12.2f}")
     return lines
 
 
 def write_csv(path: Path, rows: Sequence[Score]) -> None:
     """One row a picture and method."""
+    keys = list(rows[0].scores)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "method", *SCORES, "seconds", "pixels"])
+        writer.writerow(["name", "method", *keys, "seconds", "pixels"])
         for row in rows:
             seconds = "" if row.seconds is None else f"{row.seconds:.4f}"
-            scores = [f"{row.scores[key]:.4f}" for key in SCORES]
+            scores = [f"{row.scores[key]:.4f}" for key in keys]
             writer.writerow([row.name, row.method, *scores, seconds, row.pixels])

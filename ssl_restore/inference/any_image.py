@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from ssl_restore.errors import UserError
-from ssl_restore.inference.tiles import check_tile, restore, restore_tensor
+from ssl_restore.inference.coarse_to_fine import restore_pixels, restore_values
+from ssl_restore.inference.tiles import check_tile
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels, as_picture
 from ssl_restore.restorer import Restorer
@@ -24,9 +25,16 @@ _FAR = 0.5  # beyond black or white, from which values are not meant for [0, 1]
 
 
 def restore_image(
-    restorer: Restorer, image: Any, *, tile: int | None = None, precision: str = "auto"
+    restorer: Restorer,
+    image: Any,
+    *,
+    scale: int | None = 1,
+    tile: int | None = None,
+    precision: str = "auto",
 ) -> Any:
     """Restore an image of any kind; returns the same kind, a Picture for a path.
+
+    `scale` is that of `coarse_to_fine`.
 
     Raises:
         UserError: For a kind, type, range or shape that is no image: what was expected, what came.
@@ -34,11 +42,12 @@ def restore_image(
     check_tile(tile, restorer.stride)
 
     def pixels(given: Pixels) -> Pixels:
-        return restore(restorer, given, tile=tile, precision=precision)
+        return restore_pixels(restorer, given, scale=scale, tile=tile, precision=precision)
 
     def values(given: Tensor) -> Tensor:
         device = next(restorer.parameters()).device
-        restored = restore_tensor(restorer, given.to(device), tile=tile, precision=precision)
+        on_device = given.to(device)
+        restored = restore_values(restorer, on_device, scale=scale, tile=tile, precision=precision)
         return restored.to(given)
 
     if isinstance(image, (str, Path)):

@@ -14,7 +14,8 @@ from functools import partial
 
 from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
-from ssl_restore.inference.tiles import check_tile, restore
+from ssl_restore.inference.coarse_to_fine import restore_pixels, scale_of
+from ssl_restore.inference.tiles import check_tile
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.folders import Job, save
 from ssl_restore.io.picture import Picture
@@ -27,15 +28,19 @@ def restore_all(
     jobs: Sequence[Job],
     restorer: Restorer,
     *,
+    scale: int | None = 1,
     tile: int | None = None,
     precision: str = "auto",
     max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] = lambda pixels, expected: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """Restore every job; returns one line for each picture that could not be.
 
+    `scale` is that of `coarse_to_fine`.
+
     `progress(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
-    `expected` in all jobs.
+    `expected` in all jobs; `notify` gets a line for the first picture whose size chose a scale.
     """
     check_tile(tile, restorer.stride)
     sizes = {job: images.pixel_count(job.source) for job in jobs}
@@ -44,11 +49,24 @@ def restore_all(
     def read(job: Job) -> Picture:
         return images.read(job.source, max_pixels=max_pixels)
 
-    def restored(job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
-        try:
-            pixels = restore(
-                restorer, picture.pixels, tile=tile, precision=precision, progress=ready
+    told: set[int] = set()
+
+    def tell(job: Job, size: tuple[int, int]) -> None:
+        found = scale_of(restorer, size, scale)
+        if scale is None and found > 1 and not told:
+            told.add(found)
+            notify(
+                f"{job.source}: {size[1]}x{size[0]}, restored at 1/{found} of its size first, for "
+                "wide streaks; `scale=1` leaves that out"
             )
+
+    def restored(job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
+        tell(job, (picture.pixels.shape[0], picture.pixels.shape[1]))
+        try:
+            pixels = restore_pixels(
+                restorer, picture.pixels, scale=scale, tile=tile, precision=precision,
+                progress=ready,
+            )  # fmt: skip
         except UserError as error:
             raise UserError(f"{job.source}: {error}") from error
         except (MemoryError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Restorers around a restorer: blended, averaged over positions, on every so many-th pixel."""
+"""Restorers around a restorer: blended, told, averaged over positions, without a veil."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ssl_restore.errors import UserError
 from ssl_restore.networks.shuffled import Shuffled
@@ -29,33 +28,6 @@ class Strength(Wrapped):
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.lerp(image, self.inner(image).to(image), self.strength)
-
-
-class Shrunk(Wrapped):
-    """I - up(down(I) - restored down(I)): what a restorer takes from the picture at 1 / scale.
-
-    For what is larger than it knows. down is the mean over scale x scale pixels, up is bilinear,
-    and what is finer stays as it is. image (B, 3, H, W), sides multiples of `stride`, -> the same
-    shape.
-    """
-
-    def __init__(self, inner: Restorer, scale: int) -> None:
-        super().__init__(inner)
-        self.factor = scale
-        self.stride = scale * inner.stride
-        self.reach = scale * (inner.reach + inner.stride)
-
-    def forward(self, image: Tensor) -> Tensor:
-        small = F.avg_pool2d(image, self.factor)
-        taken = small - self.inner(small).to(image)
-        return image - F.interpolate(taken, scale_factor=float(self.factor), mode="bilinear")
-
-
-def with_scale(restorer: Restorer, scale: int) -> Restorer:
-    """The restorer itself for 1; for what is larger than it knows, on the picture at 1 / scale."""
-    if not (isinstance(scale, int) and scale >= 1):
-        raise UserError(f"a whole number from 1 on is expected, got {scale!r}", parameter="scale")
-    return restorer if scale == 1 else Shrunk(restorer, scale)
 
 
 def with_thoroughness(restorer: Restorer, thorough: float) -> Restorer:

@@ -83,7 +83,7 @@ def _sky_between_leaves(
     leaf, mix = draw(*LEAF_PX, log=True), draw(0, 0.7)
     noise = (1 - mix).sqrt() * normal(leaf) + mix.sqrt() * normal(leaf * draw(2, 5))
     slope = draw(0, 1.5) * normal(torch.full((batch, 1, 1, 1), max(height, width) / 4))
-    leaves, twigs = noise - draw(-0.5, 1.5) - slope, noise.abs() - draw(0.1, 0.8) + 0.3 * slope
+    leaves, twigs = noise - draw(-0.5, 2.2) - slope, noise.abs() - draw(0.1, 0.8) + 0.3 * slope
     open_sky = torch.where(draw(0, 1) < TWIGS, twigs, leaves)
     weight = torch.sigmoid(draw(4, 30, log=True) * open_sky)
     sky = draw(0.5, 1) + 0.04 * torch.randn(batch, 3, 1, 1, generator=generator)

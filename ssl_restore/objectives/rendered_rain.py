@@ -32,6 +32,7 @@ from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 LEAST_TRANSMISSION = 1e-3
+EPS, FLOOR = 0.005, 0.01  # of `charbonnier` and `relative`: faint rain and none count, too
 ODDS = 8.0  # of rain left to background taken, where a restorer is to be as thorough as it can
 
 
@@ -108,7 +109,7 @@ def layer_loss(
         share = torch.sigmoid((2 * thorough - 1) * math.log(ODDS)).view(-1, 1, 1, 1)
         weight = 2 * torch.where(error > 0, share, 1 - share)
     return {
-        "restore": relative(charbonnier(error, weight=weight)),
+        "restore": relative(charbonnier(error, EPS, weight), FLOOR),
         "veil": veil_loss(predicted["optical_depth"], predicted["airlight"], t, light),
     }
 

@@ -29,8 +29,13 @@ BLOCKS = Jpeg(quality=(10.0, 60.0))
 FILES = Jpeg(quality=(10.0, 95.0))
 SCALED = 0.5  # share of batches that were stored at another size
 CLIPS = 0.35  # and of those that were so in a clip
+RESIDUALS = 0.5  # of which, of those whose coder kept the ground and coded what changed
+CHANGES = Jpeg(quality=(5.0, 60.0))  # of what changed
+GREY = 128 / 255  # that JPEG keeps
 FLAT: Range = (0.01, 0.1)  # standard deviation of blocks, below which they become their mean
 STORED_SIZE: Range = (0.5, 1.6)  # over that in which they are seen
+GRAIN_PX: Range = (2.0, 12.0)
+UNEVEN_LIGHT, UNEVEN_PX = 0.6, 2.0
 SOFT_SIGMA_PX: Range = (0.4, 1.3)
 SHARPER: Range = (0.2, 1.5)
 
@@ -76,8 +81,8 @@ def blocky(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def low_rate(images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
-    """As clips of a low bit rate are: blocks of 16, 8 and 4 pixels that differ little from their
-    mean become it, colours in larger ones than light.
+    """As clips of a low bit rate are: blocks of 16, 8 and 4 pixels a side that differ little from
+    their mean become it, colours in larger ones than light.
 
     Of each picture by itself: a block in which rain is bright keeps its detail.
     """
@@ -87,25 +92,36 @@ def low_rate(images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Te
     return tuple(_flattened(image, limit, (shift[0], shift[1])) for image in images)
 
 
+def residual(images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+    """As a coder keeps what has not changed and codes the rest coarsely: V + code(I - V).
+
+    The last image is V, the ground, which stays as it is: (..., V) -> (V + code(... - V), V).
+    """
+    ground = images[-1]
+    every = torch.ones(len(ground), dtype=torch.bool)
+    differences = tuple(GREY + (image - ground) / 2 for image in images[:-1])
+    coded = degrade_chosen(every, differences, CHANGES, generator)
+    return *((ground + 2 * (one - GREY)).clamp(0, 1) for one in coded), ground
+
+
 def _flattened(image: Tensor, limit: Tensor, shift: tuple[int, int]) -> Tensor:
     height, width = image.shape[-2:]
     below, beside = -(height + shift[0]) % 16, -(width + shift[1]) % 16
     whole = F.pad(image, (shift[1], beside, shift[0], below), mode="replicate")
     flat = whole
-    for side in (4, 8, 16):
-        mean = F.avg_pool2d(whole, side)
-        error = (whole - _blocks_of(mean, side)).square().mean(dim=1, keepdim=True)
-        spread = F.avg_pool2d(error, side).sqrt()
-        chosen = _blocks_of((spread < limit).to(whole), side) > 0
-        flat = torch.where(chosen, _blocks_of(mean, side), flat)
+    for sides in ((4, 4), (8, 4), (4, 8), (8, 8), (16, 8), (8, 16), (16, 16)):
+        mean = _blocks_of(F.avg_pool2d(whole, sides), sides)
+        error = (whole - mean).square().mean(dim=1, keepdim=True)
+        spread = F.avg_pool2d(error, sides).sqrt()
+        flat = torch.where(_blocks_of((spread < limit).to(whole), sides) > 0, mean, flat)
     colour = F.avg_pool2d(flat, 4)
     colour = colour - colour.mean(dim=1, keepdim=True)
     flat = flat.mean(dim=1, keepdim=True) + F.interpolate(colour, flat.shape[-2:], mode="bilinear")
     return flat[..., shift[0] : shift[0] + height, shift[1] : shift[1] + width]
 
 
-def _blocks_of(values: Tensor, side: int) -> Tensor:
-    return F.interpolate(values, scale_factor=float(side), mode="nearest")
+def _blocks_of(values: Tensor, sides: tuple[int, int]) -> Tensor:
+    return values.repeat_interleave(sides[0], dim=-2).repeat_interleave(sides[1], dim=-1)
 
 
 def _on_share(
@@ -151,6 +167,33 @@ def resampled(
     return tuple(changed(image) for image in images)
 
 
+def uneven(rainy: Tensor, ground: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """(B, 3, H, W) rainy pictures, a random `share` of them with rain of uneven light and outline.
+
+        I' = V + exp(a n) (I - V)(x + d)
+
+    n and both components of the way d are smooth normal noise of 2 to 12 pixels, a is up to 0.6 and
+    d up to 2 pixels. Rendered drops are smoother than those that swing, break up, and are stored.
+    """
+    batch, _, height, width = rainy.shape
+    chosen = (torch.rand(batch, generator=generator) < share).view(-1, 1, 1, 1)
+    grain = float(uniform(GRAIN_PX, (1,), generator, log=True))
+    coarse = [max(2, round(side / grain)) for side in (height, width)]
+    noise = torch.randn(batch, 3, *coarse, generator=generator)
+    noise = F.interpolate(noise, (height, width), mode="bicubic").to(rainy)
+    light, shift = (
+        (uniform((0.0, most), (batch, 1, 1, 1), generator) * chosen).to(rainy)
+        for most in (UNEVEN_LIGHT, UNEVEN_PX)
+    )
+    straight = torch.eye(2, 3, device=rainy.device).expand(batch, -1, -1)
+    ways = F.affine_grid(straight, list(rainy.shape), align_corners=False)
+    pixel = torch.tensor([2 / width, 2 / height], device=rainy.device)
+    ways = ways + (shift * noise[:, 1:]).permute(0, 2, 3, 1) * pixel
+    layer = F.grid_sample(rainy - ground, ways, padding_mode="border", align_corners=False)
+    changed = ground + (light * noise[:, :1]).exp() * layer
+    return torch.where(chosen.to(rainy.device), changed.clamp(0, 1), rainy)
+
+
 def stored(
     images: tuple[Tensor, ...], share: float, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
@@ -159,12 +202,15 @@ def stored(
 
     def coded(images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
         in_clip = torch.rand((), generator=generator) < CLIPS
+        changes = torch.rand((), generator=generator) < RESIDUALS
         scaled = torch.rand((), generator=generator) < SCALED
         factor = float(uniform(STORED_SIZE, (1,), generator, log=True)) if scaled else 1.0
         size = images[0].shape[-2:]
         other = [max(8, round(side * factor)) for side in size]
         smaller = tuple(_resized(image, other) for image in images) if scaled else images
-        if in_clip:
+        if in_clip and changes:
+            smaller = residual(smaller, generator)
+        elif in_clip:
             smaller = low_rate(smaller, generator)
         else:
             every = torch.ones(len(images[0]), dtype=torch.bool)

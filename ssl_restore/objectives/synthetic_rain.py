@@ -45,6 +45,7 @@ class Shares:
     defocus: float = 0.0  # scenes out of focus, `mist` and `blocky` ones (`scenes.py`)
     mist: float = 0.0
     blocky: float = 0.0
+    uneven: float = 0.0  # with rain of uneven light and outline
     resampled: float = 0.0  # sharpened or enlarged, after the rain
     pairs: float = 0.0  # taken from stored pairs, where there are any
 
@@ -101,7 +102,8 @@ class SyntheticRain(nn.Module):
         not_white = rendered.rainy.flatten(1).mean(dim=1).cpu() < 1
         chosen = rainy & not_white & (torch.rand(len(clean), generator=generator) < shares.veil)
         rendered = behind_veil(rendered, chosen, Veil(), generator)
-        both = rendered.rainy, rendered.veiled
+        uneven = scenes.uneven(rendered.rainy, rendered.veiled, shares.uneven, generator)
+        both = uneven, rendered.veiled
         rainy, veiled = scenes.resampled(both, shares.resampled, generator)
         rendered = replace(rendered, rainy=rainy, veiled=veiled).stored()
         both = rendered.rainy, rendered.veiled

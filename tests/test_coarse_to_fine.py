@@ -1,0 +1,135 @@
+"""A restorer on smaller sizes of a picture first, then on the picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from tiny import pixels, random_restorer, save_restorer, write_photo
+from torch.nn import functional as F
+
+import ssl_restore
+from ssl_restore import discover
+from ssl_restore.errors import UserError
+from ssl_restore.inference import load
+from ssl_restore.inference.coarse_to_fine import restore_pixels, restore_values, scale_of
+from ssl_restore.inference.tiles import restore, restore_tensor
+from ssl_restore.io import images
+from ssl_restore.restorer import Restorer
+from ssl_restore.training import checkpoint
+from ssl_restore_cli.main import main
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return save_restorer(tmp_path_factory.mktemp("weights") / "restorer.safetensors")
+
+
+def test_what_is_found_at_half_the_size_is_taken_first(tiny):
+    restorer, _ = checkpoint.load(tiny)
+    image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+    small = F.avg_pool2d(image, 2)
+    with torch.no_grad():
+        taken = F.interpolate(small - restorer(small), scale_factor=2.0, mode="bilinear")
+        expected = restorer(image - taken)
+    assert taken.abs().max() > 0.05
+    found = restore_values(restorer, image, scale=2, precision="fp32")
+    torch.testing.assert_close(found, expected)
+
+
+class Dimmed(Restorer):
+    """Nine tenths of the picture, of any size."""
+
+    stride, reach = 1, 0
+
+    def __init__(self):
+        super().__init__()
+        self.share = torch.nn.Parameter(torch.tensor(0.9))
+
+    def forward(self, image):
+        return self.share * image
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("scale", [2, 4, 3])
+def test_pixels_are_restored_as_values_are(scale, kind):
+    """Each size takes a tenth of what is left: 0.9^n of a smooth picture, but for rounding."""
+    peak = np.iinfo(kind).max
+    rows, columns = np.mgrid[:69, :83]
+    ramp = np.repeat((peak * (0.2 + (rows + columns) / 250))[..., None], 3, axis=2)
+    photo = ramp.astype(kind)
+    expected = 0.9 ** {2: 2, 3: 2, 4: 3}[scale]
+    found = restore_pixels(Dimmed(), photo, scale=scale, precision="fp32")
+    assert found.dtype == kind
+    np.testing.assert_allclose(found / photo, expected, rtol=0, atol=0.02)
+    image = torch.from_numpy(ramp / peak).float().permute(2, 0, 1)[None]
+    with torch.no_grad():
+        values = restore_values(Dimmed(), image, scale=scale, precision="fp32")
+    torch.testing.assert_close(values, expected * image, rtol=0, atol=0.01)
+
+
+def test_scale_1_is_the_restorer_alone(tiny):
+    restorer, _ = checkpoint.load(tiny)
+    photo = pixels(40, 56)
+    for found in (restore_pixels(restorer, photo), restore_pixels(restorer, photo, scale=None)):
+        assert np.array_equal(found, restore(restorer, photo))
+    image = images.to_tensor(photo)
+    assert torch.equal(restore_values(restorer, image), restore_tensor(restorer, image))
+
+
+def test_tiles_are_exact_at_all_sizes(tiny):
+    restorer, _ = checkpoint.load(tiny)
+    photo = pixels(90, 130)
+    one, other = (
+        restore_pixels(restorer, photo, scale=2, tile=tile, precision="fp32") for tile in (0, 32)
+    )
+    assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("longest", "expected"), [(100, 1), (1999, 1), (2000, 2), (3999, 2), (4000, 4), (200_000, 16)]
+)
+def test_the_scale_fits_the_size(longest, expected):
+    restorer = random_restorer()
+    assert scale_of(restorer, (50, longest), None) == 1  # it does not ask for any
+    restorer.coarse_from = 2000
+    assert scale_of(restorer, (50, longest), None) == expected
+    assert scale_of(restorer, (longest, 50), None) == expected
+    assert scale_of(restorer, (50, longest), 1) == 1
+
+
+def test_sizes_of_a_few_pixels_are_left_out(tiny):
+    restorer, _ = checkpoint.load(tiny)
+    photo = pixels(20, 24)
+    assert np.array_equal(restore_pixels(restorer, photo, scale=16), restore(restorer, photo))
+
+
+def test_the_built_in_restorer_asks_for_it_and_weights_of_the_user_do_not(tiny):
+    on = torch.device("cpu")
+    assert load.load_restorer(None, on, task="derain").coarse_from == 2000
+    assert load.load_restorer(None, on, task="denoise").coarse_from is None
+    assert load.load_restorer(tiny, on).coarse_from is None
+
+
+def test_a_scale_that_was_chosen_is_said(tmp_path, monkeypatch):
+    task = replace(discover.task("derain"), coarse_from=100)
+    monkeypatch.setattr(discover, "task", lambda name: task)
+    write_photo(tmp_path / "a.png", 60, 120, seed=1)
+    call = ["derain", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    result = CliRunner().invoke(main, call)
+    assert result.exit_code == 0, result.output
+    line = "a.png: 120x60, restored at 1/2 of its size first, for wide streaks; --scale 1 leaves"
+    assert line in result.stderr
+    result = CliRunner().invoke(main, [*call[:2], str(tmp_path / "c.png"), "--scale", "1"])
+    assert "restored at" not in result.stderr
+    one, other = (images.read(tmp_path / name).pixels for name in ("b.png", "c.png"))
+    assert one.shape == other.shape
+
+
+@pytest.mark.parametrize("scale", [0, 17, 2.5, "2"])
+def test_a_scale_that_is_none_is_refused(tiny, scale):
+    with pytest.raises(UserError, match="a whole number from 1 to 16 is expected"):
+        ssl_restore.restore(pixels(20, 20), str(tiny), scale=scale)
