@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ssl_restore.objectives import patterns
 from ssl_restore.objectives.patterns import foliage, patterned
 
 
@@ -40,8 +41,18 @@ def test_foliage_is_the_darkened_photograph_before_a_brighter_sky_of_one_colour(
     assert (brightest.amax(1) - brightest.amin(1)).median() < 0.15
 
 
-def test_the_sky_between_leaves_has_no_direction():
-    """Rain has one; squared differences down and across are alike on average."""
+@pytest.mark.parametrize(("upright", "low", "high"), [(1.0, 0.95, 1.05), (2.0, 0.3, 0.6)])
+def test_pieces_of_sky_are_as_upright_as_asked(monkeypatch, upright, low, high):
+    """Squared differences down and across are alike for round ones."""
+    monkeypatch.setattr(patterns, "UPRIGHT", (upright, upright))
     drawn = foliage(torch.full((300, 3, 64, 64), 0.2), 1.0, stream())
     down, across = (drawn.diff(dim=side).square().mean((1, 2, 3)) for side in (2, 3))
-    assert 0.95 < (down.sum() / across.sum()) < 1.05
+    assert low < (down.sum() / across.sum()) < high
+
+
+def test_single_gaps_of_sky_are_few_and_their_leaves_are_dark(monkeypatch):
+    monkeypatch.setattr(patterns, "GAPS", 1.0)
+    drawn = foliage(torch.full((200, 3, 64, 64), 0.4), 1.0, stream()).mean(dim=1)
+    sky = (drawn > 0.45).float().mean(dim=(1, 2))
+    assert 0.005 < sky.median() < 0.15
+    assert drawn.flatten(1).median(dim=1).values.max() < 0.3

@@ -1,8 +1,8 @@
 """Bright patterns drawn on clean photographs: what a derainer mistakes for rain.
 
 Lattices, blinds, grilles, striped cloth and corrugated iron are dense, straight and bright, as
-heavy rain is, but regular; the sky between leaves and twigs is bright and in small pieces, but has
-no direction. Photographs hold too few of them to learn the difference from.
+heavy rain is, but regular; the sky between leaves and twigs is bright and in small pieces, but of
+all forms. Photographs hold too few of them to learn the difference from.
 
     J' = s J + w (colour - s J)
     regular    w = opacity * mask * wave,   wave = logistic(k (cos(phase) - c))
@@ -10,8 +10,8 @@ no direction. Photographs hold too few of them to learn the difference from.
 
 The phase grows along a random direction, faster or slower with the distance (perspective), and
 bends (cloth); a lattice is the brighter of two waves. n is normal noise of two sizes, and c, which
-grows over the picture, lets more or less of the sky through. The shade s darkens what is not
-bright.
+grows over the picture, lets more or less of the sky through: single gaps, where c is high. The
+shade s darkens what is not bright.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ LATTICES = 0.4  # share with two waves
 EVERYWHERE = 0.5  # share without a mask
 LEAF_PX: Range = (0.8, 6.0)  # standard deviation of the Gaussian that makes n from white noise
 TWIGS = 0.4  # share of foliage without leaves
+GAPS = 0.5  # share of dark foliage with single gaps
+UPRIGHT: Range = (0.8, 2.0)  # height of leaves and gaps over their width
 
 Draw = Callable[..., Tensor]  # (low, high, log=False) -> (B, 1, 1, 1)
 
@@ -70,7 +72,9 @@ def _sky_between_leaves(
     shape: tuple[int, ...], draw: Draw, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
     batch, _, height, width = shape
-    squared = torch.fft.fftfreq(height)[:, None].square() + torch.fft.rfftfreq(width).square()
+    upright = draw(*UPRIGHT, log=True)
+    squared = (upright * torch.fft.fftfreq(height)[:, None]).square()
+    squared = squared + torch.fft.rfftfreq(width).square()
 
     def normal(sigma_px: Tensor) -> Tensor:
         """White noise smoothed by a Gaussian, then of mean 0 and variance 1: (B, 1, H, W)."""
@@ -83,11 +87,13 @@ def _sky_between_leaves(
     leaf, mix = draw(*LEAF_PX, log=True), draw(0, 0.7)
     noise = (1 - mix).sqrt() * normal(leaf) + mix.sqrt() * normal(leaf * draw(2, 5))
     slope = draw(0, 1.5) * normal(torch.full((batch, 1, 1, 1), max(height, width) / 4))
-    leaves, twigs = noise - draw(-0.5, 2.2) - slope, noise.abs() - draw(0.1, 0.8) + 0.3 * slope
+    leaves, twigs = noise - draw(-0.5, 1.5) - slope, noise.abs() - draw(0.1, 0.8) + 0.3 * slope
     open_sky = torch.where(draw(0, 1) < TWIGS, twigs, leaves)
+    gaps = draw(0, 1) < GAPS
+    open_sky = torch.where(gaps, noise - draw(1.2, 2.4) - slope.clamp_min(-1), open_sky)
     weight = torch.sigmoid(draw(4, 30, log=True) * open_sky)
     sky = draw(0.5, 1) + 0.04 * torch.randn(batch, 3, 1, 1, generator=generator)
-    return weight, sky, draw(0.1, 0.8)
+    return weight, sky, torch.where(gaps, draw(0.1, 0.5), draw(0.1, 0.8))
 
 
 def _regular(shape: tuple[int, ...], draw: Draw, generator: torch.Generator) -> tuple[Tensor, ...]:
