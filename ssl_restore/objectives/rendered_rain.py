@@ -32,7 +32,6 @@ from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 LEAST_TRANSMISSION = 1e-3
-EPS, FLOOR = 0.005, 0.01  # of `charbonnier` and `relative`: faint rain and none count, too
 ODDS = 8.0  # of rain left to background taken, where a restorer is to be as thorough as it can
 
 
@@ -94,10 +93,15 @@ def behind_veil(
 
 
 def layer_loss(
-    predicted: Mapping[str, Tensor], rendered: RenderedRain, thorough: Tensor | None = None
+    predicted: Mapping[str, Tensor],
+    rendered: RenderedRain,
+    thorough: Tensor | None = None,
+    *,
+    eps: float = 0.01,
+    floor: float = 0.03,
 ) -> dict[str, Tensor]:
     """The terms `restore`, of the picture without its streaks, and `veil`, of the optical depth and
-    the airlight that a restorer predicted.
+    the airlight that a restorer predicted; `eps` is of `charbonnier`, `floor` of `relative`.
 
     Where the restorer was told how `thorough` (B,) to be, light that is left costs r times as much
     as light that was taken too much, r = ODDS^(2 thorough - 1): what is predicted is the quantile
@@ -109,7 +113,7 @@ def layer_loss(
         share = torch.sigmoid((2 * thorough - 1) * math.log(ODDS)).view(-1, 1, 1, 1)
         weight = 2 * torch.where(error > 0, share, 1 - share)
     return {
-        "restore": relative(charbonnier(error, EPS, weight), FLOOR),
+        "restore": relative(charbonnier(error, eps, weight), floor),
         "veil": veil_loss(predicted["optical_depth"], predicted["airlight"], t, light),
     }
 

@@ -33,6 +33,9 @@ from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 
+EPS, FLOOR = 0.005, 0.01  # of the loss: faint rain counts, and what is changed where there is none
+
+
 @dataclass(frozen=True)
 class Shares:
     """Shares of the pictures with more than rain in them."""
@@ -79,7 +82,7 @@ class SyntheticRain(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         rendered = batch if isinstance(batch, RenderedRain) else self.prepare(batch, generator)
         predicted, thorough = predicted_layers(self.restorer, rendered, generator)
-        return layer_loss(predicted, rendered, thorough)
+        return layer_loss(predicted, rendered, thorough, eps=EPS, floor=FLOOR)
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> RenderedRain:
         """The batch with rain on its clean pictures."""
