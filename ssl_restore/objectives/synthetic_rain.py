@@ -32,7 +32,6 @@ from ssl_restore.objectives.stored_pairs import StoredPairs, among
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
-
 EPS, FLOOR = 0.005, 0.01  # of the loss: faint rain counts, and what is changed where there is none
 
 
