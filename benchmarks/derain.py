@@ -40,8 +40,8 @@ from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.evaluation.scenes import parts, scenes
 from ssl_restore.evaluation.scoring import Method, Pair, Score
 from ssl_restore.evaluation.streak_energy import SIGMA_PX, streak_energy, texture_energy
+from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.inference.load import load_restorer
-from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.objectives.distance import charbonnier, relative
@@ -77,7 +77,7 @@ def guided(pixels: Pixels, radius_px: int = 4, eps: float = 0.01) -> Pixels:
 def method(path: Path | None, on: torch.device) -> Method:
     """The restorer of a checkpoint, or the built-in one."""
     restorer = load_restorer(path, on, task="derain")
-    return lambda pixels: restore(restorer, pixels)
+    return lambda pixels: restore_pixels(restorer, pixels, scale=None)
 
 
 def read(pair: Pair) -> Photos:

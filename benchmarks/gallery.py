@@ -16,8 +16,8 @@ import torch
 from degradations.rain import Rain
 from degradations.sensor import quantise
 from ssl_restore import rng
+from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.inference.load import load_restorer
-from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
 from ssl_restore.synthesis.presets import PRESETS
@@ -38,7 +38,9 @@ def main() -> None:
     for name, preset, seed in SHOWN:
         pixels = images.read(ROOT / "data_samples" / name).pixels
         rainy = pixels if preset is None else add_rain(pixels, PRESETS[preset], seed)
-        columns.append(np.vstack([square(rainy), square(restore(restorer, rainy))]))
+        columns.append(
+            np.vstack([square(rainy), square(restore_pixels(restorer, rainy, scale=None))])
+        )
     sheet = np.hstack(columns)
     images.write(Path(__file__).with_name("gallery.jpg"), Picture(sheet), quality=88)
 

@@ -28,8 +28,8 @@ from ssl_restore.adapters.stream import Course
 from ssl_restore.calibration import motion
 from ssl_restore.calibration.motion import Mask, Values
 from ssl_restore.evaluation.baselines import opening_1x5
+from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.inference.load import load_restorer
-from ssl_restore.inference.tiles import restore
 from ssl_restore.io import video
 from ssl_restore.io.picture import Pixels
 
@@ -153,7 +153,7 @@ def main() -> None:
     for weights in asked.weights or [None]:
         restorer = load_restorer(weights, torch.device("cpu"), task="derain", trainable=True)
         name = "built-in" if weights is None else weights.parent.name
-        restored = [restore(restorer, frame) for frame in frames]
+        restored = [restore_pixels(restorer, frame, scale=None) for frame in frames]
         tell(name, restored)
         if asked.sheet is not None:
             sheet(asked.sheet, frames, restored, places[0])

@@ -20,8 +20,8 @@ import torch
 
 from ssl_restore import device
 from ssl_restore.evaluation.baselines import opening_1x5
+from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.inference.load import load_restorer
-from ssl_restore.inference.tiles import restore
 
 ROUNDS = 7
 
@@ -30,7 +30,7 @@ def main() -> None:
     restorer = load_restorer(None, torch.device("cpu"), task="derain")
     pixels = np.random.default_rng(0).integers(0, 256, (320, 480, 3), np.uint8)
     methods: dict[str, Callable[[], object]] = {
-        "derain (built-in restorer)": lambda: restore(restorer, pixels),
+        "derain (built-in restorer)": lambda: restore_pixels(restorer, pixels, scale=None),
         "cv2.fastNlMeansDenoisingColored": lambda: cv2.fastNlMeansDenoisingColored(pixels),
         "opening 1x5 (cv2)": lambda: opening_1x5(pixels),
     }

@@ -18,7 +18,7 @@ Examples:
   ssl-restore derain rainy.jpg restored.png --adapt
   ssl-restore derain ./rainy/ ./restored/ --recursive
   ssl-restore derain ./rainy/ ./restored/ --weights runs/mine/restorer.safetensors
-  ssl-restore derain ./rainy/ ./more/ --weights runs/mine/restorer.safetensors --thorough 0.8
+  ssl-restore derain ./rainy/ ./more/ --thorough 0.8
 """
 
 
@@ -29,13 +29,13 @@ Examples:
 @click.option(
     "--thorough",
     type=click.FloatRange(0, 1),
-    help="0 leaves what might be no rain, 1 takes what might be; for weights of `fit`.",
+    help="0 leaves what might be no rain, 1 takes what might be.  [default: 0.5]",
 )
 @click.option(
     "--scale",
     type=click.IntRange(1, 16),
-    help="Look at the picture at 1/N first, for wide streaks.  [default: by its size; 1 with "
-    "--weights]",
+    help="Restore down to 1/N of the size, for wide streaks.  [default: 2 or more, by the size; "
+    "1 with --weights]",
 )
 @click.option("--layers", type=options.PATH, help="Folder for pictures of what was taken.")
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")

@@ -87,7 +87,7 @@ def restore_files(
     """Restore INPUT into OUTPUT; say how fast, and print where the results are.
 
     `wrap` puts what is the task's own around the restorer, before all positions are averaged; what
-    was taken goes to the folder `layers`; `scale` is that of `coarse_to_fine`.
+    was taken goes to the folder `layers`; `scale` is that of `fine_to_coarse`.
     """
     from ssl_restore.inference import folders, wrappers  # noqa: PLC0415
 

@@ -99,8 +99,9 @@ def restore(
         strength: Share of what the restorer removes: 0 gives the image back, 1 the restored one.
         thorough: From 0, which leaves what might belong to the scene, to 1, which takes what might
             be degradation; None leaves it to the weights. Not all can be told.
-        scale: Looks at the image at 1 / scale first, for what is larger than the restorer knows;
-            None chooses by the size for the built-in restorer of `derain`, else 1.
+        scale: Restores the result at 1/2, 1/4, ... 1 / scale of its size, too, for what is larger
+            than the restorer knows; None: 2 or more, by the size, for the built-in one of `derain`,
+            else 1.
         quality: `best` averages over all positions that the task does not tell apart.
         tile: Side of a tile (pixels); None chooses, 0 takes the image at once.
         precision: `auto` (bfloat16 where the processor is fast at it), `bf16` or `fp32`.

@@ -33,8 +33,8 @@ class Restorer(nn.Module):
         layer_names: Keys of what `layers` returns.
         thorough: From 0, which leaves what might belong to the scene, to 1, which takes what might
             be degradation; None: the restorer cannot be told.
-        coarse_from: Longest side (pixels) of pictures from which on it is applied at smaller sizes
-            first (`inference.coarse_to_fine`); None: never.
+        coarse_from: Applied at half the size, too, and at a quarter of it to pictures with a
+            longest side of so many pixels or more (`inference.fine_to_coarse`); None: never.
     """
 
     stride: int

@@ -186,5 +186,5 @@ class Task:
     measure: Callable[[Pixels, Pixels], dict[str, float]]  # (degraded, restored), without a truth
     stream: StreamModel  # what adapters know of it
     symmetry: tuple[int, ...] = SQUARE  # positions of a picture that it does not tell apart
-    coarse_from: int | None = None  # longest side from which the built-in one looks smaller first
+    coarse_from: int | None = None  # of the built-in restorer, as in `Restorer`
     clip_recipe: str = ""  # that `fit` takes for a clip, or frames of one camera; "": none does

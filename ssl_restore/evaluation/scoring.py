@@ -21,7 +21,7 @@ import numpy as np
 
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics, no_reference
-from ssl_restore.inference.coarse_to_fine import restore_pixels
+from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Pixels, to_eight_bits

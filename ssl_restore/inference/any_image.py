@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ssl_restore.errors import UserError
-from ssl_restore.inference.coarse_to_fine import restore_pixels, restore_values
+from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values
 from ssl_restore.inference.tiles import check_tile
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels, as_picture
@@ -34,7 +34,7 @@ def restore_image(
 ) -> Any:
     """Restore an image of any kind; returns the same kind, a Picture for a path.
 
-    `scale` is that of `coarse_to_fine`.
+    `scale` is that of `fine_to_coarse`.
 
     Raises:
         UserError: For a kind, type, range or shape that is no image: what was expected, what came.

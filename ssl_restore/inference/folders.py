@@ -14,7 +14,7 @@ from functools import partial
 
 from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
-from ssl_restore.inference.coarse_to_fine import restore_pixels, scale_of
+from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of
 from ssl_restore.inference.tiles import check_tile
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.folders import Job, save
@@ -37,7 +37,7 @@ def restore_all(
 ) -> list[str]:
     """Restore every job; returns one line for each picture that could not be.
 
-    `scale` is that of `coarse_to_fine`.
+    `scale` is that of `fine_to_coarse`.
 
     `progress(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
     `expected` in all jobs; `notify` gets a line for the first picture whose size chose a scale.
@@ -53,10 +53,10 @@ def restore_all(
 
     def tell(job: Job, size: tuple[int, int]) -> None:
         found = scale_of(restorer, size, scale)
-        if scale is None and found > 1 and not told:
+        if scale is None and found > 2 and not told:
             told.add(found)
             notify(
-                f"{job.source}: {size[1]}x{size[0]}, restored at 1/{found} of its size first, for "
+                f"{job.source}: {size[1]}x{size[0]}, restored down to 1/{found} of its size, for "
                 "wide streaks; `scale=1` leaves that out"
             )
 

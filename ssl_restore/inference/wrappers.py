@@ -14,6 +14,7 @@ from ssl_restore.restorer import Restorer, Wrapped
 
 MIRRORED = 4  # the position that is mirrored left to right, and not rotated
 QUALITIES = ("fast", "best")
+CAREFUL = 0.25
 
 
 class Strength(Wrapped):
@@ -45,6 +46,19 @@ def with_thoroughness(restorer: Restorer, thorough: float) -> Restorer:
     told = copy.copy(restorer)
     told.thorough = float(thorough)
     return told
+
+
+def for_smaller_sizes(restorer: Restorer) -> Restorer:
+    """The same restorer for smaller sizes of what it has restored: less thorough by `CAREFUL`,
+    where it can be told, and without a veil that is removed already."""
+    if isinstance(restorer, WithoutVeil):
+        return for_smaller_sizes(restorer.inner)
+    copied = copy.copy(restorer)
+    if isinstance(restorer, Wrapped):
+        copied._modules = {**restorer._modules, "inner": for_smaller_sizes(restorer.inner)}
+    elif restorer.thorough is not None:
+        copied.thorough = max(0.0, restorer.thorough - CAREFUL)
+    return copied
 
 
 class SelfEnsemble(Wrapped):

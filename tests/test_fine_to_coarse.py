@@ -1,4 +1,4 @@
-"""A restorer on smaller sizes of a picture first, then on the picture."""
+"""A restorer on a picture, then on smaller sizes of the result."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ import ssl_restore
 from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.inference import load
-from ssl_restore.inference.coarse_to_fine import restore_pixels, restore_values, scale_of
+from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values, scale_of
 from ssl_restore.inference.tiles import restore, restore_tensor
+from ssl_restore.inference.wrappers import (
+    SelfEnsemble,
+    Strength,
+    WithoutVeil,
+    for_smaller_sizes,
+)
 from ssl_restore.io import images
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint
@@ -28,16 +34,29 @@ def tiny(tmp_path_factory):
     return save_restorer(tmp_path_factory.mktemp("weights") / "restorer.safetensors")
 
 
-def test_what_is_found_at_half_the_size_is_taken_first(tiny):
+def test_what_is_found_at_half_the_size_is_taken_from_the_result(tiny):
     restorer, _ = checkpoint.load(tiny)
     image = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
-    small = F.avg_pool2d(image, 2)
     with torch.no_grad():
+        first = restorer(image)
+        small = F.avg_pool2d(first, 2)
         taken = F.interpolate(small - restorer(small), scale_factor=2.0, mode="bilinear")
-        expected = restorer(image - taken)
     assert taken.abs().max() > 0.05
     found = restore_values(restorer, image, scale=2, precision="fp32")
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, first - taken)
+
+
+def test_at_smaller_sizes_it_is_less_thorough_and_takes_no_veil():
+    restorer = random_restorer(thorough=True)
+    whole = SelfEnsemble(Strength(WithoutVeil(restorer), 0.5))
+    coarse = for_smaller_sizes(whole)
+    assert coarse.core.thorough == 0.25
+    assert not any(isinstance(part, WithoutVeil) for part in coarse.modules())
+    assert (whole.core.thorough, restorer.thorough) == (0.5, 0.5)  # those stay as they were
+    assert any(isinstance(part, WithoutVeil) for part in whole.modules())
+    restorer.thorough = 0.1
+    assert for_smaller_sizes(restorer).thorough == 0
+    assert for_smaller_sizes(random_restorer()).thorough is None
 
 
 class Dimmed(Restorer):
@@ -90,7 +109,7 @@ def test_tiles_are_exact_at_all_sizes(tiny):
 
 
 @pytest.mark.parametrize(
-    ("longest", "expected"), [(100, 1), (1999, 1), (2000, 2), (3999, 2), (4000, 4), (200_000, 16)]
+    ("longest", "expected"), [(100, 2), (1999, 2), (2000, 4), (3999, 4), (4000, 8), (200_000, 16)]
 )
 def test_the_scale_fits_the_size(longest, expected):
     restorer = random_restorer()
@@ -121,10 +140,10 @@ def test_a_scale_that_was_chosen_is_said(tmp_path, monkeypatch):
     call = ["derain", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
     result = CliRunner().invoke(main, call)
     assert result.exit_code == 0, result.output
-    line = "a.png: 120x60, restored at 1/2 of its size first, for wide streaks; --scale 1 leaves"
+    line = "a.png: 120x60, restored down to 1/4 of its size, for wide streaks; --scale 1 leaves"
     assert line in result.stderr
     result = CliRunner().invoke(main, [*call[:2], str(tmp_path / "c.png"), "--scale", "1"])
-    assert "restored at" not in result.stderr
+    assert "restored down" not in result.stderr
     one, other = (images.read(tmp_path / name).pixels for name in ("b.png", "c.png"))
     assert one.shape == other.shape
 

@@ -1,0 +1,104 @@
+"""A restorer on what is larger than it knows: after the picture, on smaller sizes of the result.
+
+    I0 = restored I,    I <- I - up(down(I) - restored down(I))    at 1/2, 1/4, ... 1/N
+
+down averages, up is bilinear: what is finer stays as it is. A drop near the camera is tens of
+pixels wide; at a half or a quarter of the size it is what the restorer has learned. Fine rain goes
+first: averaged, it would be taken in part, and what is left of it hardly be known for rain. At
+smaller sizes a restorer that can be told is less thorough, because there leaves and twigs are as
+small as drops. At 1/2 this costs a quarter of the time more, at all smaller sizes together a third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
+
+from ssl_restore.errors import UserError
+from ssl_restore.inference.tiles import restore, restore_tensor
+from ssl_restore.inference.wrappers import for_smaller_sizes
+from ssl_restore.io.picture import Pixels
+from ssl_restore.restorer import Restorer
+
+LEAST_PX = 16  # smaller sizes than this are left out
+LARGEST_SCALE = 16
+
+
+def scale_of(restorer: Restorer, size: tuple[int, int], scale: int | None) -> int:
+    """The given N, or for None the one that fits the size: 1 for a restorer that asks for none
+    (`coarse_from`); else 2, 4 where the longest side is `coarse_from` or more, 8 from twice that.
+
+    UserError for an N that is not from 1 to 16.
+    """
+    if scale is not None:
+        if not (isinstance(scale, int) and 1 <= scale <= LARGEST_SCALE):
+            raise UserError(
+                f"a whole number from 1 to {LARGEST_SCALE} is expected, got {scale!r}",
+                parameter="scale",
+            )
+        return scale
+    if restorer.coarse_from is None:
+        return 1
+    fitting = 2
+    while fitting < LARGEST_SCALE and fitting * restorer.coarse_from <= 2 * max(size):
+        fitting *= 2
+    return fitting
+
+
+def restore_pixels(
+    restorer: Restorer,
+    pixels: Pixels,
+    *,
+    scale: int | None = 1,
+    tile: int | None = None,
+    precision: str = "auto",
+    progress: Callable[[int], None] = lambda pixels: None,
+) -> Pixels:
+    """`tiles.restore`, at smaller sizes too."""
+    height, width = pixels.shape[:2]
+    result = restore(restorer, pixels, tile=tile, precision=precision, progress=progress)
+    sizes = _sizes((height, width), scale_of(restorer, (height, width), scale))
+    coarse = for_smaller_sizes(restorer) if sizes else restorer
+    for small in sizes:
+        down = cv2.resize(result, small[::-1], interpolation=cv2.INTER_AREA)
+        down = down.reshape(*small, pixels.shape[2])
+        restored = restore(coarse, down, tile=tile, precision=precision)
+        taken = cv2.resize(down.astype(np.float32) - restored, (width, height))
+        left = result - taken.reshape(result.shape)
+        result = np.clip(np.rint(left), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    return result
+
+
+def restore_values(
+    restorer: Restorer,
+    image: Tensor,
+    *,
+    scale: int | None = 1,
+    tile: int | None = None,
+    precision: str = "auto",
+) -> Tensor:
+    """`tiles.restore_tensor`, (1, 3, H, W) display values, at smaller sizes too."""
+    size = int(image.shape[-2]), int(image.shape[-1])
+    result = restore_tensor(restorer, image, tile=tile, precision=precision).to(image)
+    sizes = _sizes(size, scale_of(restorer, size, scale))
+    coarse = for_smaller_sizes(restorer) if sizes else restorer
+    for small in sizes:
+        down = F.interpolate(result, small, mode="area")
+        taken = down - restore_tensor(coarse, down, tile=tile, precision=precision).to(down)
+        result = result - F.interpolate(taken, size, mode="bilinear")
+    return result
+
+
+def _sizes(size: tuple[int, int], scale: int) -> list[tuple[int, int]]:
+    """At 1/N and each double of it below 1, the largest first."""
+    found = []
+    while scale > 1:
+        small = round(size[0] / scale), round(size[1] / scale)
+        if min(small) >= LEAST_PX:
+            found.append(small)
+        scale //= 2
+    return found[::-1]
