@@ -32,7 +32,7 @@ from degradations.rain_like import RainLike, Uncertainty
 from degradations.sensor import quantise
 from degradations.streaks import RainParams, streak_layer
 from degradations.types import uniform
-from ssl_restore import rng
+from ssl_restore import rng, weights
 from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.calibration import rain_estimator
 from ssl_restore.calibration.rain_estimator import (
@@ -115,7 +115,7 @@ def rain_of(prior: Rain, generator: torch.Generator) -> tuple[Populations, RainP
 
 def simulated(photos: data.Pictures, prior: Rain, count: int, seed: int) -> Seen:
     """`count` pictures of rain; the same whatever the number of processors."""
-    restorer = load_restorer(None, torch.device("cpu"), task="derain")
+    restorer = load_restorer(weights.rain_layer(), torch.device("cpu"), task="derain")
 
     @torch.no_grad()
     def some(number: int) -> Seen:
@@ -200,8 +200,10 @@ def regression(seen: Tensor, numbers: Tensor, epochs: int = 60) -> RainEstimator
     def draw(step: int, progress: float) -> Known:
         rows, windows = next(shuffled), int(torch.randint(3, 7, ()))
         some = torch.randperm(seen.shape[1])[:windows]
-        parts = seen[rows][:, some], wanted[rows], counts[rows].float(), numbers[rows, RAIN_FREE]
-        return Known(None, None, progress, False, None, *parts)
+        return Known(
+            clean=None, degraded=None, progress=progress, features=seen[rows][:, some],
+            wanted=wanted[rows], counts=counts[rows].float(), rain_free=numbers[rows, RAIN_FREE],
+        )  # fmt: skip
 
     player = Player(
         Regression(estimator, spread), {"error": 1.0, "rain_free": 0.3},
@@ -276,7 +278,7 @@ def amounts_of(layer: Tensor) -> tuple[float, float, float]:
 @torch.inference_mode()
 def compare(rainy: Path, clean: Path, estimator: RainEstimator, reader: RainEstimator) -> None:
     """Print correlations and medians over pairs of pictures; `reader` reads the true layers."""
-    restorer = load_restorer(None, torch.device("cpu"), task="derain")
+    restorer = load_restorer(weights.rain_layer(), torch.device("cpu"), task="derain")
     rows: list[tuple[float, ...]] = []
     generator = rng.derive(3, "calibration", 0)
     amounts = ("mean", "tail", "visible_share")

@@ -121,6 +121,7 @@ def real(folder: Path, side: int | None, limit: int | None) -> list[Case]:
         say(line)
     made = []
     for number, pair in enumerate(found):
+        assert pair.clean is not None
         noisy, clean = (
             middle(eight_bit_rgb(images.read(path).pixels), side)
             for path in (pair.degraded, pair.clean)

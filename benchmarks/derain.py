@@ -82,6 +82,7 @@ def method(path: Path | None, on: torch.device) -> Method:
 
 def read(pair: Pair) -> Photos:
     """Rainy and clean, (H, W, 3) uint8 each; UserError for what cannot be read or compared."""
+    assert pair.clean is not None
     found = data.load([pair.degraded, pair.clean], patch=1)
     if found.skipped:
         raise UserError(found.skipped[0])
@@ -287,7 +288,7 @@ def remaining(before: Path, after: Path, on: torch.device, limit: int | None = N
     Angle and width of the streaks are those of the calibration.  Pictures in which it finds no
     rain, or the streak energy is not positive, are left out.
     """
-    restorer = load_restorer(None, on, task="derain")
+    restorer = load_restorer(weights.rain_layer(), on, task="derain")
     estimator = rain_estimator.load(weights.rain_estimator()).to(on)
     pairs, skipped = scoring.pairs(before, after, limit=limit)
     removed, changed, rain_free = [], [], 0

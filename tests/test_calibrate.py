@@ -70,7 +70,7 @@ def test_known_rain_is_found(measured):
 
 def test_more_light_is_told_from_less(folders, measured):
     """Half of the rain's light, by mixing the rainy picture with the dry one."""
-    restorer = rain_calibration.load_restorer(None, CPU, task="derain")
+    restorer = rain_calibration.load_restorer(rain_calibration.weights.rain_layer(), CPU)
     estimator = rain_calibration.rain_estimator.load(rain_calibration.weights.rain_estimator())
     for index in range(4):
         rain_free, wet = (

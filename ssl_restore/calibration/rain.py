@@ -56,7 +56,7 @@ def calibrate(
 
     UserError when none can be used, and when none has rain: it says how sure that is.
     """
-    restorer = load_restorer(None, device, task="derain")
+    restorer = load_restorer(weights.rain_layer(), device, task="derain")
     estimator = rain_estimator.load(weights.rain_estimator()).to(device)
 
     def measure_one(name: str, pixels: Pixels) -> PictureRain:

@@ -12,7 +12,7 @@ import torch
 
 from degradations.rain import add_rain
 from degradations.rain_like import RainLike, Uncertainty
-from ssl_restore import rng
+from ssl_restore import rng, weights
 from ssl_restore.calibration.rain_estimator import WINDOW_PX, windows
 from ssl_restore.calibration.rain_file import PictureRain, RainCalibration
 from ssl_restore.inference.load import load_restorer
@@ -47,7 +47,7 @@ def write_sheet(
         axes.hist([_value(p, name) for p in calibration.pictures], bins=16, color="#4477aa")
         axes.set_title(title, fontsize=10)
         axes.set_ylabel("pictures", fontsize=8)
-    restorer = load_restorer(None, device, task="derain")
+    restorer = load_restorer(weights.rain_layer(), device, task="derain")
     count = min(PATCHES, len(calibration.pictures))
     for column in range(count):
         picture = calibration.pictures[column * len(calibration.pictures) // count]

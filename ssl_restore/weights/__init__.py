@@ -10,6 +10,11 @@ def built_in(task: str) -> Path:
     return Path(__file__).parent / f"{task}.safetensors"
 
 
+def rain_layer() -> Path:
+    """The restorer whose layers `rain_estimator` reads: it has learned from those of this one."""
+    return Path(__file__).parent / "rain_layer.safetensors"
+
+
 def rain_estimator() -> Path:
     """What `calibrate` estimates the numbers of rain with."""
     return Path(__file__).parent / "rain_estimator.safetensors"
