@@ -69,15 +69,14 @@ def command(
     if csv_file is not None and not csv_file.absolute().parent.is_dir():
         raise Failed(f"{csv_file}: the folder {csv_file.parent} does not exist; create it first")
     pairs, skipped = scoring.pairs(degraded, clean, restored, limit=limit)
-    chosen = discover.task(task or "derain")
+    known = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:
-        restorer = _restorer(
-            weights, task or (None if weights else "derain"), quality, tile, device
-        )
-        chosen = discover.task(restorer.task)
+        restorer = _restorer(weights, known.name if known else None, quality, tile, device)
+        known = known or discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
         click.echo(f"restorer: the {which}, for the task {restorer.task}", err=True)
+    chosen = known or discover.task("derain")
     methods = scoring.methods(chosen, restorer, tile, precision)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:

@@ -361,7 +361,7 @@ def test_no_more_than_one_picture_is_read_ahead(tmp_path, monkeypatch):
     ]
     monkeypatch.setattr(folders, "SMALL_PIXELS", 0)
     started, ahead = [], []
-    read, compute = images.read, folders.restore
+    read, compute = images.read, folders.restore_pixels
     monkeypatch.setattr(images, "read", lambda p, **k: started.append(p) or read(p, **k))
 
     def counted(*arguments, **keywords):
@@ -369,7 +369,7 @@ def test_no_more_than_one_picture_is_read_ahead(tmp_path, monkeypatch):
         ahead.append(len(started) - len(ahead) - 1)
         return result
 
-    monkeypatch.setattr(folders, "restore", counted)
+    monkeypatch.setattr(folders, "restore_pixels", counted)
     assert folders.restore_all(jobs, random_restorer(), precision="fp32") == []
     assert len(started) == 6
     assert max(ahead) <= 1
@@ -380,7 +380,7 @@ def test_running_out_of_memory_names_the_picture(tmp_path, monkeypatch):
     def full(*arguments, **keywords):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB")
 
-    monkeypatch.setattr(folders, "restore", full)
+    monkeypatch.setattr(folders, "restore_pixels", full)
     jobs = [Job(write_photo(tmp_path / "a.png"), tmp_path / "b.png")]
     (line,) = folders.restore_all(jobs, random_restorer())
     assert "a.png: out of memory; try a smaller `tile`" in line
