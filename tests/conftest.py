@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ import torch
 from ssl_restore.io import images
 
 # Tiny networks are slower on more threads; OMP_NUM_THREADS=2 asks for them all the same.
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
@@ -36,6 +40,21 @@ def pictures(tmp_path):
         return save_pictures(tmp_path / name, count, **keywords)
 
     return make
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """`script("speed")` imports benchmarks/speed.py, for one test."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    imported = []
+
+    def read(name):
+        imported.append(name)
+        return importlib.import_module(name)
+
+    yield read
+    for name in imported:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,38 @@ def tiny(name="derain_unpaired", seed=0):
     return discover.builder("recipes", name)(**TINY)
 
 
+def photograph(*shape, seed=0):
+    """Smooth light from 0.2 to 0.8: waves of random direction."""
+    draws = torch.rand(4, 3, generator=torch.Generator().manual_seed(seed))
+    rows, columns = torch.meshgrid(
+        torch.linspace(0, 6, shape[-2]), torch.linspace(0, 6, shape[-1]), indexing="ij"
+    )
+    waves = sum(torch.sin(a * rows + b * columns + 6 * c) for a, b, c in draws.tolist())
+    return (0.5 + 0.075 * waves).expand(shape).contiguous()
+
+
+class Shift(nn.Module):
+    """A restorer with one number: adds it."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(()))
+
+    def forward(self, image):
+        return image + self.value
+
+
+class Constant(nn.Module):
+    """A restorer that gives one value everywhere: at best a location of the target."""
+
+    def __init__(self, value=0.5):
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(value))
+
+    def forward(self, image):
+        return self.value.expand_as(image)
+
+
 class Mean(nn.Module):
     """A restorer of one scale and one BatchNorm; the loss is what `loss` makes of its output."""
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from ssl_restore.calibration.rain_estimator import NAMES
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("calibration")
-    sys.modules.pop("calibration", None)
+def benchmark(script):
+    return script("calibration")
 
 
 def test_the_regression_finds_a_number_that_the_features_hold(benchmark):

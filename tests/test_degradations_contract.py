@@ -2,136 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
-import pkgutil
 import random
 
 import pytest
 import torch
+from every_degradation import (
+    EVERY,
+    SEEDS,
+    SHAPE,
+    STAND_IN,
+    cast,
+    check_gradient,
+    continuous,
+    discovered,
+    drawn,
+    each,
+    each_varied,
+    gradient,
+    off_the_edges,
+    stream,
+    with_tensor,
+)
 
 import degradations
 from degradations import (
     Blur,
     Chain,
     HarvestedRain,
-    Haze,
-    Jpeg,
     PoissonNoise,
     Rain,
     Rainfall,
     RainLike,
-    Sensor,
     Shake,
     Weather,
     map_tensors,
     tensors,
 )
-from degradations.rain_kinds import RAIN_KINDS
-
-SHAPE = (1, 3, 10, 12)
-# Gradients that are right in the mean over draws and not draw by draw; tested beside their file.
-STAND_IN = {("PoissonNoise", "gain"), ("BernoulliNoise", "share")}
-SEEDS = range(8)  # a parameter may be idle in one draw (no motion, no streak), not in all of them
-
-
-def is_degradation(kind):
-    """A dataclass with `sample` and a static `apply`: priors, and neither protocols nor chains."""
-    return (
-        inspect.isclass(kind)
-        and dataclasses.is_dataclass(kind)
-        and callable(getattr(kind, "sample", None))
-        and isinstance(inspect.getattr_static(kind, "apply", None), staticmethod)
-    )
-
-
-SMALL = {
-    "Weather": {"focal_sides": (20.0, 60.0)},  # else no drop is visible in a small picture
-    "HarvestedRain": {"layers": (torch.linspace(0, 0.3, 1200).view(1, 30, 40),)},
-}
-
-
-def discovered():
-    for file in pkgutil.iter_modules(degradations.__path__):
-        module = importlib.import_module(f"degradations.{file.name}")
-        for name, kind in vars(module).items():
-            if is_degradation(kind) and kind.__module__ == module.__name__:
-                prior = kind(**SMALL.get(name, {}))
-                yield pytest.param(prior, id=f"{file.name}.{name}")
-
-
-MORE = [  # what the defaults leave out
-    pytest.param(Rain(kinds=tuple(RAIN_KINDS), rain_free=0.0), id="rain.Rain(kinds)"),
-    pytest.param(Chain((Haze(), Rain())), id="chain.Chain(Haze, Rain)"),
-    pytest.param(Sensor(gain=(0.5, 2), contrast=(-1, 1)), id="sensor.Sensor(contrast)"),
-    pytest.param(Jpeg(subsampled=False), id="jpeg.Jpeg(4:4:4)"),
-]
-EVERY = [*discovered(), *MORE]
-each = pytest.mark.parametrize("degradation", EVERY)
-
-
-def is_varied(degradation):
-    """Whether the prior has a range that is not a point: the default sensor has none."""
-    values = [getattr(degradation, field.name) for field in dataclasses.fields(degradation)]
-    pairs = [value for value in values if isinstance(value, tuple) and len(value) == 2]
-    return any(not isinstance(low, float) or low < high for low, high in pairs)
-
-
-each_varied = pytest.mark.parametrize(
-    "degradation", [param for param in EVERY if is_varied(param.values[0])]
-)
-
-
-def stream(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def drawn(degradation, shape=SHAPE, seed=0, dtype=torch.float64):
-    """An image away from the knees of the clamps, and parameters."""
-    params = degradation.sample(shape, stream(seed))
-    image = 0.1 + 0.8 * torch.rand(shape, generator=stream(seed + 1000), dtype=dtype)
-    return image, cast(params, dtype)
-
-
-def cast(params, dtype):
-    return map_tensors(params, lambda t: t.to(dtype) if t.is_floating_point() else t)
-
-
-def off_the_edges(params):
-    """Parameters moved off the values where a prior switches a part off: t = 1, radius = 0."""
-    return map_tensors(params, lambda t: 0.9 * t + 0.03 if t.is_floating_point() else t)
-
-
-def with_tensor(params, wanted, value):
-    """The parameters with the tensor called `wanted` replaced; order is that of `tensors`."""
-    names = iter([name for name, _ in tensors(params)])
-    return map_tensors(params, lambda t: value if next(names) == wanted else t)
-
-
-def continuous(params):
-    return [name for name, t in tensors(params) if t.is_floating_point() and t.numel()]
-
-
-def is_staircase(function, value):
-    """Constant to the last bit around here, as quantisation is: its gradient is a stand-in."""
-    return torch.equal(function(value), function(value + 1e-9))
-
-
-def gradient(function, value):
-    value = value.clone().requires_grad_()
-    weights = torch.rand(function(value).shape, generator=stream(7), dtype=value.dtype)
-    return torch.autograd.grad((function(value) * weights).sum(), value, allow_unused=True)[0]
-
-
-def check_gradient(function, value):
-    """Right by finite differences, or, on a staircase, at least there.  True where it is not 0."""
-    if not is_staircase(function, value):
-        leaf = value.clone().requires_grad_()
-        assert torch.autograd.gradcheck(function, (leaf,), fast_mode=True, atol=1e-6)
-    found = gradient(function, value)
-    assert found is None or found.isfinite().all()
-    return found is not None and bool(found.any())
 
 
 def test_discovery_finds_the_files_of_this_folder_and_skips_the_helpers():
@@ -157,101 +65,6 @@ def test_every_exported_name_is_there_once_and_no_module_hides_a_function():
     assert len(set(degradations.__all__)) == len(degradations.__all__)
     exported = [getattr(degradations, name) for name in degradations.__all__]
     assert not any(inspect.ismodule(value) for value in exported)
-
-
-# Bad input: one TypeError or ValueError that names the value
-
-
-@each
-@pytest.mark.parametrize(
-    ("wrong", "error", "said"),
-    [
-        (torch.full(SHAPE, 128, dtype=torch.uint8), TypeError, "got torch.uint8; divide 8-bit"),
-        (torch.ones(SHAPE, dtype=torch.int64), TypeError, "got torch.int64"),
-        (torch.full(SHAPE, 0.5).numpy(), TypeError, "got ndarray"),
-        (torch.full(SHAPE[1:], 0.5), ValueError, r"\(B, C, H, W\) .* got \(3, 10, 12\)"),
-        (torch.full((1, 1, *SHAPE), 0.5), ValueError, r"got \(1, 1, 1, 3, 10, 12\)"),
-        (torch.ones(1, 3, 0, 12), ValueError, r"every side at least 1, got \(1, 3, 0, 12\)"),
-        (torch.full(SHAPE, 127.5), ValueError, r"\[0, 1\].*got a mean of 127.5"),
-        (torch.full(SHAPE, -1.5), ValueError, "got a mean of -1.5"),
-    ],
-)
-def test_what_is_not_an_image_is_refused(degradation, wrong, error, said):
-    with pytest.raises(error, match=said):
-        degradation.apply(wrong, degradation.sample(SHAPE, stream(0)))
-
-
-@each
-def test_parameters_of_another_number_of_images_are_refused(degradation):
-    image, _ = drawn(degradation, (3, *SHAPE[1:]))
-    _, params = drawn(degradation, (2, *SHAPE[1:]))
-    with pytest.raises(ValueError, match=r"3 images need as many|must have the shape"):
-        degradation.apply(image, params)
-
-
-@each
-def test_maps_of_another_size_are_refused(degradation):
-    image, params = drawn(degradation, (1, 3, 10, 12))
-    maps = [name for name, t in tensors(params) if t.ndim == 4]
-    larger = torch.nn.functional.pad(image, (0, 1, 0, 3))
-    if maps:
-        named = "|".join(name.split(".")[-1] for name in maps)
-        with pytest.raises(ValueError, match=rf"({named}) must have the shape .*\(1, 3, 13, 13\)"):
-            degradation.apply(larger, params)
-    else:
-        assert degradation.apply(larger, params).isfinite().all()
-
-
-SIGNED = {"angle_rad", "wind_m_per_s", "tint", "level", "contrast"}  # the others are >= 0
-
-
-def quantities():
-    for param in discovered():
-        prior = param.values[0]
-        for field in dataclasses.fields(prior):
-            value = getattr(prior, field.name)
-            first = value[0] if isinstance(value, tuple) and value else value
-            number = isinstance(first, (int, float)) and not isinstance(first, bool)
-            if number and field.name not in SIGNED:
-                yield pytest.param(prior, field.name, id=f"{param.id}.{field.name}")
-
-
-@pytest.mark.parametrize(("prior", "name"), list(quantities()))
-def test_a_prior_of_negative_quantities_is_refused(prior, name):
-    wrong = (-2, -1) if isinstance(getattr(prior, name), tuple) else -1
-    with pytest.raises(ValueError, match=rf"{name} must be (at least|above) .*\(.+\), got \(?-"):
-        dataclasses.replace(prior, **{name: wrong})
-
-
-# Parameters of any value; of the others, those below 0 cannot be, or those that are as large.
-ANY_VALUE = {
-    "x_px", "y_px", "angle_rad", "phase_rad", "roll_rad", "eps", "field", "level", "seed", "rank",
-    "value", "present",
-}  # fmt: skip
-TOO_LARGE = {"contrast": 2.0}
-TOO_LARGE_SHIFT = {"x_px": 100.0, "y_px": 100.0}  # of a whole picture, not of a thing in it
-
-
-def impossible(degradation, params):
-    """(name, tensor) of parameters that cannot be."""
-    large = TOO_LARGE | (TOO_LARGE_SHIFT if isinstance(degradation, Shake) else {})
-    for name, t in tensors(params):
-        field = name.split(".")[-1]
-        if field in large:
-            yield name, torch.full_like(t, large[field])
-        elif field not in ANY_VALUE:
-            yield name, -1 - t.abs()
-
-
-@each
-def test_parameters_that_cannot_be_are_refused_by_their_names(degradation):
-    _, params = drawn(degradation)
-    image = torch.full(SHAPE, 0.5, dtype=torch.float64)
-    wrong = dict(impossible(degradation, params))
-    assert wrong
-    for name, value in wrong.items():
-        with pytest.raises(ValueError, match=rf"{name.split('.')[-1]} must be .* got "):
-            degradation.apply(image, with_tensor(params, name, value))
 
 
 @each

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from tiny import pixels, save_restorer, write_photo
@@ -14,17 +10,14 @@ from ssl_restore import discover, weights
 from ssl_restore.evaluation import metrics
 from ssl_restore.io import images
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FAST = ("OpenCV non-local means", "built-in", "BM3D")
 
 
 @pytest.fixture
-def benchmark(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def benchmark(script, monkeypatch, tmp_path):
     tiny = save_restorer(tmp_path / "restorer.safetensors", task="denoise")
     monkeypatch.setattr(weights, "built_in", lambda task: tiny)
-    yield importlib.import_module("denoise")
-    sys.modules.pop("denoise", None)
+    return script("denoise")
 
 
 @pytest.fixture

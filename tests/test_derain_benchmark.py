@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -18,14 +14,10 @@ from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
 from ssl_restore.types import Batch
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("derain")
-    sys.modules.pop("derain", None)
+def benchmark(script):
+    return script("derain")
 
 
 @pytest.fixture

@@ -148,6 +148,14 @@ def test_a_scale_that_was_chosen_is_said(tmp_path, monkeypatch):
     assert one.shape == other.shape
 
 
+def test_a_restorer_that_enlarges_takes_no_smaller_sizes():
+    larger = Dimmed()
+    larger.scale = 2
+    with pytest.raises(UserError, match="this restorer enlarges"):
+        scale_of(larger, (40, 40), 2)
+    assert scale_of(larger, (40, 40), 1) == 1
+
+
 @pytest.mark.parametrize("scale", [0, 17, 2.5, "2"])
 def test_a_scale_that_is_none_is_refused(tiny, scale):
     with pytest.raises(UserError, match="a whole number from 1 to 16 is expected"):

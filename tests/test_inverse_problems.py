@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def problems(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("inverse_problems")
+def problems(script):
+    return script("inverse_problems")
 
 
 def errors(answer, values):

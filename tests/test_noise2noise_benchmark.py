@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +12,12 @@ from tiny import Untouched, write_photo
 from ssl_restore.io import images
 from ssl_restore.objectives.noise2noise import LOSS_FOR
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 VALUES = (0.15, 0.55, 0.85)
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("noise2noise")
-    sys.modules.pop("noise2noise", None)
+def benchmark(script):
+    return script("noise2noise")
 
 
 def poisson_median(light):

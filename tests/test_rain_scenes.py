@@ -122,25 +122,6 @@ def test_where_nothing_changed_a_coded_difference_is_none():
     torch.testing.assert_close(found, ground, rtol=0, atol=1e-6)
 
 
-def test_uneven_rain_is_that_of_its_place_and_the_ground_is_kept():
-    ground = 0.2 + 0.5 * photographs(30, 40)
-    rainy = ground.clone()
-    rainy[..., 8:32, 18:22] += 0.2
-    found = scenes.uneven(rainy, ground, 0.7, stream(2))
-    changed = (found != rainy).flatten(1).any(dim=1)
-    assert 10 < int(changed.sum()) < 30
-    layer = found - ground
-    far = torch.ones(40, 40, dtype=torch.bool)
-    far[:, 8:32] = False
-    assert layer[..., far].abs().max() < 1e-6  # it moves by pixels, not by tens of them
-    light = layer[changed].mean(dim=(1, 2, 3)) / (rainy - ground)[changed].mean(dim=(1, 2, 3))
-    assert light.mean() == pytest.approx(1, abs=0.15)
-    assert light.std() > 0.01
-    assert torch.equal(scenes.uneven(rainy, ground, 0.0, stream(2)), rainy)
-    dry = scenes.uneven(ground, ground, 1.0, stream(2))
-    torch.testing.assert_close(dry, ground, rtol=0, atol=1e-6)
-
-
 # A fixed camera
 
 

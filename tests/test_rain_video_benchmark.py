@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from moving import frames
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def rain_video(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("rain_video")
-    sys.modules.pop("rain_video", None)
+def rain_video(script):
+    return script("rain_video")
 
 
 def dashed(clean, seed=0):

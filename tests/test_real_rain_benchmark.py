@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +12,10 @@ from ssl_restore.calibration.background import Place
 from ssl_restore.io import images, shots
 from ssl_restore.io.picture import Picture
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def bench(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("real_rain")
-    sys.modules.pop("real_rain", None)
+def bench(script):
+    return script("real_rain")
 
 
 def place(light=40, size=40):

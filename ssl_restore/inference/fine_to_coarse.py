@@ -40,6 +40,8 @@ def scale_of(restorer: Restorer, size: tuple[int, int], scale: int | None) -> in
                 f"a whole number from 1 to {LARGEST_SCALE} is expected, got {scale!r}",
                 parameter="scale",
             )
+        if scale > 1 and restorer.scale > 1:
+            raise UserError("this restorer enlarges; leave it out", parameter="scale")
         return scale
     if restorer.coarse_from is None:
         return 1

@@ -49,19 +49,19 @@ def restore_all(
     def read(job: Job) -> Picture:
         return images.read(job.source, max_pixels=max_pixels)
 
-    told: set[int] = set()
+    said: list[str] = []
 
-    def tell(job: Job, size: tuple[int, int]) -> None:
+    def say_scale(job: Job, size: tuple[int, int]) -> None:
         found = scale_of(restorer, size, scale)
-        if scale is None and found > 2 and not told:
-            told.add(found)
-            notify(
+        if scale is None and found > 2 and not said:
+            said.append(
                 f"{job.source}: {size[1]}x{size[0]}, restored down to 1/{found} of its size, for "
                 "wide streaks; `scale=1` leaves that out"
             )
+            notify(said[0])
 
     def restored(job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
-        tell(job, (picture.pixels.shape[0], picture.pixels.shape[1]))
+        say_scale(job, (picture.pixels.shape[0], picture.pixels.shape[1]))
         try:
             pixels = restore_pixels(
                 restorer, picture.pixels, scale=scale, tile=tile, precision=precision,

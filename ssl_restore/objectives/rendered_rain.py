@@ -27,7 +27,7 @@ from degradations.sampling import sample_params
 from degradations.sensor import quantise
 from degradations.types import Degradation
 from degradations.veil import Veil, veil
-from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.distance import EPS, FLOOR, charbonnier, relative
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -97,8 +97,8 @@ def layer_loss(
     rendered: RenderedRain,
     thorough: Tensor | None = None,
     *,
-    eps: float = 0.01,
-    floor: float = 0.03,
+    eps: float = EPS,
+    floor: float = FLOOR,
 ) -> dict[str, Tensor]:
     """The terms `restore`, of the picture without its streaks, and `veil`, of the optical depth and
     the airlight that a restorer predicted; `eps` is of `charbonnier`, `floor` of `relative`.

@@ -34,8 +34,6 @@ CHANGES = Jpeg(quality=(5.0, 60.0))  # of what changed
 GREY = 128 / 255  # that JPEG keeps
 FLAT: Range = (0.01, 0.1)  # standard deviation of blocks, below which they become their mean
 STORED_SIZE: Range = (0.5, 1.6)  # over that in which they are seen
-GRAIN_PX: Range = (2.0, 12.0)
-UNEVEN_LIGHT, UNEVEN_PX = 0.6, 2.0
 SOFT_SIGMA_PX: Range = (0.4, 1.3)
 SHARPER: Range = (0.2, 1.5)
 
@@ -165,33 +163,6 @@ def resampled(
         return image + gain * (image - smooth.reshape(size))
 
     return tuple(changed(image) for image in images)
-
-
-def uneven(rainy: Tensor, ground: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """(B, 3, H, W) rainy pictures, a random `share` of them with rain of uneven light and outline.
-
-        I' = V + exp(a n) (I - V)(x + d)
-
-    n and both components of the way d are smooth normal noise of 2 to 12 pixels, a is up to 0.6 and
-    d up to 2 pixels. Rendered drops are smoother than those that swing, break up, and are stored.
-    """
-    batch, _, height, width = rainy.shape
-    chosen = (torch.rand(batch, generator=generator) < share).view(-1, 1, 1, 1)
-    grain = float(uniform(GRAIN_PX, (1,), generator, log=True))
-    coarse = [max(2, round(side / grain)) for side in (height, width)]
-    noise = torch.randn(batch, 3, *coarse, generator=generator)
-    noise = F.interpolate(noise, (height, width), mode="bicubic").to(rainy)
-    light, shift = (
-        (uniform((0.0, most), (batch, 1, 1, 1), generator) * chosen).to(rainy)
-        for most in (UNEVEN_LIGHT, UNEVEN_PX)
-    )
-    straight = torch.eye(2, 3, device=rainy.device).expand(batch, -1, -1)
-    ways = F.affine_grid(straight, list(rainy.shape), align_corners=False)
-    pixel = torch.tensor([2 / width, 2 / height], device=rainy.device)
-    ways = ways + (shift * noise[:, 1:]).permute(0, 2, 3, 1) * pixel
-    layer = F.grid_sample(rainy - ground, ways, padding_mode="border", align_corners=False)
-    changed = ground + (light * noise[:, :1]).exp() * layer
-    return torch.where(chosen.to(rainy.device), changed.clamp(0, 1), rainy)
 
 
 def stored(

@@ -32,7 +32,7 @@ from ssl_restore.objectives.stored_pairs import StoredPairs, among
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
-EPS, FLOOR = 0.005, 0.01  # of the loss: faint rain counts, and what is changed where there is none
+FAINT = {"eps": 0.005, "floor": 0.01}  # faint rain counts, and what is changed where none is
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ class Shares:
     defocus: float = 0.0  # scenes out of focus, `mist` and `blocky` ones (`scenes.py`)
     mist: float = 0.0
     blocky: float = 0.0
-    uneven: float = 0.0  # with rain of uneven light and outline
     resampled: float = 0.0  # sharpened or enlarged, after the rain
     pairs: float = 0.0  # taken from stored pairs, where there are any
 
@@ -81,7 +80,7 @@ class SyntheticRain(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         rendered = batch if isinstance(batch, RenderedRain) else self.prepare(batch, generator)
         predicted, thorough = predicted_layers(self.restorer, rendered, generator)
-        return layer_loss(predicted, rendered, thorough, eps=EPS, floor=FLOOR)
+        return layer_loss(predicted, rendered, thorough, **FAINT)
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> RenderedRain:
         """The batch with rain on its clean pictures."""
@@ -104,8 +103,7 @@ class SyntheticRain(nn.Module):
         not_white = rendered.rainy.flatten(1).mean(dim=1).cpu() < 1
         chosen = rainy & not_white & (torch.rand(len(clean), generator=generator) < shares.veil)
         rendered = behind_veil(rendered, chosen, Veil(), generator)
-        uneven = scenes.uneven(rendered.rainy, rendered.veiled, shares.uneven, generator)
-        both = uneven, rendered.veiled
+        both = rendered.rainy, rendered.veiled
         rainy, veiled = scenes.resampled(both, shares.resampled, generator)
         rendered = replace(rendered, rainy=rainy, veiled=veiled).stored()
         both = rendered.rainy, rendered.veiled

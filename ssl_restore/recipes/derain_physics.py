@@ -40,7 +40,6 @@ def build(
     defocus: float = 0.45,
     mist: float = 0.15,
     blocky: float = 0.2,
-    uneven: float = 0.5,
     resampled: float = 0.5,
     near: float = 0.1,
     kinds: float = 0.55,
@@ -53,11 +52,11 @@ def build(
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
     share of `rain_free` pictures, shares of pictures with regular `patterns`, with `foliage` before
     the sky, with a `veil`, with `noise` and stored as `jpeg`, of scenes out of focus (`defocus`),
-    in `mist`, compressed before (`blocky`) and `resampled` ones, of those with `uneven` rain, share
-    of populations of drops `near` to the camera, of pictures with the `kinds` of rain that cameras
-    see, file of a `calibration` that the rain shall be like in place of all kinds, share of
-    `varied` rain of all kinds besides, folder of harvested `rain_layers`, of `pairs` (rainy/ and
-    clean/) that were stored as no rendering does, and their `pairs_share`."""
+    in `mist`, compressed before (`blocky`) and `resampled` ones, share of populations of drops
+    `near` to the camera, of pictures with the `kinds` of rain that cameras see, file of a
+    `calibration` that the rain shall be like in place of all kinds, share of `varied` rain of all
+    kinds besides, folder of harvested `rain_layers`, of `pairs` (rainy/ and clean/) that were
+    stored as no rendering does, and their `pairs_share`."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     objective = SyntheticRain(
@@ -80,7 +79,6 @@ def build(
             defocus=defocus,
             mist=mist,
             blocky=blocky,
-            uneven=uneven,
             resampled=resampled,
             pairs=pairs_share,
         ),
