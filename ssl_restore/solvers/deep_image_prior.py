@@ -16,59 +16,17 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ssl_restore.device import place
 from ssl_restore.inference.tiles import spans, to_multiple
+from ssl_restore.networks.hourglass import INPUT_CHANNELS, SCALES, Hourglass
 from ssl_restore.solvers.seeded import seeded
 from ssl_restore.training.fit import fit
 from ssl_restore.training.optimizers import constant
 from ssl_restore.types import Batch, Learning, Player
 
-SCALES = 4
-INPUT_CHANNELS = 16
 PIECE_PX = 512  # a larger picture is taken apart: memory stays that of a piece
 MARGIN_PX = 16
-
-
-class Hourglass(nn.Module):
-    """(B, INPUT_CHANNELS, H, W), sides multiples of 2^SCALES, -> (B, 3, H, W) in 0 to 1."""
-
-    def __init__(self, width: int, skip: int = 4) -> None:
-        super().__init__()
-        entries = [INPUT_CHANNELS, *[width] * (SCALES - 1)]
-        self.skips = nn.ModuleList(_layer(entry, skip, 1) for entry in entries)
-        self.downs = nn.ModuleList(
-            nn.Sequential(_layer(entry, width, 3, stride=2), _layer(width, width, 3))
-            for entry in entries
-        )
-        self.ups = nn.ModuleList(
-            nn.Sequential(
-                nn.BatchNorm2d(width + skip),
-                _layer(width + skip, width, 3),
-                _layer(width, width, 1),
-            )
-            for _ in entries
-        )
-        self.head = nn.Conv2d(width, 3, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        beside = []
-        for skip, down in zip(self.skips, self.downs, strict=True):
-            beside.append(skip(x))
-            x = down(x)
-        for kept, up in zip(reversed(beside), reversed(self.ups), strict=True):
-            wide = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = up(torch.cat([wide, kept], dim=1))
-        return torch.sigmoid(self.head(x).float())
-
-
-def _layer(entry: int, width: int, side: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(entry, width, side, stride, side // 2, padding_mode="reflect"),
-        nn.BatchNorm2d(width),
-        nn.LeakyReLU(0.2, inplace=True),
-    )
 
 
 class Stopping:
