@@ -1,4 +1,4 @@
-"""`ssl-restore calibrate`: the rain, or the noise, of a folder in numbers."""
+"""`ssl-restore calibrate`: the rain, the noise or the haze of a folder in numbers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ Examples:
   ssl-restore calibrate ./dashcam/ -o rain.json --focal-px 1000 --exposure-s 0.005
   ssl-restore synth-rain ./photos/ ./set/ --like rain.json
   ssl-restore calibrate --noise ./noisy/ -o noise.json
+  ssl-restore calibrate --haze ./hazy/ -o haze.json
 """
 
 
@@ -23,6 +24,7 @@ Examples:
 @click.argument("pictures", type=options.PATH)
 @click.option("-o", "--output", type=options.PATH, required=True, help="The calibration, .json.")
 @click.option("--noise", is_flag=True, help="Measure the noise instead of the rain.")
+@click.option("--haze", is_flag=True, help="Measure the haze instead of the rain.")
 @click.option("--sheet", type=options.PATH, help="Picture of it.  [default: OUTPUT with .png]")
 @click.option("--focal-px", type=float, help="Focal length of the camera in pixels.")
 @click.option("--exposure-s", type=float, help="Exposure in seconds; with --focal-px: the mm/h.")
@@ -34,6 +36,7 @@ def command(
     pictures: Path,
     output: Path,
     noise: bool,
+    haze: bool,
     sheet: Path | None,
     focal_px: float | None,
     exposure_s: float | None,
@@ -42,7 +45,7 @@ def command(
     max_pixels: int,
     device: str,
 ) -> None:
-    """Estimate the rain in the folder PICTURES (or in one picture), or with --noise the noise.
+    """Estimate the rain in the folder PICTURES (or in one picture), or --noise or --haze.
 
     Per picture and for the folder: angle, length, width, coverage, brightness and veil of the rain,
     and for a stated camera the rate in mm/h that they imply.  Prints the folder's numbers, writes
@@ -50,7 +53,8 @@ def command(
     cannot tell kinds of rain apart: drips, discs out of focus and dashes come out as streaks.
 
     Of noise: its variance gain J + sigma^2 on values from 0 to 1, how neighbouring pixels share it,
-    and the share of broken pixels.  Nothing is drawn.
+    and the share of broken pixels.  Of haze: the colour of the airlight and the quantiles of the
+    optical depth over each picture.  Nothing is drawn of either.
     """
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore import discover  # noqa: PLC0415
@@ -58,13 +62,18 @@ def command(
 
     if (focal_px is None) != (exposure_s is None):
         raise click.UsageError("give --focal-px and --exposure-s together")
-    if noise and not (sheet is None and focal_px is None):
-        raise click.UsageError("--sheet, --focal-px and --exposure-s are for rain, not for --noise")
+    if noise and haze:
+        raise click.UsageError("give --noise or --haze, not both")
+    kind = "noise" if noise else "haze" if haze else "rain"
+    if kind != "rain" and not (sheet is None and focal_px is None):
+        raise click.UsageError(
+            f"--sheet, --focal-px and --exposure-s are for rain, not for --{kind}"
+        )
     sheet = sheet or output.with_suffix(".png")
-    for path in (output,) if noise else (output, sheet):
+    for path in (output, sheet) if kind == "rain" else (output,):
         _check_output(path, overwrite)
     paths = images.find(pictures) if pictures.is_dir() else [pictures]
-    measure = discover.builder("calibration", "noise" if noise else "rain", "calibrate")
+    measure = discover.builder("calibration", kind, "calibrate")
     chosen = devices.choose(device)
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
         measured = measure(
@@ -73,7 +82,7 @@ def command(
     report_skipped(list(measured.skipped))
     calibration, files = measured.calibration, str(output)
     lines = [f"{len(calibration.pictures)} pictures"]
-    if not noise:
+    if kind == "rain":
         from ssl_restore.calibration.rain import with_camera  # noqa: PLC0415
         from ssl_restore.calibration.rain_sheet import write_sheet  # noqa: PLC0415
 
@@ -84,7 +93,7 @@ def command(
         lines[0] += f" with rain, {len(calibration.rain_free)} without"
     calibration.write(output)
     lines += _rows(calibration.summary())
-    if not noise and calibration.camera:
+    if kind == "rain" and calibration.camera:
         lines.append(f"implied rate: {calibration.camera['rate_mm_per_h']:.3g} mm/h")
     for line in lines:
         click.echo(line)

@@ -55,7 +55,7 @@ def strength(function: F) -> F:
 
 def task(function: F) -> F:
     return click.option(
-        "--task", help="derain, denoise ...: which built-in restorer.  [default: that of --weights]"
+        "--task", help="derain, dehaze ...: which built-in restorer.  [default: that of --weights]"
     )(function)
 
 

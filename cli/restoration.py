@@ -83,11 +83,13 @@ def restore_files(
     strength: float = 1.0,
     scale: int | None = 1,
     layers: Path | None = None,
+    layer: str | None = None,
 ) -> None:
     """Restore INPUT into OUTPUT; say how fast, and print where the results are.
 
-    `wrap` puts what is the task's own around the restorer, before all positions are averaged; what
-    was taken goes to the folder `layers`; `scale` is that of `fine_to_coarse`.
+    `wrap` puts what is the task's own around the restorer, before all positions are averaged; the
+    `layer` of that name, or what was taken, goes to the folder `layers`; `scale` is that of
+    `fine_to_coarse`.
     """
     from ssl_restore.inference import folders, wrappers  # noqa: PLC0415
 
@@ -106,7 +108,7 @@ def restore_files(
 
         skipped = folders.restore_all(
             jobs, restorer, scale=scale, tile=files.tile, precision=files.precision,
-            max_pixels=files.max_pixels, progress=progress,
+            max_pixels=files.max_pixels, layer=layer, progress=progress,
             notify=lambda line: _above_the_bar(as_options(line)),
         )  # fmt: skip
     seconds = time.perf_counter() - start
@@ -121,8 +123,11 @@ def solve_files(
     method: str | None = None,
     seconds: float | None = None,
     strength: float = 1.0,
+    layers: Path | None = None,
+    layer: str | None = None,
 ) -> None:
-    """Restore INPUT into OUTPUT by a solver, which learns from each picture alone."""
+    """Restore INPUT into OUTPUT by a solver, which takes each picture alone; its `layer` of that
+    name goes to the folder `layers`."""
     from ssl_restore import device, discover  # noqa: PLC0415
     from ssl_restore.inference.solve import solve_all  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
@@ -130,7 +135,7 @@ def solve_files(
     method = method or discover.task(task).solver
     solve = discover.solver(method)
     known = discover.settings(solve)
-    jobs = files.plan()
+    jobs = files.plan(layers)
     given: dict[str, Any] = {
         "seconds": seconds, "precision": files.precision, "tile": files.tile,
         "quality": files.quality,
@@ -150,7 +155,7 @@ def solve_files(
 
     with bar(100 * len(jobs), "%", task) as shown:
         skipped = solve_all(
-            jobs, solve, seed=files.seed, max_pixels=files.max_pixels,
+            jobs, solve, seed=files.seed, max_pixels=files.max_pixels, layer=layer,
             device=device.choose(files.device), strength=strength,
             progress=lambda share: shown.update(100 * share), notify=notify, **settings,
         )  # fmt: skip

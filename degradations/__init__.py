@@ -36,6 +36,7 @@ from .capabilities import (
 from .chain import Chain, ChainParams
 from .choice import Choice, ChoiceParams
 from .color import luma, to_display, to_linear
+from .depth import plausible_depth
 from .drops import Drops, DropsParams, add_drops
 from .falling import advance_streaks
 from .harvested_rain import HarvestedRain, HarvestedRainParams, add_layer
@@ -197,6 +198,7 @@ __all__ = [
     "mix_kinds",
     "noise_std",
     "path_kernel",
+    "plausible_depth",
     "quantisation",
     "quantise",
     "render",

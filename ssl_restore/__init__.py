@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_restore.errors import UserError
 
 if TYPE_CHECKING:
+    from ssl_restore.calibration.haze import HazeCalibration
     from ssl_restore.calibration.noise import NoiseCalibration
     from ssl_restore.calibration.rain_file import RainCalibration
     from ssl_restore.evaluation.scoring import Score
@@ -44,8 +45,8 @@ def load(
     """A restorer that is ready to use.
 
     Args:
-        source: Name of a task (`derain`, `denoise`): its built-in restorer; or the path of a
-            checkpoint that `fit` wrote.
+        source: Name of a task (`derain`, `denoise`, `dehaze`): its built-in restorer; or the path
+            of a checkpoint that `fit` wrote.
         task: Refuse a checkpoint that was learned for another task.
         device: `auto` takes CUDA where there is one; else as torch names them.
         trainable: Keep its norms apart, which is slower, so that it can be learned on.
@@ -258,14 +259,14 @@ def calibrate(
     *,
     limit: int | None = None,
     device: str = "auto",
-) -> RainCalibration | NoiseCalibration:
+) -> RainCalibration | NoiseCalibration | HazeCalibration:
     """What the degradation of pictures looks like, in numbers with units.
 
     Args:
         images: A folder, a picture, or several pictures.
-        kind: `rain` or `noise`.
+        kind: `rain`, `noise` or `haze`.
         limit: So many pictures, spread over them.
-        device: Where the rain is seen by the built-in restorer.
+        device: Where the rain or the haze is seen by the built-in restorer.
 
     Returns:
         A calibration: `summary()` in numbers, `write(path)` as a file, and of rain `prior()`, which
@@ -284,7 +285,7 @@ def calibrate(
     else:
         paths = [Path(path) for path in images]
     measure = discover.builder("calibration", kind, "calibrate")
-    calibration: RainCalibration | NoiseCalibration
+    calibration: RainCalibration | NoiseCalibration | HazeCalibration
     calibration = measure(paths, devices.choose(device), limit=limit).calibration
     return calibration
 

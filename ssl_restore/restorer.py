@@ -35,6 +35,8 @@ class Restorer(nn.Module):
             be degradation; None: the restorer cannot be told.
         coarse_from: Applied at half the size, too, and at a quarter of it to pictures with a
             longest side of so many pixels or more (`inference.fine_to_coarse`); None: never.
+        overview_px: Longest side at which it first looks at the whole picture, before the tiles
+            (`networks.overview`); None: it needs no such look.
     """
 
     stride: int
@@ -45,6 +47,7 @@ class Restorer(nn.Module):
     layer_names: tuple[str, ...] = ("clean",)
     thorough: float | None = None
     coarse_from: int | None = None
+    overview_px: int | None = None
 
     @property
     def layers_reach(self) -> int:
@@ -52,8 +55,20 @@ class Restorer(nn.Module):
         return self.reach
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) display values -> clean (B, 3, scale H, scale W), not clamped."""
+        """(B, 3, H, W) display values -> clean (B, 3, scale H, scale W), not clamped.
+
+        One with an `overview_px` takes for a window of a picture the same window of what its
+        `overview` told, too.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def overview(self, small: Tensor) -> Tensor:
+        """(B, 3, h, w), the whole picture at `overview_px` or smaller, -> maps (B, C, h, w)."""
+        raise NotImplementedError(f"{type(self).__name__} defines no overview")
+
+    def remark(self, small: Tensor, maps: Tensor) -> str | None:
+        """What the user should know of a picture (1, 3, h, w), from its overview; None: nothing."""
+        return None
 
     def layers(self, image: Tensor) -> Mapping[str, Tensor]:
         """`layer_names` -> (B, 1 or 3, scale H, scale W) each; `clean` is what `forward` gives."""
@@ -86,7 +101,13 @@ class Wrapped(Restorer):
         self.inner = inner
         self.stride, self.reach, self.scale = inner.stride, inner.reach, inner.scale
         self.task, self.symmetry = inner.task, inner.symmetry
-        self.coarse_from = inner.coarse_from
+        self.coarse_from, self.overview_px = inner.coarse_from, inner.overview_px
+
+    def overview(self, small: Tensor) -> Tensor:
+        return self.inner.overview(small)
+
+    def remark(self, small: Tensor, maps: Tensor) -> str | None:
+        return self.inner.remark(small, maps)
 
     @property
     def core(self) -> Restorer:

@@ -38,7 +38,7 @@ def ramp(height=120, width=160, low=0.1, high=0.9):
 
 def test_the_dark_channel_is_the_least_of_all_colours_in_a_window():
     values = np.random.default_rng(1).random((20, 30, 3), np.float32)
-    found = dark_channel._dark(values, 5)
+    found = dark_channel.dark_channel(values, 5)
     for row, column in [(0, 0), (10, 12), (19, 29), (2, 28)]:
         part = values[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
         assert found[row, column] == part.min()
@@ -95,7 +95,8 @@ def test_a_flat_sky_is_not_amplified_and_is_said():
     clean, lines = scene(160, 160), []
     picture = hazy(clean, np.full((160, 160), 0.4, np.float32))
     generator = np.random.default_rng(3)
-    picture[:80] = (0.8, 0.85, 0.9) + generator.normal(0, 0.01, (80, 160, 3))
+    picture[:80] = np.float32((0.8, 0.85, 0.9))
+    picture[:80] += generator.normal(0, 0.01, (80, 160, 3))
     found = array(solve(tensor(picture), notify=lines.append)["clean"])
     noise = [float(values[:60].std(axis=(0, 1)).mean()) for values in (picture, found)]
     assert noise[1] < 2 * noise[0]

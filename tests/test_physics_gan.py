@@ -14,12 +14,11 @@ from degradations.rain import Rain
 from ssl_restore import discover, rng
 from ssl_restore.errors import UserError
 from ssl_restore.networks.critic import Critic, haar
+from ssl_restore.objectives.adversarial import as_it_trains, contest
 from ssl_restore.objectives.physics_gan import (
     BothCritics,
     LiteralPhysicsGan,
     PhysicsGan,
-    as_it_trains,
-    contest,
     streaks,
 )
 from ssl_restore.types import Batch

@@ -18,9 +18,8 @@ eq. 3 (variance a y + b).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
-from ssl_restore import __version__
-from ssl_restore.calibration.pictures import Measured, measure_each
+from ssl_restore.calibration.pictures import Measured, Rows, measure_each
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS
-from ssl_restore.io.files import replacing
 
-FORMAT = 1
-KIND = "noise"
 PATCH_PX = 8
 FLAT_SHARE = 0.1  # of the patches of a brightness: the flattest, which are measured
 LEVELS = 8  # of brightness, as many patches in each
@@ -61,68 +56,15 @@ class PictureNoise:
     impulse_share: float  # of the pixels that are broken
 
 
-@dataclass(frozen=True)
-class NoiseCalibration:
+class NoiseCalibration(Rows[PictureNoise]):
     """The noise of each picture of a folder."""
 
-    pictures: tuple[PictureNoise, ...]
-    version: str = __version__
-
-    def summary(self) -> dict[str, tuple[float, float, float]]:
-        """Of every number the 5 % quantile, median and 95 % quantile over the pictures."""
-        rows = [asdict(picture) for picture in self.pictures]
-        names = [name for name in rows[0] if name != "file"]
-        summary = {}
-        for name in names:
-            low, middle, high = np.quantile([row[name] for row in rows], (0.05, 0.5, 0.95))
-            summary[name] = (float(low), float(middle), float(high))
-        return summary
-
-    def median(self, name: str) -> float:
-        """Of one number, over the pictures."""
-        return self.summary()[name][1]
-
-    def write(self, path: Path) -> None:
-        content = {
-            "format": FORMAT,
-            "kind": KIND,
-            "version": self.version,
-            "folder": {
-                name: dict(zip(("low", "median", "high"), map(_short, three), strict=True))
-                for name, three in self.summary().items()
-            },
-            "pictures": [
-                {name: _short(value) for name, value in asdict(picture).items()}
-                for picture in self.pictures
-            ],
-        }
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    kind, format, row = "noise", 1, PictureNoise
 
 
 def read(path: Path) -> NoiseCalibration:
     """The calibration in a file; UserError when it is none, damaged, or of another version."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        kind, version = content.get("kind"), content["format"]
-    except OSError as error:
-        raise UserError(f"{path}: could not be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: no calibration; calibrate a noisy folder") from error
-    if kind != KIND:
-        raise UserError(f"{path}: is no calibration of noise; calibrate a noisy folder")
-    if version != FORMAT:
-        raise UserError(
-            f"{path}: a calibration of format {version}, this version reads {FORMAT}; "
-            "calibrate the noise again"
-        )
-    try:
-        pictures = tuple(PictureNoise(**row) for row in content["pictures"])
-        calibration = NoiseCalibration(pictures, content["version"])
-        calibration.summary()
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{path}: damaged; calibrate the noise again") from error
-    return calibration
+    return NoiseCalibration.read(path)
 
 
 def calibrate(
@@ -312,7 +254,3 @@ def fit_line(levels: NDArray[np.float64], variances: NDArray[np.float64]) -> tup
         spread = max(float(np.median(np.abs(error))), 1e-3)
         weights = 1 / (1 + (error / (np.where(error > 0, 1, 2) * spread)) ** 2)
     return float(gain), float(dark)
-
-
-def _short(value: str | float) -> str | float:
-    return float(f"{value:.5g}") if isinstance(value, float) else value

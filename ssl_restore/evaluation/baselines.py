@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 
+from ssl_restore.inference.solve import solved
 from ssl_restore.io.picture import Pixels
+from ssl_restore.solvers.dark_channel import solve as solve_dark_channel
 
 
 def opening_1x5(pixels: Pixels) -> Pixels:
@@ -23,3 +26,8 @@ def median_3x3(pixels: Pixels) -> Pixels:
     """Median of each channel over 3 x 3 pixels, borders repeated."""
     filtered: Pixels = cv2.medianBlur(np.ascontiguousarray(pixels), 3)
     return filtered.reshape(pixels.shape)
+
+
+def dark_channel(pixels: Pixels) -> Pixels:
+    """The solver `dark_channel`: the classical way to take haze off."""
+    return solved(pixels, solve_dark_channel, device=torch.device("cpu"))[0]

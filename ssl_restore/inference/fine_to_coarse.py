@@ -59,10 +59,13 @@ def restore_pixels(
     tile: int | None = None,
     precision: str = "auto",
     progress: Callable[[int], None] = lambda pixels: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> Pixels:
     """`tiles.restore`, at smaller sizes too."""
     height, width = pixels.shape[:2]
-    result = restore(restorer, pixels, tile=tile, precision=precision, progress=progress)
+    result = restore(
+        restorer, pixels, tile=tile, precision=precision, progress=progress, notify=notify
+    )
     sizes = _sizes((height, width), scale_of(restorer, (height, width), scale))
     coarse = for_smaller_sizes(restorer) if sizes else restorer
     for small in sizes:

@@ -15,9 +15,10 @@ from functools import partial
 from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of
-from ssl_restore.inference.tiles import check_tile
+from ssl_restore.inference.tiles import check_tile, restore
+from ssl_restore.inference.wrappers import Layer
 from ssl_restore.io import MAX_PIXELS, images
-from ssl_restore.io.folders import Job, save
+from ssl_restore.io.folders import Job, taken, write
 from ssl_restore.io.picture import Picture
 from ssl_restore.restorer import Restorer
 
@@ -32,6 +33,7 @@ def restore_all(
     tile: int | None = None,
     precision: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    layer: str | None = None,
     progress: Callable[[int, int], None] = lambda pixels, expected: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
@@ -40,7 +42,9 @@ def restore_all(
     `scale` is that of `fine_to_coarse`.
 
     `progress(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
-    `expected` in all jobs; `notify` gets a line for the first picture whose size chose a scale.
+    `expected` in all jobs; `notify` gets a line for the first picture whose size chose a scale, and
+    what a restorer says of a picture. `layer` names the one that goes where a job says; None: what
+    was taken.
     """
     check_tile(tile, restorer.stride)
     sizes = {job: images.pixel_count(job.source) for job in jobs}
@@ -65,7 +69,7 @@ def restore_all(
         try:
             pixels = restore_pixels(
                 restorer, picture.pixels, scale=scale, tile=tile, precision=precision,
-                progress=ready,
+                progress=ready, notify=lambda line: notify(f"{job.source}: {line}"),
             )  # fmt: skip
         except UserError as error:
             raise UserError(f"{job.source}: {error}") from error
@@ -74,6 +78,17 @@ def restore_all(
                 raise
             raise UserError(f"{job.source}: out of memory; try a smaller `tile`") from error
         return replace(picture, pixels=pixels)
+
+    def layer_of(before: Picture, after: Picture) -> Picture:
+        if layer is None:
+            return taken(before, after)
+        one = restore(Layer(restorer, layer), before.pixels, tile=tile, precision=precision)
+        return Picture(one)
+
+    def save(job: Job, before: Picture, after: Picture) -> None:
+        write(job.target, after)
+        if job.layer is not None:
+            write(job.layer, layer_of(before, after))
 
     def whole(job: Job) -> None:
         picture = read(job)
@@ -87,7 +102,7 @@ def restore_all(
         (large if alone else small).append(job)
     skipped = _side_by_side(small, whole, lambda job: progress(sizes[job], expected))
     shown = partial(restored, ready=lambda n: progress(n, expected))
-    return skipped + _in_turn(large, read, shown)
+    return skipped + _in_turn(large, read, shown, save)
 
 
 def _side_by_side(
@@ -107,7 +122,10 @@ def _side_by_side(
 
 
 def _in_turn(
-    jobs: Sequence[Job], read: Callable[[Job], Picture], restored: Callable[[Job, Picture], Picture]
+    jobs: Sequence[Job],
+    read: Callable[[Job], Picture],
+    restored: Callable[[Job, Picture], Picture],
+    save: Callable[[Job, Picture, Picture], None],
 ) -> list[str]:
     """One job after the other, all threads on each; returns what was skipped."""
     if not jobs:

@@ -19,25 +19,27 @@ from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.folders import Job, write
-from ssl_restore.io.picture import Pixels
+from ssl_restore.io.picture import Picture, Pixels
 
 
 def solved(
     pixels: Pixels,
     solve: Callable[..., dict[str, Tensor]],
     *,
-    generator: torch.Generator,
     device: torch.device,
     strength: float = 1.0,
+    names: Sequence[str] = ("clean",),
     **settings: Any,
-) -> Pixels:
-    """The `clean` layer of a picture (H, W, 1 or 3), uint8 or uint16, of the same shape and type.
+) -> list[Pixels]:
+    """The layers of these `names` of a picture (H, W, 1 or 3), uint8 or uint16, of its type.
 
-    `strength` as that of `wrappers.Strength`; `settings` are the solver's.
+    `strength`, of the clean one, as that of `wrappers.Strength`; `settings` are the solver's.
     """
     image = images.to_tensor(pixels).to(device)
-    clean = solve(image, generator=generator, **settings)["clean"]
-    return images.to_pixels(torch.lerp(image, clean, strength).cpu(), pixels)
+    layers = solve(image, **settings)
+    if strength != 1:
+        layers = {**layers, "clean": torch.lerp(image, layers["clean"], strength)}
+    return [images.to_pixels(layers[name].expand(-1, 3, -1, -1).cpu(), pixels) for name in names]
 
 
 def solve_all(
@@ -48,6 +50,7 @@ def solve_all(
     device: torch.device,
     strength: float = 1.0,
     max_pixels: int = MAX_PIXELS,
+    layer: str | None = None,
     progress: Callable[[float], None] = lambda share: None,
     notify: Callable[[str], None] = lambda line: None,
     **settings: Any,
@@ -55,7 +58,8 @@ def solve_all(
     """Solve every job; returns one line for each picture that could not be.
 
     `progress(share)` is called with every further share of a job, `notify(line)` with what a solver
-    says of a picture. A result does not depend on the other pictures.
+    says of a picture; `layer` names the one that goes where a job says. A result does not depend on
+    the other pictures.
     """
     taken = discover.settings(solve)
     skipped: list[str] = []
@@ -70,15 +74,19 @@ def solve_all(
         def named(line: str, source: Path = job.source) -> None:
             notify(f"{source}: {line}")
 
-        calls = {"progress": further, "notify": named}
+        names = ["clean"] if job.layer is None or layer is None else ["clean", layer]
+        given = {
+            "generator": rng.derive(seed, "solve"), "progress": further, "notify": named
+        }  # fmt: skip
         try:
             picture = images.read(job.source, max_pixels=max_pixels)
-            pixels = solved(
-                picture.pixels, solve, generator=rng.derive(seed, "solve"), device=device,
-                strength=strength, **{name: call for name, call in calls.items() if name in taken},
-                **settings,
+            layers = solved(
+                picture.pixels, solve, device=device, strength=strength, names=names,
+                **{name: value for name, value in given.items() if name in taken}, **settings,
             )  # fmt: skip
-            write(job.target, replace(picture, pixels=pixels))
+            write(job.target, replace(picture, pixels=layers[0]))
+            if job.layer is not None and layer is not None:
+                write(job.layer, Picture(layers[1]))
         except UserError as error:
             known_path = any(str(error).startswith(str(path)) for path in (job.source, job.target))
             skipped.append(str(error) if known_path else f"{job.source}: {error}")

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from ssl_restore.device import autocast, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
+from ssl_restore.networks.overview import sampled, small_size
 from ssl_restore.restorer import Restorer
 
 TILE_PIXELS = 1_600_000  # largest tile, margins included, that `tile=None` takes
@@ -52,6 +54,7 @@ def restore(
     tile: int | None = None,
     precision: str = "auto",
     progress: Callable[[int], None] = lambda pixels: None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> Pixels:
     """Restored pixels of a picture (H, W, 1 or 3), uint8 or uint16, of the same type.
 
@@ -61,15 +64,23 @@ def restore(
         tile: Side of a tile without its margin; None chooses, 0 takes the whole picture at once.
         precision: `auto`, `bf16` or `fp32`, as of `device.autocast`.
         progress: Called after each tile with the number of input pixels that it covered.
+        notify: Called with what the user should know of the picture.
     """
     height, width, channels = pixels.shape
     device, scale = next(restorer.parameters()).device, restorer.scale
     restored = np.empty((scale * height, scale * width, channels), pixels.dtype)
 
+    def whole(size: tuple[int, int]) -> Tensor:
+        same = size == (height, width)
+        small = pixels if same else cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
+        return images.to_tensor(small.reshape(*size, channels)).to(device)
+
+    maps = _overview(restorer, whole, (height, width), precision, notify)
+
     @torch.inference_mode()
     def fill(part: Tile) -> int:
         window = pixels[part.window_rows, part.window_columns]
-        output = _apply(restorer, images.to_tensor(window).to(device), precision)
+        output = _apply(restorer, images.to_tensor(window).to(device), maps(part), precision)
         rows, columns = part.within(scale)
         inner = output[..., rows, columns]
         restored[part.target(scale)] = images.to_pixels(inner.float().cpu(), pixels)
@@ -88,10 +99,16 @@ def restore_tensor(
     scale = restorer.scale
     result = image.new_empty(1, image.shape[1], scale * height, scale * width)
 
+    def whole(size: tuple[int, int]) -> Tensor:
+        same = size == (height, width)
+        return image if same else F.interpolate(image, size, mode="area")
+
+    maps = _overview(restorer, whole, (height, width), precision)
+
     @torch.no_grad()
     def fill(part: Tile) -> int:
         window = image[..., part.window_rows, part.window_columns]
-        output = _apply(restorer, window, precision)
+        output = _apply(restorer, window, maps(part), precision)
         (rows, columns), (top, left) = part.within(scale), part.target(scale)
         result[..., top, left] = output[..., rows, columns]
         return 0
@@ -100,10 +117,36 @@ def restore_tensor(
     return result
 
 
-def _apply(restorer: Restorer, window: Tensor, precision: str) -> Tensor:
+def _overview(
+    restorer: Restorer,
+    whole: Callable[[tuple[int, int]], Tensor],
+    size: tuple[int, int],
+    precision: str,
+    notify: Callable[[str], None] = lambda line: None,
+) -> Callable[[Tile], tuple[Tensor, ...]]:
+    """What one look at the whole picture (at a given size) tells of a tile's window, padded as
+    that is; nothing for a restorer that needs no look."""
+    if restorer.overview_px is None:
+        return lambda part: ()
+    small = whole(small_size(size, restorer.overview_px))
+    with torch.no_grad(), autocast(small.device, precision):
+        seen = restorer.overview(small.contiguous(memory_format=torch.channels_last)).float()
+    remark = restorer.remark(small, seen)
+    if remark is not None:
+        notify(remark)
+
+    def of(part: Tile) -> tuple[Tensor, ...]:
+        rows, columns = part.window_rows, part.window_columns
+        spans = (rows.start, rows.stop), (columns.start, columns.stop)
+        return (to_multiple(sampled(seen, size, *spans), restorer.stride),)
+
+    return of
+
+
+def _apply(restorer: Restorer, window: Tensor, maps: tuple[Tensor, ...], precision: str) -> Tensor:
     padded = to_multiple(window, restorer.stride)
     with autocast(window.device, precision):
-        output: Tensor = restorer(padded.contiguous(memory_format=torch.channels_last))
+        output: Tensor = restorer(padded.contiguous(memory_format=torch.channels_last), *maps)
     return output
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +29,8 @@ class Strength(Wrapped):
         super().__init__(inner)
         self.strength = strength
 
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.lerp(image, self.inner(image).to(image), self.strength)
+    def forward(self, image: Tensor, *maps: Tensor) -> Tensor:
+        return torch.lerp(image, self.inner(image, *maps).to(image), self.strength)
 
 
 def with_thoroughness(restorer: Restorer, thorough: float) -> Restorer:
@@ -69,10 +71,18 @@ class SelfEnsemble(Wrapped):
     resolution", CVPR 2016.
     """
 
-    def forward(self, image: Tensor) -> Tensor:
+    def overview(self, small: Tensor) -> Tensor:
+        return self._mean(self.inner.overview, small)
+
+    def forward(self, image: Tensor, *maps: Tensor) -> Tensor:
+        if maps:  # which are the mean already
+            return self.inner(image, *maps)
+        return self._mean(self.inner, image)
+
+    def _mean(self, of: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
         total: Tensor | None = None
         for position in self.symmetry:
-            output = turn_back(self.inner(turn(image, position)).to(image), position)
+            output = turn_back(of(turn(image, position)).to(image), position)
             total = output.clone() if total is None else total.add_(output)
         assert total is not None
         return total / len(self.symmetry)
@@ -99,6 +109,20 @@ class WithoutVeil(Wrapped):
         clean, airlight = layers["clean"], layers["airlight"]
         depth = layers["optical_depth"].clamp(0, LARGEST_DEPTH)
         return clean + depth.expm1() * (clean - airlight)
+
+
+class Layer(Wrapped):
+    """A layer of a restorer, as a picture of three channels."""
+
+    def __init__(self, inner: Restorer, name: str) -> None:
+        super().__init__(inner)
+        self.name = name
+        self.reach = inner.layers_reach
+
+    def forward(self, image: Tensor, *maps: Tensor) -> Tensor:
+        layers: Any = self.inner.core.layers  # which takes maps, too
+        found: Tensor = layers(image, *maps)[self.name]
+        return found.expand(-1, 3, -1, -1)
 
 
 def turn(image: Tensor, position: int) -> Tensor:

@@ -120,12 +120,10 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def save(job: Job, before: Picture, after: Picture) -> None:
-    """Write the result of a job, and where that is asked for what was taken: what is darker now."""
-    write(job.target, after)
-    if job.layer is not None:
-        taken = np.where(before.pixels > after.pixels, before.pixels - after.pixels, 0)
-        write(job.layer, Picture(taken.astype(before.pixels.dtype)))
+def taken(before: Picture, after: Picture) -> Picture:
+    """What was taken from a picture: what is darker now."""
+    less = np.where(before.pixels > after.pixels, before.pixels - after.pixels, 0)
+    return Picture(less.astype(before.pixels.dtype))
 
 
 def write(target: Path, picture: Picture) -> None:

@@ -3,8 +3,9 @@
     haar(x) = (LL, LH, HL, HH),     D(x) = conv(features(LH, HL, HH)),   one score a patch
 
 Without LL it cannot tell pictures by their colours, brightness or composition, in which unpaired
-folders differ; rain and what a restorer leaves of it are narrow. The transform is orthonormal, so
-a gradient has the same norm in the bands as in the pixels of the picture.
+folders differ; rain and what a restorer leaves of it are narrow. Haze is light and colour: for it
+the critic sees LL, too. The transform is orthonormal, so a gradient has the same norm in the bands
+as in the pixels of the picture.
 
 No `build` here: that is for restorers. References: Haar, Mathematische Annalen 1910; patch scores:
 Isola et al., CVPR 2017, section 2.2.2; detail bands for a critic: Wu et al., "A practical
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from ssl_restore.networks.zeroed import zeroed
 
 GAIN = 8.0  # detail bands of photographs have a deviation of about 1/8 of one
+LOW_GAIN = 2.0
 SLOPE = 0.2  # of the leaky ReLU below zero
 
 
@@ -53,9 +55,10 @@ class Critic(nn.Module):
     its own; what keeps it smooth is the penalty of its objective.
     """
 
-    def __init__(self, channels: int = 3, width: int = 16) -> None:
+    def __init__(self, channels: int = 3, width: int = 16, *, low: bool = False) -> None:
         super().__init__()
-        widths = (3 * channels, width, 2 * width, 3 * width)
+        self.low = low
+        widths = ((3 + low) * channels, width, 2 * width, 3 * width)
         layers = [
             nn.Conv2d(before, after, 3 if stride == 1 else 4, stride, 1)
             for before, after, stride in zip(widths[:-1], widths[1:], (1, 2, 2), strict=True)
@@ -67,7 +70,10 @@ class Critic(nn.Module):
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Feature maps, finest first: (B, width, H/2, W/2), (B, 2 width, H/4, W/4), ..."""
-        x = GAIN * torch.cat(haar(image)[1:], dim=1)
+        low, *details = haar(image)
+        x = GAIN * torch.cat(details, dim=1)
+        if self.low:
+            x = torch.cat([x, LOW_GAIN * (low - 1)], dim=1)  # grey is 1
         maps = []
         for layer in self.layers:
             x = F.leaky_relu(layer(x), SLOPE)

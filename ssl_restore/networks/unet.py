@@ -64,14 +64,16 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """(B, 3, H, W), and a number it is told for each image (B,), 0 unless given, -> a feature map a
-    level, finest first: (B, width*2^l, H/2^(l+1), ...)."""
+    """(B, channels, H, W), and a number it is told for each image (B,), 0 unless given, -> feature
+    maps, one a level, finest first: (B, width*2^l, H/2^(l+1), ...)."""
 
-    def __init__(self, width: int, blocks: tuple[int, ...], *, told: int = 0) -> None:
+    def __init__(
+        self, width: int, blocks: tuple[int, ...], *, channels: int = 3, told: int = 0
+    ) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(len(blocks))]
         self.told = told
-        self.stem = nn.Conv2d(3 * 4 + told, width, 3, padding=1)
+        self.stem = nn.Conv2d(4 * channels + told, width, 3, padding=1)
         self.levels = nn.ModuleList(_blocks(w, n) for w, n in zip(widths, blocks, strict=True))
         self.downs = nn.ModuleList(
             nn.Conv2d(w, 2 * w, 2, stride=2, bias=False) for w in widths[:-1]

@@ -17,8 +17,7 @@ be taken off again, and most of each batch is rendered rain on clean photographs
 
 References: Pan et al., "Physics-based generative adversarial models for image restoration and
 beyond", TPAMI 2021, arXiv 1808.00605; the loss of the players: Goodfellow et al., NeurIPS 2014;
-penalty: Mescheder, Geiger and Nowozin, "Which training methods for GANs do actually converge?",
-ICML 2018, arXiv 1801.04406, eq. 9.
+penalty of `adversarial`.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from degradations.sampling import degrade
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.networks.critic import Critic
+from ssl_restore.objectives.adversarial import as_it_trains, both, contest, judged
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.rendered_rain import layer_loss, render_rain
 from ssl_restore.restorer import Restorer
@@ -73,7 +72,7 @@ class PhysicsGan(nn.Module):
         self.share = share
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        clean, degraded = _both(batch)
+        clean, degraded = both(batch)
         share = self.share * (1.0 if batch.warm else min(1.0, 2 * batch.progress))
         own = min(round(share * len(clean)), len(clean) - 1)  # never without the anchor
         background = clean
@@ -90,8 +89,8 @@ class PhysicsGan(nn.Module):
         return {
             **layer_loss(of_rendered, rendered),
             "likelihood": relative(charbonnier(degraded - (restored + streaks(layer)))),
-            "prior": F.softplus(-_judged(self.critic, restored)).mean(),
-            "layer": F.softplus(-_judged(self.layer_critic, layer)).mean(),
+            "prior": F.softplus(-judged(self.critic, restored)).mean(),
+            "layer": F.softplus(-judged(self.layer_critic, layer)).mean(),
         }
 
 
@@ -105,12 +104,12 @@ class LiteralPhysicsGan(nn.Module):
         self.rain = rain
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        _, degraded = _both(batch)
+        _, degraded = both(batch)
         restored = self.restorer(degraded)
         again = degrade(restored, self.rain, generator)
         return {
             "likelihood": (degraded - again).abs().mean(),
-            "prior": F.softplus(-_judged(self.critic, restored)).mean(),
+            "prior": F.softplus(-judged(self.critic, restored)).mean(),
         }
 
 
@@ -128,7 +127,7 @@ class PictureCritic(nn.Module):
         self.critic = critic
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        clean, degraded = _both(batch)
+        clean, degraded = both(batch)
         mirrored = torch.rand(len(clean), 1, 1, 1, generator=generator).to(clean.device) < 0.5
         real = torch.where(mirrored, clean.flip(3), clean)
         loss, penalty = contest(self.critic, real, as_it_trains(self.restorer, degraded))
@@ -154,7 +153,7 @@ class BothCritics(nn.Module):
         self.rain = rain
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        clean, degraded = _both(batch)
+        clean, degraded = both(batch)
         restored = as_it_trains(self.restorer, degraded)
         rendered = render_rain(clean, self.rain, generator)
         added = rendered.rainy.clamp(0, 1) - rendered.veiled.clamp(0, 1)
@@ -166,30 +165,6 @@ class BothCritics(nn.Module):
             (degraded - restored).mean(dim=1, keepdim=True),
         )
         return {"critic": pictures, "layer_critic": layers, "penalty": first + second}
-
-
-def contest(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """(loss, penalty) of a critic, scalars.
-
-        loss = E softplus(-D(real)) + E softplus(D(fake)),     penalty = |grad sum D(real)|^2 / n
-
-    n is the number of scores; where the patches that they judge do not overlap, the penalty is
-    the mean squared norm of the gradient of one score.
-    """
-    real = real.detach().requires_grad_()
-    scores = critic(real)
-    (slope,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
-    loss = F.softplus(-scores).mean() + F.softplus(critic(fake.detach())).mean()
-    return loss, slope.square().sum() / scores.numel()
-
-
-@torch.no_grad()
-def as_it_trains(restorer: Restorer, image: Tensor) -> Tensor:
-    """What the restorer makes of a batch now, by its statistics in training mode; those that run
-    stay as they are, and a copy of them moves."""
-    statistics = {name: value.clone() for name, value in restorer.named_buffers()}
-    restored: Tensor = functional_call(restorer, statistics, image)
-    return restored
 
 
 def streaks(layer: Tensor) -> Tensor:
@@ -222,16 +197,3 @@ def _lines(device: torch.device, dtype: torch.dtype) -> Tensor:
     lines = torch.einsum("apy,apx->ayx", nearness(y), nearness(x))
     lines = lines / lines.sum(dim=(1, 2), keepdim=True)
     return lines[:, None].to(device=device, dtype=dtype)
-
-
-def _judged(critic: nn.Module, image: Tensor) -> Tensor:
-    """critic(image) with a gradient for the image only: in this turn the critic's weights rest."""
-    weights = {name: value.detach() for name, value in critic.named_parameters()}
-    scores: Tensor = functional_call(critic, weights, image)
-    return scores
-
-
-def _both(batch: Batch) -> tuple[Tensor, Tensor]:
-    assert batch.clean is not None
-    assert batch.degraded is not None
-    return batch.clean, batch.degraded

@@ -31,7 +31,7 @@ from torch import Tensor
 BRIGHTEST = 0.001  # share of the pixels that tell the airlight
 PUBLISHED_PX = 600  # longest side of the pictures for which the windows were published
 GUIDE_REACH = 4  # radius of the guided filter over the window
-GUIDE_PX = 640  # longest side at which its coefficients are computed
+GUIDE_PX = 320  # longest side at which its coefficients are computed
 GUIDE_EPS = 1e-3
 LEAST_AIRLIGHT = 0.05
 SKY_SHARE = 0.05  # of the picture, from which it is said
@@ -55,9 +55,9 @@ def solve(
     """
     values = image[0].permute(1, 2, 0).cpu().numpy().astype(np.float32)
     inside = values.clip(0, 1)
-    side = _odd(window * max(1.0, max(values.shape[:2]) / PUBLISHED_PX))
-    airlight = _airlight(inside, side)
-    rough = 1 - omega * _dark(inside / airlight, side)
+    side = window_of(values.shape, window)
+    airlight = airlight_of(inside, side)
+    rough = 1 - omega * dark_channel(inside / airlight, side)
     t = _guided(inside, rough, GUIDE_REACH * side).clip(0, 1)
     near = np.abs(inside - airlight).max(axis=2)
     raised = np.minimum(t * np.maximum(1, tolerance / np.maximum(near, 1e-3)), 1)
@@ -75,21 +75,24 @@ def solve(
     }
 
 
-def _odd(length: float) -> int:
+def window_of(shape: tuple[int, ...], window: int = 15) -> int:
+    """Side of the window in a picture (H, W, ...), odd: `window` pixels for a picture of 600."""
+    length = window * max(1.0, max(shape[:2]) / PUBLISHED_PX)
     return 2 * round(length / 2) + 1
 
 
-def _dark(values: Values, side: int) -> Values:
+def dark_channel(values: Values, side: int) -> Values:
     """(H, W, 3) -> (H, W), the least of all colours in a window."""
     return np.asarray(cv2.erode(values.min(axis=2), np.ones((side, side), np.uint8)))
 
 
-def _airlight(values: Values, side: int) -> Values:
+def airlight_of(values: Values, side: int) -> Values:
     """(3,) colour of the haze."""
-    dark = _dark(values, side).ravel()
+    dark = dark_channel(values, side).ravel()
     count = max(1, round(BRIGHTEST * dark.size))
     brightest = np.argpartition(dark, -count)[-count:]
-    return np.maximum(values.reshape(-1, 3)[brightest].mean(axis=0), LEAST_AIRLIGHT)
+    colour: Values = values.reshape(-1, 3)[brightest].mean(axis=0)
+    return np.maximum(colour, LEAST_AIRLIGHT)
 
 
 def _guided(guide: Values, values: Values, radius: int) -> Values:

@@ -58,8 +58,6 @@ class Run:
         self.state = folder / "state.pt"
         self.log = folder / "log.csv"
         self.sample = folder / "sample.png"
-        self.rain = folder / "rain.json"
-        self.noise = folder / "noise.json"
         self._plan = folder / "run.json"
 
     def exists(self) -> bool:

@@ -13,10 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from ssl_restore import __version__, discover, rng, weights
-from ssl_restore.calibration import noise as noise_calibration
-from ssl_restore.calibration import rain as rain_calibration
-from ssl_restore.calibration.noise import NoiseCalibration
-from ssl_restore.calibration.rain_file import RainCalibration
 from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
@@ -35,9 +31,10 @@ CALIBRATED_PICTURES = 64  # of the folder, at most
 HELD_OUT = 4  # degraded pictures that are not learned from, at most and of ten times as many
 LOADERS = {"observations": observations.load, "places": clips.load}  # of kinds that are no folder
 DRAWS = {"observations": data.observations, "places": data.views}
-CALIBRATIONS = {  # settings of recipes that take one, and what is learned without it
-    "calibration": "with rain of all kinds",
-    "noise_calibration": "as if the noise of each pixel were its own",
+CALIBRATIONS = {  # settings of recipes that take one: its kind, and what is learned without it
+    "calibration": ("rain", "with rain of all kinds"),
+    "noise_calibration": ("noise", "as if the noise of each pixel were its own"),
+    "haze_calibration": ("haze", "with haze of all kinds"),
 }
 
 
@@ -149,33 +146,27 @@ def with_calibration(
     *,
     on_read: Callable[[Path], None] = lambda path: None,
 ) -> tuple[RunPlan, str | None]:
-    """The plan of a new run, with the rain of its pictures measured into FOLDER/rain.json, or for a
-    recipe that learns to denoise their noise into FOLDER/noise.json.
+    """The plan of a new run, with what the recipe wants to know of its pictures measured into
+    FOLDER/rain.json, noise.json or haze.json.
 
     Where there is none to measure: the plan as it was, and a line that says so.
     """
     assert plan.images is not None
     run, failure = Run(folder), None
     key = next(key for key in CALIBRATIONS if plan.settings.get(key) == "")
-    file = run.rain if key == "calibration" else run.noise
+    kind, without = CALIBRATIONS[key]
+    file = folder / f"{kind}.json"
     if rank() == 0:
         check_writable(folder)
         run.refuse_existing()
         file.unlink(missing_ok=True)
-        paths = images.find(Path(plan.images))
-        found: RainCalibration | NoiseCalibration
+        calibrate = discover.builder("calibration", kind, "calibrate")
         try:
-            if key == "calibration":
-                measured = rain_calibration.calibrate(
-                    paths, device, limit=CALIBRATED_PICTURES, on_read=on_read
-                )
-                found = measured.calibration
-            else:
-                found = noise_calibration.calibrate(
-                    paths, limit=CALIBRATED_PICTURES, on_read=on_read
-                ).calibration
+            found = calibrate(
+                images.find(Path(plan.images)), device, limit=CALIBRATED_PICTURES, on_read=on_read
+            ).calibration
         except UserError as error:
-            failure = f"not calibrated, learning {CALIBRATIONS[key]}: {error}"
+            failure = f"not calibrated, learning {without}: {error}"
         else:
             folder.mkdir(parents=True, exist_ok=True)
             found.write(file)

@@ -1,0 +1,58 @@
+"""`ssl-restore dehaze`: remove haze and fog from a picture or a folder of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options, restoration
+
+EXAMPLES = """\b
+Examples:
+  ssl-restore dehaze hazy.jpg restored.png
+  ssl-restore dehaze hazy.jpg restored.png --strength 0.8
+  ssl-restore dehaze ./hazy/ ./restored/ --layers ./transmission/
+  ssl-restore dehaze hazy.jpg restored.png --method dark_channel
+  ssl-restore dehaze ./hazy/ ./restored/ --weights runs/mine/restorer.safetensors
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@restoration.arguments
+@options.strength
+@click.option(
+    "--layers", type=options.PATH, help="Folder for the transmission: white is near, black far."
+)
+@click.option("--method", help="A solver instead of a restorer: dark_channel, double_dip ...")
+@click.option("--seconds", type=click.FloatRange(1), help="Most time for a --method that learns.")
+def command(
+    *,
+    strength: float,
+    layers: Path | None,
+    method: str | None,
+    seconds: float | None,
+    **given: Any,
+) -> None:
+    """Remove the haze from the picture or the folder INPUT; write to OUTPUT.
+
+    A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
+    folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.  The
+    whole picture is seen at a small size first, to tell how thick its haze is; a picture without
+    haze comes back nearly unchanged, which is said.
+    """
+    files = restoration.Files(**given)
+    if method is not None:
+        if files.quality != "fast":
+            raise click.UsageError("give --method or --quality, not both")
+        restoration.solve_files(
+            "dehaze", files, method=method, seconds=seconds, strength=strength, layers=layers,
+            layer="transmission",
+        )  # fmt: skip
+        return
+    if seconds is not None:
+        raise click.UsageError("--seconds belongs to --method: give that, too")
+    restoration.restore_files(
+        "dehaze", files, strength=strength, layers=layers, layer="transmission"
+    )

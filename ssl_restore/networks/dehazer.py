@@ -1,0 +1,152 @@
+"""Haze removal from one look at the whole picture: its distances at a small size, then every pixel.
+
+    J = I + (1/t - 1) (I - A),     1/t - 1 = exp(tau) - 1,     tau = a . I + b
+
+A U-Net sees the picture at a small size, because how much haze there is can only be told from all
+of it, and predicts at half of that the optical depth tau and where the airlight A is to be seen. A
+guided filter then makes tau a locally linear function of the colours, whose coefficients a and b
+are smooth: brought up to the full size, they give it the edges of the full picture. What a picture
+costs beyond the look is a few operations a pixel.
+
+    A = sum of w I + offset,     w = softmax of a score over all pixels
+
+References: Koschmieder, 1924; He, Sun and Tang, "Guided image filtering", PAMI 2013; Gharbi et al.,
+"Deep bilateral learning for real-time image enhancement", SIGGRAPH 2017 (coefficients at a small
+size); Wu, Zheng, Zhang and Huang, "Fast end-to-end trainable guided filter", CVPR 2018.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from degradations.depth import box_mean
+from ssl_restore.networks.overview import sampled, shrunk
+from ssl_restore.networks.unet import Decoder, Encoder
+from ssl_restore.networks.zeroed import zeroed
+from ssl_restore.restorer import UPRIGHT, Restorer
+
+OVERVIEW_PX = 256  # longest side of the look at the whole picture
+FOLD = 2  # pixels of the look to a side of one of the prediction
+DEPTHS = (0.0, 2.6)  # optical, of which haze is removed: 7 % of the light has arrived
+GUIDE_PX, GUIDE_EPS = 6, 2e-4
+CLEAR, FARTHEST = 0.1, 0.9  # optical depth, quantile, below which it is said that there is no haze
+SCORE_PX = 8  # squares over which the score of the airlight is even
+
+
+class Dehazer(Restorer):
+    """image (B, 3, H, W) -> J, the same shape; `maps` are those of `overview`."""
+
+    symmetry = UPRIGHT
+    layer_names = ("clean", "transmission", "airlight")
+    stride, reach = 1, 0
+    overview_px = OVERVIEW_PX
+
+    def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
+        super().__init__()
+        deepest = width * 2 ** (len(blocks) - 1)
+        self.multiple = 2 ** (len(blocks) + 1)
+        self.encoder = Encoder(width, blocks, channels=3 * FOLD**2)
+        self.decoder = Decoder(width, blocks, channels=2)
+        self.whole = zeroed(nn.Linear(deepest, deepest))
+        self.offset = zeroed(nn.Linear(deepest, 3))
+
+    def overview(self, small: Tensor) -> Tensor:
+        """(B, 3, h, w) -> maps (B, 7, h, w): a (3) and b (1) of tau = a . I + b, and A (3)."""
+        height, width = small.shape[-2:]
+        down, right = -height % self.multiple, -width % self.multiple
+        padded = F.pad(small, (0, right, 0, down), mode="replicate")
+        features = self.encoder(F.pixel_unshuffle(padded, FOLD))
+        mean = features[-1].mean(dim=(2, 3))
+        features[-1] = features[-1] + self.whole(mean)[:, :, None, None]
+        coarse = self.decoder(features).float()
+        predicted = F.interpolate(coarse, scale_factor=float(FOLD), mode="bilinear")
+        predicted = predicted[..., :height, :width]
+        offset = self.offset(mean).float()
+        picture = small.float()
+        airlight = self._seen(picture, predicted[:, 1:]) + offset
+        a, b = linear_in_colour(picture, predicted[:, :1], GUIDE_PX, GUIDE_EPS)
+        light = airlight.clamp(0.05, 1)[:, :, None, None].expand(-1, -1, height, width)
+        return torch.cat([a, b, light], dim=1)
+
+    def _seen(self, picture: Tensor, score: Tensor) -> Tensor:
+        """(B, 3): the mean of the colours, weighted by the softmax of the score."""
+        size = -(-picture.shape[-2] // SCORE_PX), -(-picture.shape[-1] // SCORE_PX)
+        colours, scores = (F.adaptive_avg_pool2d(x, size).flatten(2) for x in (picture, score))
+        return (colours * scores.softmax(dim=2)).sum(dim=2)
+
+    def layers(self, image: Tensor, maps: Tensor | None = None) -> dict[str, Tensor]:
+        """`clean` J, `transmission` t and `airlight` A."""
+        depth, airlight = self.haze(image, maps)
+        tau = depth.clamp(*DEPTHS)
+        return {
+            "clean": image + tau.expm1() * (image - airlight),
+            "transmission": (-tau).exp(),
+            "airlight": airlight,
+        }
+
+    def haze(self, image: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """tau (B, 1, H, W) as predicted, below 0 for none, and A (B, 3, H, W)."""
+        size = (image.shape[-2], image.shape[-1])
+        if maps is None:
+            maps = sampled(self.overview(shrunk(image, self.overview_px)), size)
+        depth = (maps[:, :3] * image).sum(dim=1, keepdim=True) + maps[:, 3:4]
+        return depth, maps[:, 4:]
+
+    def remark(self, small: Tensor, maps: Tensor) -> str | None:
+        depth, _ = self.haze(small.float(), maps)
+        if float(depth.quantile(FARTHEST)) < CLEAR:
+            return "hardly any haze was found in it"
+        return None
+
+    def forward(self, image: Tensor, maps: Tensor | None = None) -> Tensor:
+        return self.layers(image, maps)["clean"]
+
+
+def linear_in_colour(
+    guide: Tensor, values: Tensor, radius: int, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Guided filter by a picture (B, 3, h, w): smooth a (B, 3, h, w) and b (B, 1, h, w) such that
+    a . guide + b is near the values (B, 1, h, w) around each pixel.
+
+        a = (cov(guide) + eps)^-1 cov(guide, values),     b = mean(values) - a . mean(guide)
+    """
+
+    def mean(x: Tensor) -> Tensor:
+        return box_mean(x, radius)
+
+    centre = guide.mean(dim=(2, 3), keepdim=True)  # differences of squares need small numbers
+    g = guide - centre
+    g_mean, v_mean = mean(g), mean(values)
+    pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+    products = mean(torch.cat([g[:, i : i + 1] * g[:, j : j + 1] for i, j in pairs], dim=1))
+    rows: list[list[Tensor]] = [[g] * 3 for _ in range(3)]
+    for number, (i, j) in enumerate(pairs):
+        entry = products[:, number] - g_mean[:, i] * g_mean[:, j]
+        rows[i][j] = rows[j][i] = entry + eps if i == j else entry
+    a = _solved(rows, mean(g * values) - g_mean * v_mean)
+    b = v_mean - (a * g_mean).sum(dim=1, keepdim=True)
+    a, b = mean(a), mean(b)
+    return a, b - (a * centre).sum(dim=1, keepdim=True)
+
+
+def _solved(m: list[list[Tensor]], v: Tensor) -> Tensor:
+    """m^-1 v of symmetric positive 3 x 3 matrices, entries (B, h, w), v (B, 3, h, w)."""
+    (a, b, c), (_, d, e), (_, _, f) = m
+    minors = (
+        (d * f - e * e, c * e - b * f, b * e - c * d),
+        (c * e - b * f, a * f - c * c, b * c - a * e),
+        (b * e - c * d, b * c - a * e, a * d - b * b),
+    )
+    determinant = a * minors[0][0] + b * minors[0][1] + c * minors[0][2]
+    columns = [sum(minors[i][j] * v[:, j] for j in range(3)) for i in range(3)]
+    return torch.stack([torch.as_tensor(one) for one in columns], dim=1) / determinant[:, None]
+
+
+def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 2, 2)) -> Dehazer:
+    """`width` channels at a quarter of the size of the look, `blocks` residual blocks a level,
+    finest first."""
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width}")
+    return Dehazer(width, tuple(blocks))

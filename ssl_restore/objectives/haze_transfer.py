@@ -1,0 +1,99 @@
+"""Haze like that of the user's pictures on clear ones, and their own haze made thicker and thinner.
+
+    (J', tau', A') = average(I),     I2 = J' t2 + A' (1 - t2),     t2 = exp(-k tau')
+    loss = that of `synthetic_haze` + relative(charbonnier(f(I2) - J')) + |grad tau| exp(-|grad I|)
+
+Part of the clear photographs get haze of the thickness and colour that was measured in the user's
+pictures, the rest any. A picture of the user with another share k of its own haze must come back to
+the same J': it is of the scenes, the camera and the air that shall be restored, and says nothing on
+what k = 0 looks like, which the photographs know. Distances change where the picture has edges:
+elsewhere a change of tau costs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from degradations.depth import plausible_depth
+from degradations.sensor import quantise
+from degradations.types import Range, uniform
+from ssl_restore.calibration.haze import PictureHaze
+from ssl_restore.calibration.haze_like import as_thick
+from ssl_restore.networks.dehazer import Dehazer
+from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.synthetic_haze import Hazy, Shares, haze_loss, hazed
+from ssl_restore.types import Batch
+
+EDGE = 0.05  # difference of neighbours from which a picture has an edge, display units
+THICKER: Range = (0.4, 1.8)  # k
+
+
+class HazeTransfer(nn.Module):
+    """Terms: `restore`, `transmission`, `airlight` of `SyntheticHaze`, `rehaze` and `smooth`.
+
+    Args:
+        restorer: What learns.
+        ema: Its average, which sees the haze of the user's pictures.
+        rows: The haze of these pictures, as measured; none: haze of all kinds.
+        like: Share of the clear photographs that get haze like it.
+        shares: As of `SyntheticHaze`.
+    """
+
+    def __init__(
+        self,
+        restorer: Dehazer,
+        ema: Dehazer,
+        rows: tuple[PictureHaze, ...],
+        like: float,
+        shares: Shares,
+    ) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.ema = ema
+        self.rows = rows
+        self.like = like
+        self.shares = shares
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        hazy = batch if isinstance(batch, Hazy) else self.prepare(batch, generator)
+        assert batch.degraded is not None
+        degraded = batch.degraded
+        with torch.no_grad():
+            depth, airlight = self.ema.haze(degraded)
+            restored = self.ema.layers(degraded)["clean"].clamp(0, 1)
+            factor = uniform(THICKER, (len(degraded), 1, 1, 1), generator).to(degraded)
+            t = (-factor * depth.clamp_min(0)).exp()
+            again = quantise(restored * t + airlight * (1 - t))
+        tau, _ = self.restorer.haze(degraded)
+        return {
+            **haze_loss(self.restorer, hazy),
+            "rehaze": relative(charbonnier(self.restorer.layers(again)["clean"] - restored)),
+            "smooth": roughness(tau, degraded),
+        }
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Hazy:
+        """The batch with haze on its clean pictures."""
+        assert batch.clean is not None
+        count = len(batch.clean)
+        chosen = torch.rand(count, generator=generator) < self.like
+        drawn = torch.randint(max(1, len(self.rows)), (count,), generator=generator).tolist()
+        known: list[tuple[Tensor, Tensor] | None] = [None] * count
+        depth = plausible_depth(batch.clean, generator)
+        for number, row in enumerate(drawn):
+            if chosen[number] and self.rows:
+                one = self.rows[row]
+                known[number] = (
+                    as_thick(depth[number], one),
+                    batch.clean.new_tensor([one.red, one.green, one.blue]),
+                )
+        return hazed(batch, batch.clean, self.shares, generator, tuple(known))
+
+
+def roughness(tau: Tensor, picture: Tensor) -> Tensor:
+    """mean |grad tau| exp(-|grad I| / EDGE) over both directions, scalar."""
+    total = tau.new_zeros(())
+    for dimension in (-2, -1):
+        edge = picture.diff(dim=dimension).abs().mean(dim=1, keepdim=True)
+        total = total + (tau.diff(dim=dimension).abs() * (-edge / EDGE).exp()).mean()
+    return total

@@ -1,0 +1,148 @@
+"""Supervision made by physics: haze over plausible distances of photographs, and the way back.
+
+    I = store(J t + A (1 - t) + noise),     t = exp(-tau),     tau = thickness * depth * uneven
+
+Half of the pictures mix light, as air does, half display values, as the public sets do. The loss is
+of the restored picture, of t and of A:
+
+    relative(charbonnier(J' - J)),     |t' - t|,     (1 - t) |A' - A|
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from degradations.depth import plausible_depth
+from degradations.haze import HazeParams, add_haze
+from degradations.jpeg import Jpeg
+from degradations.noise import Noise
+from degradations.sampling import degrade, degrade_share
+from degradations.sensor import Sensor, quantise
+from degradations.types import Range, uniform
+from degradations.veil import VeilParams, add_veil
+from ssl_restore.networks.dehazer import Dehazer
+from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.types import Batch
+
+THICKNESS: Range = (0.05, 2.2)  # median optical depth, log-uniform
+EVEN = 0.15  # share with the same haze everywhere
+THICKEST = 4.0
+UNEVEN: Range = (0.0, 0.35)  # of the logarithm of the optical depth
+AIRLIGHT: Range = (0.6, 1.0)
+DIM: Range = (0.2, 0.6)  # of the airlight, in the share `dim`: dusk and night
+TINT: Range = (-0.06, 0.06)
+STRONG_TINT: Range = (-0.18, 0.18)
+EXPOSURE = Sensor(gain=(0.5, 1.3), contrast=(-0.5, 0.6))
+NOISE = Noise(gain=(0.0, 0.004), sigma=(0.0, 0.02))
+FILES = Jpeg(quality=(25.0, 98.0))
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the pictures."""
+
+    haze_free: float = 0.12  # which must come back as they were
+    linear: float = 0.5  # that mix light, not display values
+    tinted: float = 0.15  # with strongly coloured airlight, such as dust or dusk
+    dim: float = 0.08
+    noise: float = 0.4
+    jpeg: float = 0.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hazy(Batch):
+    """A batch with haze on its clean pictures, and what is known of it."""
+
+    target: Tensor  # J, (B, 3, H, W)
+    hazy: Tensor  # I, (B, 3, H, W)
+    transmission: Tensor  # t, (B, 1, H, W)
+    airlight: Tensor  # A, (B, 3)
+
+
+class SyntheticHaze(nn.Module):
+    """Terms: `restore`, `transmission`, `airlight`.  Needs clean patches only."""
+
+    def __init__(self, restorer: Dehazer, shares: Shares = Shares()) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.shares = shares
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        hazy = batch if isinstance(batch, Hazy) else self.prepare(batch, generator)
+        return haze_loss(self.restorer, hazy)
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Hazy:
+        """The batch with haze on its clean pictures."""
+        assert batch.clean is not None
+        return hazed(batch, batch.clean, self.shares, generator)
+
+
+def hazed(
+    batch: Batch,
+    photographs: Tensor,
+    shares: Shares,
+    generator: torch.Generator,
+    known: Sequence[tuple[Tensor, Tensor] | None] = (),
+) -> Hazy:
+    """A batch with haze on photographs (B, 3, H, W).
+
+    Of some of them it may be `known`: tau (1, H, W) and A (3,), in place of what is drawn.
+    """
+    clean = quantise(degrade(photographs, EXPOSURE, generator))
+    count = len(clean)
+
+    def share(of: float) -> Tensor:
+        return torch.rand(count, generator=generator) < of
+
+    depth = plausible_depth(clean, generator)
+    even = share(EVEN).view(-1, 1, 1, 1).to(clean.device)
+    depth = torch.where(even, torch.ones_like(depth), depth)
+    nodes = torch.randn((count, 1, 4, 4), generator=generator).to(clean)
+    smooth = F.interpolate(nodes, clean.shape[-2:], mode="bicubic", align_corners=True)
+    uneven = (uniform(UNEVEN, (count, 1, 1, 1), generator).to(clean) * smooth).exp()
+    thickness = uniform(THICKNESS, (count, 1, 1, 1), generator, log=True)
+    thickness = torch.where(share(shares.haze_free).view(-1, 1, 1, 1), 0.0, thickness).to(clean)
+    tau = (thickness * depth * uneven).clamp_max(THICKEST)
+    airlight = drawn_airlight(count, shares, generator).to(clean)
+    for number, haze in enumerate(known):
+        if haze is not None:
+            tau[number], airlight[number] = haze
+    linear = share(shares.linear).view(-1, 1, 1, 1).to(clean.device)
+    light = add_haze(clean, HazeParams(tau, torch.ones(count), airlight))
+    display = add_veil(clean, VeilParams(tau, airlight))
+    hazy = torch.where(linear, light, display)
+    hazy = quantise(degrade_share(shares.noise, hazy, NOISE, generator))
+    hazy = degrade_share(shares.jpeg, hazy, FILES, generator)
+    return Hazy(
+        **vars(batch), target=clean, hazy=quantise(hazy), transmission=(-tau).exp(),
+        airlight=airlight,
+    )  # fmt: skip
+
+
+def drawn_airlight(count: int, shares: Shares, generator: torch.Generator) -> Tensor:
+    """(B, 3) display values."""
+    dim = torch.rand(count, 1, generator=generator) < shares.dim
+    grey = torch.where(
+        dim, uniform(DIM, (count, 1), generator), uniform(AIRLIGHT, (count, 1), generator)
+    )
+    strong = torch.rand(count, 1, generator=generator) < shares.tinted
+    faint = uniform(TINT, (count, 3), generator)
+    tint = torch.where(strong, uniform(STRONG_TINT, (count, 3), generator), faint)
+    return (grey + tint).clamp(0, 1)
+
+
+def haze_loss(restorer: Dehazer, hazy: Hazy) -> dict[str, Tensor]:
+    """The terms of a dehazer on pictures of which all is known."""
+    layers = restorer.layers(hazy.hazy)
+    t = hazy.transmission
+    depth, airlight = layers["transmission"], layers["airlight"]
+    return {
+        "restore": relative(charbonnier(layers["clean"] - hazy.target)),
+        "transmission": (depth - t).abs().mean(),
+        "airlight": ((1 - t) * (airlight - hazy.airlight[:, :, None, None]).abs()).mean(),
+    }

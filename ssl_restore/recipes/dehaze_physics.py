@@ -1,0 +1,51 @@
+"""Haze removal learned from clean photographs and physics alone: makes the built-in dehazer.
+
+Haze of any thickness, colour and unevenness over plausible distances of each photograph; some stay
+clear and must come back as they were.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from ssl_restore.networks import dehazer
+from ssl_restore.objectives.synthetic_haze import Shares, SyntheticHaze
+from ssl_restore.training.optimizers import adamw
+from ssl_restore.types import Average, Player, Recipe
+
+
+def build(
+    *,
+    width: int = 32,
+    lr: float = 1e-3,
+    weight_decay: float = 0.01,
+    batch: int = 8,
+    patch: int = 192,
+    decay: float = 0.999,
+    haze_free: float = 0.12,
+    linear: float = 0.5,
+    tinted: float = 0.15,
+    dim: float = 0.08,
+    noise: float = 0.4,
+    jpeg: float = 0.6,
+) -> Recipe:
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
+    average, shares of pictures that are `haze_free`, that mix `linear` light and not display
+    values, with strongly `tinted` and with `dim` airlight, with `noise`, and stored as `jpeg`."""
+    restorer = dehazer.build(width=width)
+    shares = Shares(
+        haze_free=haze_free, linear=linear, tinted=tinted, dim=dim, noise=noise, jpeg=jpeg
+    )
+    optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
+    weights = {"restore": 1.0, "transmission": 1.0, "airlight": 1.0}
+    return Recipe(
+        task="dehaze",
+        network="dehazer",
+        keywords={"width": width},
+        restorer=restorer,
+        averages=(Average(copy.deepcopy(restorer), restorer, decay),),
+        players=(Player(SyntheticHaze(restorer, shares), weights, optimizer),),
+        needs=frozenset({"clean"}),
+        batch=batch,
+        patch=patch,
+    )

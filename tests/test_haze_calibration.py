@@ -1,0 +1,123 @@
+"""Haze in numbers, what is drawn like it, and what learns from both."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from moving import scene
+
+from degradations.veil import VeilParams, add_veil
+from ssl_restore import rng
+from ssl_restore.calibration import haze
+from ssl_restore.calibration.haze import QUANTILES, HazeCalibration, PictureHaze
+from ssl_restore.calibration.haze_like import HazeLike, as_thick
+from ssl_restore.errors import UserError
+from ssl_restore.evaluation.haze_left import haze_and_edges_left
+from ssl_restore.io import images
+from ssl_restore.networks import dehazer
+from ssl_restore.objectives.haze_transfer import HazeTransfer, roughness
+from ssl_restore.objectives.synthetic_haze import Shares, hazed
+from ssl_restore.types import Batch
+
+ROW = PictureHaze("a.png", 0.8, 0.85, 0.9, 0.1, 0.3, 0.6, 1.0, 1.6)
+TAUS = [ROW.nearest, ROW.near, ROW.median, ROW.far, ROW.farthest]
+
+
+def hazy(tau=0.7, side=96, light=(0.8, 0.8, 0.85)):
+    clean = torch.from_numpy(scene(side, side, seed=3)).permute(2, 0, 1)[None].float()
+    params = VeilParams(torch.full((1, 1, 1, 1), tau), torch.tensor([light]))
+    return images.to_pixels(add_veil(clean, params), np.empty((side, side, 3), np.uint8))
+
+
+def test_the_file_holds_what_was_measured_and_tells_other_files_apart(tmp_path):
+    calibration = HazeCalibration((ROW, replace(ROW, file="b.png", median=0.8)))
+    calibration.write(tmp_path / "haze.json")
+    assert haze.read(tmp_path / "haze.json") == calibration
+    assert json.loads((tmp_path / "haze.json").read_text())["kind"] == "haze"
+    for text, expected in (
+        ("{}", "no calibration"),
+        ('{"format": 1, "kind": "noise"}', "is no calibration of haze"),
+        ('{"format": 7, "kind": "haze"}', "a calibration of format 7, this version reads 1"),
+        ('{"format": 1, "kind": "haze", "version": "1", "pictures": []}', "damaged"),
+    ):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(UserError, match=expected):
+            haze.read(tmp_path / "bad.json")
+
+
+def test_distances_take_the_quantiles_of_the_row_in_their_order():
+    depth = torch.rand(1, 60, 80, generator=torch.Generator().manual_seed(0)) * 7 + 1
+    tau = as_thick(depth, ROW)
+    found = torch.quantile(tau, torch.tensor(list(QUANTILES.values())))
+    torch.testing.assert_close(found, torch.tensor(TAUS), atol=0.03, rtol=0)
+    order = depth.flatten().argsort()
+    assert (tau.flatten()[order].diff() >= 0).all()
+    assert as_thick(torch.ones(1, 4, 4), ROW).isfinite().all()
+
+
+def test_haze_like_a_row_has_its_colour_and_thickness():
+    params = HazeLike((ROW,)).sample((16, 3, 40, 40), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(params.airlight, torch.tensor([[0.8, 0.85, 0.9]]).expand(16, 3))
+    medians = params.optical_depth.flatten(1).median(dim=1)[0]
+    assert (medians > 0.79 * ROW.median).all()
+    assert (medians < 1.21 * ROW.median).all()
+    with pytest.raises(ValueError, match="rows is empty"):
+        HazeLike(()).sample((1, 3, 8, 8), torch.Generator().manual_seed(0))
+
+
+def test_haze_left_is_one_for_the_same_picture_and_falls_with_the_haze():
+    given, clear = hazy(1.2), hazy(0.0)
+    assert haze_and_edges_left(given, given) == {"haze_left": 1.0, "edges": 1.0}
+    scores = haze_and_edges_left(given, clear)
+    assert scores["haze_left"] < 0.7
+    assert scores["edges"] > 1.5
+    black = np.zeros((32, 32, 3), np.uint8)
+    assert np.isnan(list(haze_and_edges_left(black, black).values())).all()
+
+
+def test_photographs_get_the_haze_that_is_known():
+    photographs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    tau, light = torch.full((1, 32, 32), 0.5), torch.tensor([0.7, 0.8, 0.9])
+    nothing = Shares(noise=0.0, jpeg=0.0, linear=0.0, haze_free=0.0)
+    found = hazed(
+        Batch(photographs, None), photographs, nothing, rng.derive(0, "haze"), [None, (tau, light)]
+    )
+    expected = found.target[1] * np.exp(-0.5) + light.view(3, 1, 1) * (1 - np.exp(-0.5))
+    torch.testing.assert_close(found.hazy[1], expected, atol=0.5 / 255 + 1e-6, rtol=0)
+    torch.testing.assert_close(found.airlight[1], light)
+    assert not torch.allclose(found.transmission[0], found.transmission[1])
+
+
+def test_pictures_without_haze_stay_as_they_were():
+    photographs = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    shares = Shares(haze_free=1.0, noise=0.0, jpeg=0.0)
+    found = hazed(Batch(photographs, None), photographs, shares, rng.derive(0, "haze"))
+    torch.testing.assert_close(found.hazy, found.target, atol=1e-3, rtol=0)
+    assert (found.transmission == 1).all()
+
+
+def test_a_restorer_that_sees_the_haze_of_its_average_pays_nothing_for_more_of_it():
+    """`rehaze` is 0 for a network that sees no haze, as its average does, and then rises."""
+    torch.manual_seed(0)
+    net = dehazer.build(width=4, blocks=(1, 1))
+    batch = Batch(*torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(2)))
+    objective = HazeTransfer(net, copy.deepcopy(net), (ROW,), 1.0, Shares())
+    before = objective(batch, rng.derive(0, "haze"))["rehaze"]
+    assert before < 1e-2  # rounding to 8 bits
+    with torch.no_grad():
+        net.decoder.head.bias[:4] = 1.0
+    assert objective(batch, rng.derive(0, "haze"))["rehaze"] > before + 0.1
+
+
+def test_distances_may_change_at_edges_and_pay_elsewhere():
+    picture = torch.zeros(1, 3, 8, 8)
+    picture[..., 4:] = 1.0
+    at_edge, elsewhere = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    at_edge[..., 4:] = elsewhere[..., 2:] = 1.0
+    assert roughness(at_edge, picture) < 1e-6
+    assert roughness(elsewhere, picture).item() == pytest.approx(1 / 7)
