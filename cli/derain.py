@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @restoration.arguments
-@click.option("--veil", is_flag=True, help="Also remove the veil (mist) of heavy rain.")
+@click.option(
+    "--veil", is_flag=True, help="Also remove the veil of heavy rain, as `dehaze`."
+)
 @options.strength
 @click.option(
     "--thorough",
@@ -68,18 +71,12 @@ def command(
     if adapt:
         restoration.solve_files("derain", files, seconds=seconds, strength=strength)
         return
-    from ssl_restore.inference.wrappers import (  # noqa: PLC0415
-        WithoutVeil,
-        with_thoroughness,
-    )
+    from ssl_restore.inference.wrappers import with_thoroughness  # noqa: PLC0415
 
     def wrapped(restorer: Restorer) -> Restorer:
-        if thorough is not None:
-            restorer = with_thoroughness(restorer, thorough)
-        if veil:
-            restorer = WithoutVeil(restorer)
-        return restorer
+        return restorer if thorough is None else with_thoroughness(restorer, thorough)
 
+    dehazer = replace(files, weights=None).load("dehaze") if veil else None
     restoration.restore_files(
-        "derain", files, wrap=wrapped, strength=strength, scale=scale, layers=layers
+        "derain", files, wrap=wrapped, strength=strength, scale=scale, then=dehazer, layers=layers
     )

@@ -82,6 +82,7 @@ def restore_files(
     wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer,
     strength: float = 1.0,
     scale: int | None = 1,
+    then: Restorer | None = None,
     layers: Path | None = None,
     layer: str | None = None,
 ) -> None:
@@ -89,7 +90,7 @@ def restore_files(
 
     `wrap` puts what is the task's own around the restorer, before all positions are averaged; the
     `layer` of that name, or what was taken, goes to the folder `layers`; `scale` is that of
-    `fine_to_coarse`.
+    `fine_to_coarse`; `then` restores what is restored.
     """
     from ssl_restore.inference import folders, wrappers  # noqa: PLC0415
 
@@ -108,7 +109,7 @@ def restore_files(
 
         skipped = folders.restore_all(
             jobs, restorer, scale=scale, tile=files.tile, precision=files.precision,
-            max_pixels=files.max_pixels, layer=layer, progress=progress,
+            max_pixels=files.max_pixels, then=then, layer=layer, progress=progress,
             notify=lambda line: _above_the_bar(as_options(line)),
         )  # fmt: skip
     seconds = time.perf_counter() - start

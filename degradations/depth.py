@@ -30,7 +30,7 @@ PIECES = (2, 12)
 SPREAD = (0.0, 0.9)  # standard deviation of the logarithm of the distance among pieces
 BRIGHTNESS = (-0.8, 1.6)  # of the logarithm of the distance, from black to white
 RELIEF = (0.0, 0.4)
-GUIDE_PX, GUIDE_EPS = 5, 1e-3
+GUIDE_PX, GUIDE_EPS = 2, 1e-3  # at half the size
 
 
 def plausible_depth(image: Tensor, generator: torch.Generator) -> Tensor:
@@ -60,19 +60,33 @@ def plausible_depth(image: Tensor, generator: torch.Generator) -> Tensor:
     bright = uniform(BRIGHTNESS, one, generator) * _bright(image)
     pieces = uniform(SPREAD, one, generator).to(image) * _pieces(image, generator)
     logarithm = (plane + smooth).to(image) + bright.to(image) + pieces
-    aligned = guided(image.mean(dim=1, keepdim=True), logarithm, GUIDE_PX, GUIDE_EPS)
+    aligned = _aligned(image.mean(dim=1, keepdim=True), logarithm)
     return (aligned - aligned.flatten(1).median(dim=1)[0].view(one)).exp()
+
+
+def _aligned(guide: Tensor, values: Tensor) -> Tensor:
+    """Guided filter with coefficients of half the size."""
+    size = (guide.shape[-2], guide.shape[-1])
+    half = (-(-size[0] // 2), -(-size[1] // 2))
+    small, coarse = (F.interpolate(x, half, mode="area") for x in (guide, values))
+    pair = torch.cat(coefficients(small, coarse, GUIDE_PX, GUIDE_EPS), dim=1)
+    a, b = F.interpolate(pair, size, mode="bilinear").split(1, dim=1)
+    return a * guide + b
 
 
 def guided(guide: Tensor, values: Tensor, radius: int, eps: float) -> Tensor:
     """Guided filter: values (B, 1, H, W) smoothed but for the edges of a grey guide: a g + b."""
+    a, b = coefficients(guide, values, radius, eps)
+    return a * guide + b
 
-    def mean(x: Tensor) -> Tensor:
-        return box_mean(x, radius)
 
-    g, v = mean(guide), mean(values)
-    a = (mean(guide * values) - g * v) / ((mean(guide * guide) - g * g).clamp_min(0) + eps)
-    return mean(a) * guide + mean(v - a * g)
+def coefficients(guide: Tensor, values: Tensor, radius: int, eps: float) -> tuple[Tensor, Tensor]:
+    """Smooth a and b (B, 1, H, W) such that a g + b is near the values around each pixel."""
+    products = torch.cat([guide, values, guide * values, guide * guide], dim=1)
+    g, v, gv, gg = box_mean(products, radius).split(1, dim=1)
+    a = (gv - g * v) / ((gg - g * g).clamp_min(0) + eps)
+    smooth = box_mean(torch.cat([a, v - a * g], dim=1), radius)
+    return smooth[:, :1], smooth[:, 1:]
 
 
 def box_mean(x: Tensor, radius: int) -> Tensor:

@@ -57,6 +57,14 @@ def measure(name: str) -> Callable[..., dict[str, float]] | None:
     return task(name).measure if name in names("tasks", "task") else None
 
 
+def doubt(kind: str) -> Callable[..., str | None] | None:
+    """What a kind of calibration says of the clean pictures; None: nothing."""
+    found: Callable[..., str | None] | None = getattr(
+        _module("calibration", kind, "calibrate"), "doubt", None
+    )
+    return found
+
+
 def solver(name: str) -> Callable[..., Any]:
     """The `solve` of a file in `solvers`: by name, with hyphens as well, or by path."""
     plain = name if name.endswith(".py") else name.replace("-", "_")

@@ -167,6 +167,7 @@ def prepared(tmp_path_factory):
         save(folder / "photos" / f"{number}.png", scene)
         save(folder / "clean" / f"{number}.png", scene)
         save(folder / "rainy" / f"{number}.png", rained_on(scene, number))
+        save(folder / "hazy" / f"{number}.png", 0.5 * scene + 0.4)
         noisy = [scene + draws.normal(0, 0.1, scene.shape) for _ in range(3)]
         save(folder / "noisy" / f"{number}.png", noisy[0])
         for observation in (1, 2):
@@ -181,6 +182,7 @@ def prepared(tmp_path_factory):
     shutil.rmtree(folder / "still")
     save(folder / "rainy.jpg", rained_on(scene, 2))
     save(folder / "noisy.jpg", noisy[0])
+    save(folder / "hazy.jpg", 0.5 * scene + 0.4)
     return folder
 
 

@@ -20,7 +20,6 @@ from ssl_restore.inference.tiles import restore, restore_tensor
 from ssl_restore.inference.wrappers import (
     SelfEnsemble,
     Strength,
-    WithoutVeil,
     for_smaller_sizes,
 )
 from ssl_restore.io import images
@@ -46,14 +45,12 @@ def test_what_is_found_at_half_the_size_is_taken_from_the_result(tiny):
     torch.testing.assert_close(found, first - taken)
 
 
-def test_at_smaller_sizes_it_is_less_thorough_and_takes_no_veil():
+def test_at_smaller_sizes_it_is_less_thorough():
     restorer = random_restorer(thorough=True)
-    whole = SelfEnsemble(Strength(WithoutVeil(restorer), 0.5))
+    whole = SelfEnsemble(Strength(restorer, 0.5))
     coarse = for_smaller_sizes(whole)
     assert coarse.core.thorough == 0.25
-    assert not any(isinstance(part, WithoutVeil) for part in coarse.modules())
     assert (whole.core.thorough, restorer.thorough) == (0.5, 0.5)  # those stay as they were
-    assert any(isinstance(part, WithoutVeil) for part in whole.modules())
     restorer.thorough = 0.1
     assert for_smaller_sizes(restorer).thorough == 0
     assert for_smaller_sizes(random_restorer()).thorough is None

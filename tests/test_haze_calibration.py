@@ -21,7 +21,7 @@ from ssl_restore.evaluation.haze_left import haze_and_edges_left
 from ssl_restore.io import images
 from ssl_restore.networks import dehazer
 from ssl_restore.objectives.haze_transfer import HazeTransfer, roughness
-from ssl_restore.objectives.synthetic_haze import Shares, hazed
+from ssl_restore.objectives.synthetic_haze import Shares, SyntheticHaze, hazed
 from ssl_restore.types import Batch
 
 ROW = PictureHaze("a.png", 0.8, 0.85, 0.9, 0.1, 0.3, 0.6, 1.0, 1.6)
@@ -99,6 +99,17 @@ def test_pictures_without_haze_stay_as_they_were():
     found = hazed(Batch(photographs, None), photographs, shares, rng.derive(0, "haze"))
     torch.testing.assert_close(found.hazy, found.target, atol=1e-3, rtol=0)
     assert (found.transmission == 1).all()
+
+
+def test_a_network_that_sees_less_than_no_haze_still_learns():
+    torch.manual_seed(0)
+    net = dehazer.build(width=4, blocks=(1, 1))
+    with torch.no_grad():
+        net.decoder.head.bias[:4] = -0.5
+    batch = Batch(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(2)), None)
+    objective = SyntheticHaze(net, Shares(haze_free=0.0))
+    objective(batch, rng.derive(0, "haze"))["transmission"].backward()
+    assert net.decoder.head.bias.grad[:4].abs().min() > 1e-3
 
 
 def test_a_restorer_that_sees_the_haze_of_its_average_pays_nothing_for_more_of_it():

@@ -6,16 +6,15 @@ import importlib
 import inspect
 import typing
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
-from ssl_restore.inference.tiles import restore
-from ssl_restore.inference.wrappers import WithoutVeil, with_thoroughness
+from ssl_restore.inference.wrappers import with_thoroughness
 from ssl_restore.networks import unet
+from ssl_restore.networks.overview import sampled
 
 NAMES = discover.names("networks")
 ALSO = {
@@ -96,7 +95,8 @@ def test_pixel_changes_nothing_beyond_the_reach(name, form):
     flat = picture(1, 3, side, side).double()
     farthest = 0
     with torch.no_grad():
-        seen = () if net.overview_px is None else (net.overview(flat),)  # of the whole picture
+        whole = net.overview_px is not None
+        seen = (sampled(net.overview(flat), (side, side)),) if whole else ()
         plain = net(flat, *seen)
         for phase in range(0, net.stride, max(1, net.stride - 1)):
             row, column = margin + phase, margin + net.stride - 1 - phase
@@ -200,15 +200,14 @@ def test_every_keyword_is_annotated_keyword_only_and_documented(name):
 
 
 def test_layers_of_the_unet_obey_the_model_of_a_rainy_picture():
-    """t J + (1 - t) A + S is the picture again."""
+    """V + S is the picture again, t that of the optical depth."""
     net = randomised(tiny("unet", {})).eval()
     image = unet.NEAR_WHITE[0] * picture(1, 3, 16, 16)
     with torch.no_grad():
         layers = net.layers(image)
-        restored = WithoutVeil(net)(image)
     assert layers["optical_depth"].max() > 0.01
     t, rain = layers["transmission"], layers["rain"]
-    torch.testing.assert_close(t * restored + (1 - t) * layers["airlight"] + rain, image)
+    torch.testing.assert_close(layers["clean"] + rain, image)
     torch.testing.assert_close(t, (-layers["optical_depth"].clamp(0, 2)).exp())
     assert torch.equal(layers["clean"], net(image))
     assert torch.equal(rain, net.rain(image))
@@ -226,22 +225,6 @@ def test_only_a_colour_near_white_keeps_light_of_the_streaks():
     assert kept.min() > 0
     assert kept.max() < 1
     assert kept.std() > 1e-3
-
-
-def test_without_a_veil_nothing_is_taken_away_with_it():
-    net = randomised(tiny("unet", {})).eval()
-    torch.nn.init.zeros_(net.veil.head.weight)
-    torch.nn.init.constant_(net.veil.head.bias, -0.1)
-    image = picture(1, 3, 16, 16)
-    assert torch.equal(WithoutVeil(net)(image), net(image))
-
-
-def test_tiles_without_veil_are_those_of_the_whole_picture():
-    net = WithoutVeil(randomised(tiny("unet", {})).eval())
-    pixels = (picture(96, 400, 3).numpy() * 65535).astype(np.uint16)
-    whole, tiles = (restore(net, pixels, tile=t, precision="fp32") for t in (0, 48))
-    # Convolutions of another size may add up in another order: the last of 16 bits may differ.
-    assert np.abs(whole.astype(int) - tiles).max() <= 1
 
 
 def test_veil_does_not_teach_the_streaks():

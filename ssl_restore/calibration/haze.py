@@ -24,6 +24,7 @@ from ssl_restore.networks.dehazer import Dehazer
 from ssl_restore.networks.overview import shrunk
 
 QUANTILES = {"nearest": 0.05, "near": 0.25, "median": 0.5, "far": 0.75, "farthest": 0.95}
+DOUBTED = 16  # pictures of the clear folder that are looked at
 CLEAR = 0.03  # median optical depth below which a picture is without haze
 
 
@@ -71,6 +72,21 @@ def calibrate(
         limit=limit, on_read=on_read, max_pixels=max_pixels,
     )  # fmt: skip
     return Measured(HazeCalibration(tuple(rows)), skipped)
+
+
+def doubt(found: HazeCalibration, clean: Sequence[Path], device: torch.device) -> str | None:
+    """A line if the pictures that are given as clear ones have more haze than those measured."""
+    try:
+        others = calibrate(clean, device, limit=DOUBTED).calibration
+    except UserError:  # none of them has any
+        return None
+    if others.median("median") <= found.median("median"):
+        return None
+    return (
+        "the clear photographs have more haze than the hazy ones "
+        f"({others.median('median'):.2f} against {found.median('median'):.2f} in optical depth): "
+        "were the folders swapped?"
+    )
 
 
 def measure(name: str, pixels: Pixels, restorer: torch.nn.Module) -> PictureHaze:

@@ -33,13 +33,14 @@ def restore_all(
     tile: int | None = None,
     precision: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    then: Restorer | None = None,
     layer: str | None = None,
     progress: Callable[[int, int], None] = lambda pixels, expected: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """Restore every job; returns one line for each picture that could not be.
 
-    `scale` is that of `fine_to_coarse`.
+    `scale` is that of `fine_to_coarse`; `then` restores what the restorer has restored.
 
     `progress(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
     `expected` in all jobs; `notify` gets a line for the first picture whose size chose a scale, and
@@ -71,6 +72,8 @@ def restore_all(
                 restorer, picture.pixels, scale=scale, tile=tile, precision=precision,
                 progress=ready, notify=lambda line: notify(f"{job.source}: {line}"),
             )  # fmt: skip
+            if then is not None:
+                pixels = restore(then, pixels, tile=tile, precision=precision)
         except UserError as error:
             raise UserError(f"{job.source}: {error}") from error
         except (MemoryError, RuntimeError) as error:

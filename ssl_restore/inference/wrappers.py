@@ -1,4 +1,4 @@
-"""Restorers around a restorer: blended, told, averaged over positions, without a veil."""
+"""Restorers around a restorer: blended, told, averaged over positions, one layer of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ssl_restore.errors import UserError
 from ssl_restore.networks.shuffled import Shuffled
-from ssl_restore.networks.unet import LARGEST_DEPTH
 from ssl_restore.restorer import Restorer, Wrapped
 
 MIRRORED = 4  # the position that is mirrored left to right, and not rotated
@@ -52,9 +51,7 @@ def with_thoroughness(restorer: Restorer, thorough: float) -> Restorer:
 
 def for_smaller_sizes(restorer: Restorer) -> Restorer:
     """The same restorer for smaller sizes of what it has restored: less thorough by `CAREFUL`,
-    where it can be told, and without a veil that is removed already."""
-    if isinstance(restorer, WithoutVeil):
-        return for_smaller_sizes(restorer.inner)
+    where it can be told."""
     copied = copy.copy(restorer)
     if isinstance(restorer, Wrapped):
         copied._modules = {**restorer._modules, "inner": for_smaller_sizes(restorer.inner)}
@@ -86,29 +83,6 @@ class SelfEnsemble(Wrapped):
             total = output.clone() if total is None else total.add_(output)
         assert total is not None
         return total / len(self.symmetry)
-
-
-class WithoutVeil(Wrapped):
-    """J = (V - (1 - t) A) / t: the clean layer of a restorer with its veil removed, too.
-
-    V where there is no veil. UserError for a restorer that estimates none.
-    """
-
-    def __init__(self, inner: Restorer) -> None:
-        super().__init__(inner)
-        if "optical_depth" not in inner.layer_names:
-            raise UserError(
-                f"these weights are of a {type(inner).__name__}, which estimates no veil; leave "
-                "it out",
-                parameter="veil",
-            )
-        self.reach = inner.layers_reach
-
-    def forward(self, image: Tensor) -> Tensor:
-        layers = self.inner.layers(image)
-        clean, airlight = layers["clean"], layers["airlight"]
-        depth = layers["optical_depth"].clamp(0, LARGEST_DEPTH)
-        return clean + depth.expm1() * (clean - airlight)
 
 
 class Layer(Wrapped):

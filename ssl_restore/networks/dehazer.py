@@ -2,15 +2,16 @@
 
     J = I + (1/t - 1) (I - A),     1/t - 1 = exp(tau) - 1,     tau = a . I + b
 
-A U-Net sees the picture at a small size, because how much haze there is can only be told from all
-of it, and predicts at half of that the optical depth tau and where the airlight A is to be seen. A
-guided filter then makes tau a locally linear function of the colours, whose coefficients a and b
-are smooth: brought up to the full size, they give it the edges of the full picture. What a picture
-costs beyond the look is a few operations a pixel.
+A U-Net sees the picture and its dark channel at a small size, because how much haze there is can
+only be told from all of it, and predicts at half of that the optical depth tau and where the
+airlight A is to be seen. A guided filter then makes tau a locally linear function of the colours,
+whose coefficients a and b are smooth: brought up to the full size, they give it the edges of the
+full picture. What a picture costs beyond the look is a few operations a pixel.
 
     A = sum of w I + offset,     w = softmax of a score over all pixels
 
-References: Koschmieder, 1924; He, Sun and Tang, "Guided image filtering", PAMI 2013; Gharbi et al.,
+References: Koschmieder, 1924; He, Sun and Tang, "Single image haze removal using dark channel
+prior", PAMI 2011, and "Guided image filtering", PAMI 2013; Gharbi et al.,
 "Deep bilateral learning for real-time image enhancement", SIGGRAPH 2017 (coefficients at a small
 size); Wu, Zheng, Zhang and Huang, "Fast end-to-end trainable guided filter", CVPR 2018.
 """
@@ -30,9 +31,10 @@ from ssl_restore.restorer import UPRIGHT, Restorer
 OVERVIEW_PX = 256  # longest side of the look at the whole picture
 FOLD = 2  # pixels of the look to a side of one of the prediction
 DEPTHS = (0.0, 2.6)  # optical, of which haze is removed: 7 % of the light has arrived
-GUIDE_PX, GUIDE_EPS = 6, 2e-4
+GUIDE_PX, GUIDE_EPS = 3, 2e-4
 CLEAR, FARTHEST = 0.1, 0.9  # optical depth, quantile, below which it is said that there is no haze
-SCORE_PX = 8  # squares over which the score of the airlight is even
+DARK_PX = 7  # of the look
+SCORE_PX = 4  # of the prediction: squares over which the score of the airlight is even
 
 
 class Dehazer(Restorer):
@@ -47,24 +49,25 @@ class Dehazer(Restorer):
         super().__init__()
         deepest = width * 2 ** (len(blocks) - 1)
         self.multiple = 2 ** (len(blocks) + 1)
-        self.encoder = Encoder(width, blocks, channels=3 * FOLD**2)
+        self.encoder = Encoder(width, blocks, channels=4 * FOLD**2)
         self.decoder = Decoder(width, blocks, channels=2)
         self.whole = zeroed(nn.Linear(deepest, deepest))
         self.offset = zeroed(nn.Linear(deepest, 3))
 
     def overview(self, small: Tensor) -> Tensor:
-        """(B, 3, h, w) -> maps (B, 7, h, w): a (3) and b (1) of tau = a . I + b, and A (3)."""
+        """(B, 3, h, w) -> maps (B, 7, h / 2, w / 2), rounded up: a (3) and b (1) of
+        tau = a . I + b, and A (3)."""
         height, width = small.shape[-2:]
         down, right = -height % self.multiple, -width % self.multiple
         padded = F.pad(small, (0, right, 0, down), mode="replicate")
-        features = self.encoder(F.pixel_unshuffle(padded, FOLD))
+        seen = torch.cat([padded, dark_channel(padded)], dim=1)
+        features = self.encoder(F.pixel_unshuffle(seen, FOLD))
         mean = features[-1].mean(dim=(2, 3))
         features[-1] = features[-1] + self.whole(mean)[:, :, None, None]
-        coarse = self.decoder(features).float()
-        predicted = F.interpolate(coarse, scale_factor=float(FOLD), mode="bilinear")
-        predicted = predicted[..., :height, :width]
+        height, width = -(-height // FOLD), -(-width // FOLD)
+        predicted = self.decoder(features).float()[..., :height, :width]
         offset = self.offset(mean).float()
-        picture = small.float()
+        picture = F.interpolate(small.float(), (height, width), mode="area")
         airlight = self._seen(picture, predicted[:, 1:]) + offset
         a, b = linear_in_colour(picture, predicted[:, :1], GUIDE_PX, GUIDE_EPS)
         light = airlight.clamp(0.05, 1)[:, :, None, None].expand(-1, -1, height, width)
@@ -79,29 +82,42 @@ class Dehazer(Restorer):
     def layers(self, image: Tensor, maps: Tensor | None = None) -> dict[str, Tensor]:
         """`clean` J, `transmission` t and `airlight` A."""
         depth, airlight = self.haze(image, maps)
-        tau = depth.clamp(*DEPTHS)
         return {
-            "clean": image + tau.expm1() * (image - airlight),
-            "transmission": (-tau).exp(),
+            "clean": self.without(image, depth, airlight),
+            "transmission": (-depth.clamp(*DEPTHS)).exp(),
             "airlight": airlight,
         }
+
+    def without(self, image: Tensor, depth: Tensor, airlight: Tensor) -> Tensor:
+        """J of an image, of tau and A."""
+        return image + depth.clamp(*DEPTHS).expm1() * (image - airlight)
 
     def haze(self, image: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """tau (B, 1, H, W) as predicted, below 0 for none, and A (B, 3, H, W)."""
         size = (image.shape[-2], image.shape[-1])
         if maps is None:
             maps = sampled(self.overview(shrunk(image, self.overview_px)), size)
+        if tuple(maps.shape[-2:]) != size:
+            raise ValueError(f"maps of {size} are expected, got {tuple(maps.shape[-2:])}")
         depth = (maps[:, :3] * image).sum(dim=1, keepdim=True) + maps[:, 3:4]
         return depth, maps[:, 4:]
 
     def remark(self, small: Tensor, maps: Tensor) -> str | None:
-        depth, _ = self.haze(small.float(), maps)
+        depth, _ = self.haze(small.float(), sampled(maps, (small.shape[-2], small.shape[-1])))
         if float(depth.quantile(FARTHEST)) < CLEAR:
             return "hardly any haze was found in it"
         return None
 
     def forward(self, image: Tensor, maps: Tensor | None = None) -> Tensor:
         return self.layers(image, maps)["clean"]
+
+
+def dark_channel(image: Tensor) -> Tensor:
+    """The least of all colours in a window of `DARK_PX`: (B, 3, H, W) -> (B, 1, H, W)."""
+    least = -image.amin(dim=1, keepdim=True)
+    reach = DARK_PX // 2
+    rows = F.max_pool2d(least, (DARK_PX, 1), 1, (reach, 0))
+    return -F.max_pool2d(rows, (1, DARK_PX), 1, (0, reach))
 
 
 def linear_in_colour(

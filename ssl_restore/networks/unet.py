@@ -9,8 +9,8 @@ every colour, 0 where it is not near white. With `colours`, V = I - (1 - K) S - 
 to 0 over the colours: a streak that hides a part of a green ground is magenta, and files keep
 colours coarser than light. The restored picture is V. It may have a veil, whose
 transmission t and airlight A are smooth: a few convolutions at the resolution of the coarsest
-features read them from V and S, and `inference.wrappers.WithoutVeil` removes it. That is asked for
-and not the rule, because haze may belong to the picture.
+features read them from V and S, for what calibrates rain. Haze may belong to the picture: it is
+removed where that is asked for, by the dehazer, which sees more of it.
 
 The picture is first folded by pixel-unshuffle (x2), so that no convolution runs at full
 resolution. Every residual block normalises first (pre-activation BatchNorm, He et al. 2016,

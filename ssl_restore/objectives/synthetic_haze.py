@@ -29,7 +29,7 @@ from ssl_restore.networks.dehazer import Dehazer
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.types import Batch
 
-THICKNESS: Range = (0.05, 2.2)  # median optical depth, log-uniform
+THICKNESS: Range = (0.08, 3.0)  # median optical depth, log-uniform
 EVEN = 0.15  # share with the same haze everywhere
 THICKEST = 4.0
 UNEVEN: Range = (0.0, 0.35)  # of the logarithm of the optical depth
@@ -138,11 +138,12 @@ def drawn_airlight(count: int, shares: Shares, generator: torch.Generator) -> Te
 
 def haze_loss(restorer: Dehazer, hazy: Hazy) -> dict[str, Tensor]:
     """The terms of a dehazer on pictures of which all is known."""
-    layers = restorer.layers(hazy.hazy)
+    depth, airlight = restorer.haze(hazy.hazy)
+    clean = restorer.without(hazy.hazy, depth, airlight)
     t = hazy.transmission
-    depth, airlight = layers["transmission"], layers["airlight"]
+    predicted = (-depth.clamp(-1, THICKEST)).exp()  # where it sees less than none, it learns, too
     return {
-        "restore": relative(charbonnier(layers["clean"] - hazy.target)),
-        "transmission": (depth - t).abs().mean(),
+        "restore": relative(charbonnier(clean - hazy.target)),
+        "transmission": (predicted - t).abs().mean(),
         "airlight": ((1 - t) * (airlight - hazy.airlight[:, :, None, None]).abs()).mean(),
     }

@@ -149,7 +149,8 @@ def with_calibration(
     """The plan of a new run, with what the recipe wants to know of its pictures measured into
     FOLDER/rain.json, noise.json or haze.json.
 
-    Where there is none to measure: the plan as it was, and a line that says so.
+    Where there is none to measure: the plan as it was, and a line that says so. There may be a line
+    of `doubt` about the clean pictures, too.
     """
     assert plan.images is not None
     run, failure = Run(folder), None
@@ -170,10 +171,13 @@ def with_calibration(
         else:
             folder.mkdir(parents=True, exist_ok=True)
             found.write(file)
+            doubt = discover.doubt(kind)
+            if doubt is not None and plan.clean is not None:
+                failure = doubt(found, images.find(Path(plan.clean)), device)
     barrier()
     if not file.is_file():
         return plan, failure
-    return replace(plan, settings={**plan.settings, key: file.name}), None
+    return replace(plan, settings={**plan.settings, key: file.name}), failure
 
 
 def _in_place(settings: dict[str, Any], run: Run) -> dict[str, Any]:
