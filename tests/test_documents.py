@@ -38,6 +38,7 @@ HISTORY = r"the (one|restorer|weights|built-in) (of )?(before|then)|not measured
 SHORTER = [  # (what a document says, what is run)
     (r"--minutes [\d.]+", "--steps 2"),
     (r"--seconds [\d.]+", "--seconds 1"),
+    (r"--steps \d+", "--steps 2"),
     (r"\bminutes=[\d.]+", "steps=2"),
 ]
 LIMITS = [  # (command, an option that it has, or none, what is added unless a limit is given)
@@ -181,6 +182,9 @@ def prepared(tmp_path_factory):
     shutil.rmtree(folder / "still")
     save(folder / "rainy.jpg", rained_on(scene, 2))
     save(folder / "noisy.jpg", noisy[0])
+    lost = draws.random((176, 224, 1)) < 0.1
+    save(folder / "scratched.png", np.where(lost, 0, scene))
+    save(folder / "mask.png", np.float32(lost))
     return folder
 
 
