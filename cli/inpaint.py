@@ -27,7 +27,7 @@ Examples:
 @click.option(
     "--steps",
     type=click.IntRange(1),
-    default=1800,
+    default=1000,
     show_default=True,
     help="Most steps to learn a piece of 512 pixels.",
 )

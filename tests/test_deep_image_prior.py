@@ -71,7 +71,7 @@ def test_a_known_degradation_is_undone():
     def degrade(x):
         return blur(0.2 + 0.5 * x, params)
 
-    found = solve(degrade(clean), steps=120, width=16, degrade=degrade)
+    found = solve(degrade(clean), steps=100, width=16, degrade=degrade)
     assert mse(found, clean) < 0.1 * mse(degrade(clean), clean)
 
 

@@ -7,8 +7,11 @@ noise out; with m it fills lost pixels (inpainting); with a `scale`, H makes pic
 the result has more pixels (super-resolution); with another H, such as a blur, it undoes that.
 
 A convolutional network fits the picture before it fits the noise. When to stop is read off a few
-pixels that it does not learn from (`early_stopping.py`). Reference: Ulyanov, Vedaldi and Lempitsky,
-"Deep image prior", CVPR 2018, eq. 2 to 5 (the network is smaller here).
+pixels that it does not learn from (`early_stopping.py`). With m or H there is less to fear from a
+long run than from steps too large at its end, so that the learning rate falls to 2 % there.
+
+Reference: Ulyanov, Vedaldi and Lempitsky, "Deep image prior", CVPR 2018, eq. 2 to 5 (the network is
+smaller here).
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from ssl_restore.networks.hourglass import INPUT_CHANNELS, SCALES, Hourglass
 from ssl_restore.solvers.early_stopping import LeastError, held_out
 from ssl_restore.solvers.seeded import seeded
 from ssl_restore.training.fit import fit
-from ssl_restore.training.optimizers import constant
+from ssl_restore.training.optimizers import constant, warm_up_cosine
 from ssl_restore.types import Batch, Learning, Player
 
 PIECE_PX = 512  # a larger picture is taken apart: memory stays that of a piece
@@ -46,6 +49,11 @@ class Observed:
     known: Tensor  # (1, 1 or 3, H, W) booleans
     degrade: Degrade | None = None
     scale: int = 1  # pixels drawn a pixel of the picture, along each axis
+
+    @property
+    def complete(self) -> bool:
+        """Whether y itself is a picture, with noise at most."""
+        return self.degrade is None and bool(self.known.all())
 
     @property
     def drawn(self) -> tuple[int, int]:
@@ -195,7 +203,7 @@ def _draw(
     objective = DrawnPicture(network, seen, seen.known & ~aside)
     player = Player(
         objective, {"distance": 1.0}, torch.optim.Adam(network.parameters(), lr=settings.lr),
-        schedule=constant, largest_gradient=math.inf,
+        schedule=constant if seen.complete else warm_up_cosine, largest_gradient=math.inf,
     )  # fmt: skip
 
     def draw(step: int, share: float) -> Batch:

@@ -25,7 +25,7 @@ class LeastError:
 
     Args:
         error: Of an average, on pixels that nothing learns from.
-        memory: Steps that the average reaches back.
+        memory: Steps that the average reaches back, at first a fourth of all.
         patience: Steps after the least error.
     """
 
@@ -34,11 +34,13 @@ class LeastError:
         self.mean: Tensor | None = None
         self.best: Tensor | None = None
         self.least = float("inf")
-        self.since = 0
+        self.count = self.since = 0
 
     def over(self, output: Tensor) -> bool:
         """Takes the next output in; True when the least error is `patience` steps ago."""
-        self.mean = output.clone() if self.mean is None else self.mean.lerp_(output, self.rate)
+        rate = max(self.rate, 4 / (4 + self.count))  # at first over the last fourth of the outputs
+        self.mean = output.clone() if self.mean is None else self.mean.lerp_(output, rate)
+        self.count += 1
         error = self.error(self.mean)
         self.since += 1
         if error < self.least or self.best is None:
