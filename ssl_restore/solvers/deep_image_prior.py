@@ -126,7 +126,8 @@ def solve(
     settings = Settings(steps, width, lr, shake, memory, patience, precision)
     if scale != 1 and degrade is None:
         degrade = _smaller(scale)
-    seen = Observed(image, _known(mask, image), degrade, scale)
+    known = _known(mask, image)
+    seen = Observed(image.where(known, image.new_zeros(())), known, degrade, scale)
     if degrade is None:
         return {"clean": _in_pieces(seen, mask is not None, generator, settings, seconds, progress)}
     _check_drawable(seen)
@@ -141,7 +142,10 @@ def _in_pieces(
     seconds: float | None,
     progress: Callable[[float], None],
 ) -> Tensor:
-    """Every piece drawn from its part of the picture; where `kept`, known pixels stay."""
+    """Every piece drawn with its margins, which fade into those of its neighbours.
+
+    Where `kept`, known pixels stay, and pieces without a lost one are not drawn.
+    """
     pieces = list(_pieces(*seen.picture.shape[2:]))
     if kept:
         pieces = [piece for piece in pieces if not seen.known[..., piece.rows, piece.columns].all()]
@@ -157,7 +161,7 @@ def _in_pieces(
                 "make the picture and its mask smaller first",
                 parameter="mask",
             )
-    clean = seen.picture.clone()
+    total, weights = torch.zeros_like(seen.picture), torch.zeros_like(seen.picture[:, :1])
     for number, (piece, part) in enumerate(zip(pieces, parts, strict=True)):
 
         def share_done(share: float, number: int = number) -> None:
@@ -165,10 +169,20 @@ def _in_pieces(
 
         own = None if seconds is None else seconds / len(pieces)
         drawn = _draw(part, generator, settings, own, share_done)
-        rows, columns = piece.within(1)
-        clean[..., piece.rows, piece.columns] = drawn[..., rows, columns]
+        rows = _ramp(piece.window_rows, seen.drawn[0]).to(drawn)
+        weight = rows[:, None] * _ramp(piece.window_columns, seen.drawn[1]).to(drawn)
+        total[..., piece.window_rows, piece.window_columns] += weight * drawn
+        weights[..., piece.window_rows, piece.window_columns] += weight
     progress(1.0)
-    return torch.where(seen.known, seen.picture, clean) if kept else clean
+    return total / weights if not kept else seen.picture.where(seen.known, total / weights)
+
+
+def _ramp(window: slice, side: int) -> Tensor:
+    """Weights of a window along an axis: they fall over its margins, but not at the border."""
+    places = torch.arange(window.start, window.stop) + 0.5
+    rise = (places - window.start) / (2 * MARGIN_PX) if window.start > 0 else torch.ones(())
+    fall = (window.stop - places) / (2 * MARGIN_PX) if window.stop < side else torch.ones(())
+    return rise.clamp(max=1) * fall.clamp(max=1) * torch.ones(len(places))
 
 
 class DrawnPicture(nn.Module):
