@@ -17,7 +17,7 @@ smaller here).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from degradations.resample import ResampleParams, resample
 from ssl_restore.device import place
 from ssl_restore.errors import UserError
-from ssl_restore.inference.tiles import Tile, spans
 from ssl_restore.networks.hourglass import INPUT_CHANNELS, SCALES, Hourglass
+from ssl_restore.solvers import pieces
 from ssl_restore.solvers.early_stopping import LeastError, held_out
 from ssl_restore.solvers.seeded import seeded
 from ssl_restore.training.fit import fit
@@ -146,13 +146,11 @@ def _in_pieces(
 
     Where `kept`, known pixels stay, and pieces without a lost one are not drawn.
     """
-    pieces = list(_pieces(*seen.picture.shape[2:]))
+    tiles = list(pieces.split(*seen.drawn, PIECE_PX, MARGIN_PX))
     if kept:
-        pieces = [piece for piece in pieces if not seen.known[..., piece.rows, piece.columns].all()]
-    parts = [
-        replace(seen, picture=seen.picture[window], known=seen.known[window])
-        for window in ((..., piece.window_rows, piece.window_columns) for piece in pieces)
-    ]
+        tiles = [tile for tile in tiles if not seen.known[..., tile.rows, tile.columns].all()]
+    windows = [(..., tile.window_rows, tile.window_columns) for tile in tiles]
+    parts = [replace(seen, picture=seen.picture[w], known=seen.known[w]) for w in windows]
     for part in parts:
         if not part.known.any():
             height, width = part.drawn
@@ -162,27 +160,18 @@ def _in_pieces(
                 parameter="mask",
             )
     total, weights = torch.zeros_like(seen.picture), torch.zeros_like(seen.picture[:, :1])
-    for number, (piece, part) in enumerate(zip(pieces, parts, strict=True)):
+    for number, (tile, window, part) in enumerate(zip(tiles, windows, parts, strict=True)):
 
         def share_done(share: float, number: int = number) -> None:
-            progress((number + share) / len(pieces))
+            progress((number + share) / len(tiles))
 
-        own = None if seconds is None else seconds / len(pieces)
+        own = None if seconds is None else seconds / len(tiles)
         drawn = _draw(part, generator, settings, own, share_done)
-        rows = _ramp(piece.window_rows, seen.drawn[0]).to(drawn)
-        weight = rows[:, None] * _ramp(piece.window_columns, seen.drawn[1]).to(drawn)
-        total[..., piece.window_rows, piece.window_columns] += weight * drawn
-        weights[..., piece.window_rows, piece.window_columns] += weight
+        weight = pieces.weight(tile, *seen.drawn, MARGIN_PX).to(drawn)
+        total[window] += weight * drawn
+        weights[window] += weight
     progress(1.0)
     return total / weights if not kept else seen.picture.where(seen.known, total / weights)
-
-
-def _ramp(window: slice, side: int) -> Tensor:
-    """Weights of a window along an axis: they fall over its margins, but not at the border."""
-    places = torch.arange(window.start, window.stop) + 0.5
-    rise = (places - window.start) / (2 * MARGIN_PX) if window.start > 0 else torch.ones(())
-    fall = (window.stop - places) / (2 * MARGIN_PX) if window.stop < side else torch.ones(())
-    return rise.clamp(max=1) * fall.clamp(max=1) * torch.ones(len(places))
 
 
 class DrawnPicture(nn.Module):
@@ -296,15 +285,3 @@ def _check_drawable(seen: Observed) -> None:
             "what it makes has no gradient; write it in differentiable torch operations",
             parameter="degrade",
         )
-
-
-def _pieces(height: int, width: int) -> Iterator[Tile]:
-    """Pieces of about the same size, each with a margin to be drawn with it."""
-
-    def window(part: slice, side: int) -> slice:
-        return slice(max(0, part.start - MARGIN_PX), min(side, part.stop + MARGIN_PX))
-
-    rows, columns = (math.ceil(side / math.ceil(side / PIECE_PX)) for side in (height, width))
-    for down in spans(height, rows):
-        for across in spans(width, columns):
-            yield Tile(down, across, window(down, height), window(across, width))
