@@ -90,10 +90,19 @@ def with_noise(path: Path, number: int, options: argparse.Namespace) -> Case:
     noise = torch.randn(size, generator=rng.derive(options.seed, "noise", number))
     noisy = clean + options.sigma / 255 * noise
     stored = in_8_bits(noisy)
-    strength = 0.8 * options.sigma
-    bgr = cv2.cvtColor(stored, cv2.COLOR_RGB2BGR)
-    filtered = cv2.fastNlMeansDenoisingColored(bgr, None, strength, strength, 5, 21)[:, :, ::-1]
-    return Case(path.stem, clean, noisy, {}, {"input": stored, "non-local means": filtered})
+    peers = {"input": stored, "non-local means": non_local_means(stored, channels, options.sigma)}
+    return Case(path.stem, clean, noisy, {}, peers)
+
+
+def non_local_means(pixels: Pixels, channels: int, sigma: float) -> Pixels:
+    """OpenCV's, with the strengths that were best of several for noise of 25."""
+    if channels == 1:
+        grey = cv2.fastNlMeansDenoising(pixels[:, :, 0].copy(), None, sigma, 5, 21)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    strength = 0.8 * sigma
+    filtered = cv2.fastNlMeansDenoisingColored(bgr, None, strength, strength, 5, 21)
+    return np.ascontiguousarray(filtered[:, :, ::-1])
 
 
 def with_lost_pixels(path: Path, number: int, options: argparse.Namespace) -> Case:
