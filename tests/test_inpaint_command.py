@@ -177,10 +177,11 @@ def test_a_folder_is_no_picture(mask, tmp_path):
 
 
 def test_seconds_end_the_learning(picture, mask, tmp_path):
-    arguments = ("--mask", mask, "--seconds", 0.5, "--steps", 100_000)
+    arguments = ("--mask", mask, "--seconds", 0.3, "--steps", 100_000)
     result = inpaint(picture, tmp_path / "out.png", *arguments)
     assert result.exit_code == 0, result.stderr
     assert "1 restored, by deep_image_prior" in result.stderr
+    assert "in.png: the time was up after" in result.stderr
 
 
 def test_grey_counts_as_white_from_the_middle_on_and_transparent_as_black(tmp_path):

@@ -36,6 +36,7 @@ from ssl_restore.types import Batch, Learning, Player
 
 PIECE_PX = 512  # a larger picture is taken apart: memory stays that of a piece
 MARGIN_PX = 16
+ENOUGH_STEPS = 300  # fewer leave the picture blurred
 MOST_DRAWN = 2**20  # pixels that are drawn at once where a picture cannot be taken apart
 
 Degrade = Callable[[Tensor], Tensor]
@@ -129,9 +130,13 @@ def solve(
     known = _known(mask, image)
     seen = Observed(image.where(known, image.new_zeros(())), known, degrade, scale)
     if degrade is None:
-        return {"clean": _in_pieces(seen, mask is not None, generator, settings, seconds, progress)}
+        return {
+            "clean": _in_pieces(
+                seen, mask is not None, generator, settings, seconds, progress, notify
+            )
+        }
     _check_drawable(seen)
-    return {"clean": _draw(seen, generator, settings, seconds, progress)}
+    return {"clean": _draw(seen, generator, settings, seconds, progress, notify)}
 
 
 def _in_pieces(
@@ -141,6 +146,7 @@ def _in_pieces(
     settings: Settings,
     seconds: float | None,
     progress: Callable[[float], None],
+    notify: Callable[[str], None],
 ) -> Tensor:
     """Every piece drawn with its margins, which fade into those of its neighbours.
 
@@ -166,7 +172,8 @@ def _in_pieces(
             progress((number + share) / len(tiles))
 
         own = None if seconds is None else seconds / len(tiles)
-        drawn = _draw(part, generator, settings, own, share_done)
+        once = (lambda line: None) if number else notify
+        drawn = _draw(part, generator, settings, own, share_done, once)
         weight = pieces.weight(tile, *seen.drawn, MARGIN_PX).to(drawn)
         total[window] += weight * drawn
         weights[window] += weight
@@ -195,6 +202,7 @@ def _draw(
     settings: Settings,
     seconds: float | None,
     progress: Callable[[float], None],
+    notify: Callable[[str], None],
 ) -> Tensor:
     """What a network draws of a picture, or a piece of one."""
     on = seen.picture.device
@@ -221,15 +229,21 @@ def _draw(
         Learning(players=(player,)), draw, seed=0, steps=settings.steps, seconds=seconds,
         precision=settings.precision,
     )  # fmt: skip
-    stopping = LeastError(error, settings.memory, settings.patience)
+    stopping, stopped = LeastError(error, settings.memory, settings.patience), False
     for row in rows:
         progress(row.progress)
-        if stopping.over(objective.output):
+        stopped = stopping.over(objective.output)
+        if stopped:
             break
     if row.step == 1 < settings.steps:
         raise UserError(
             f"a step takes {row.seconds:.2g} s, hundreds are needed, and `seconds` leave "
             f"{seconds:.2g} s for it; give more"
+        )
+    if row.step < min(ENOUGH_STEPS, settings.steps) and not stopped:
+        notify(
+            f"the time was up after {row.step} steps, too few for a sharp picture; "
+            "give more `seconds`"
         )
     progress(1.0)
     assert stopping.best is not None
