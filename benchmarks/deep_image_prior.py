@@ -91,7 +91,7 @@ def with_noise(path: Path, number: int, options: argparse.Namespace) -> Case:
     noisy = clean + options.sigma / 255 * noise
     stored = in_8_bits(noisy)
     peers = {"input": stored, "non-local means": non_local_means(stored, channels, options.sigma)}
-    return Case(path.stem, clean, noisy, {}, peers)
+    return Case(f"{number + 1}:{path.stem}", clean, noisy, {}, peers)
 
 
 def non_local_means(pixels: Pixels, channels: int, sigma: float) -> Pixels:
@@ -116,7 +116,7 @@ def with_lost_pixels(path: Path, number: int, options: argparse.Namespace) -> Ca
         "Telea": cv2.inpaint(stored, lost, 3, cv2.INPAINT_TELEA),
         "Navier-Stokes": cv2.inpaint(stored, lost, 3, cv2.INPAINT_NS),
     }
-    return Case(path.stem, clean, degraded, {"mask": known}, peers)
+    return Case(f"{number + 1}:{path.stem}", clean, degraded, {"mask": known}, peers)
 
 
 def made_small(path: Path, number: int, options: argparse.Namespace) -> Case:
@@ -131,7 +131,7 @@ def made_small(path: Path, number: int, options: argparse.Namespace) -> Case:
         for name, kind in (("input", cv2.INTER_NEAREST), ("bicubic", cv2.INTER_CUBIC),
                            ("Lanczos", cv2.INTER_LANCZOS4))
     }  # fmt: skip
-    return Case(path.stem, clean, small, {"scale": SCALE}, enlarged)
+    return Case(f"{number + 1}:{path.stem}", clean, small, {"scale": SCALE}, enlarged)
 
 
 PROBLEMS: dict[str, Callable[[Path, int, argparse.Namespace], Case]] = {

@@ -22,7 +22,7 @@ def test_every_problem_has_a_table_a_sheet_and_a_curve(problem, peers, script, t
     written = ("--curve", tmp_path / "curve.csv", "--sheet", tmp_path / "sheet.png")
     script("deep_image_prior").main([problem, *map(str, (*paths, *SMALL, *written))])
     lines = capsys.readouterr().out.splitlines()[-4:]
-    assert [line.split()[0] for line in lines] == ["input", "1", "3", "mean"]
+    assert [line.split()[0] for line in lines] == ["input", "1:1", "2:3", "mean"]
     assert len(lines[-1].split()) == 1 + peers + 7
     assert images.read(tmp_path / "sheet.png").pixels.shape == (80, 40 * (peers + 2), 3)
     rows = list(csv.DictReader((tmp_path / "curve.csv").open()))
