@@ -58,12 +58,12 @@ class Files:
     device: str
     precision: str
 
-    def plan(self, layers: Path | None = None) -> list[Job]:
+    def plan(self, layers: Path | None = None, also: Sequence[Path] = ()) -> list[Job]:
         from ssl_restore.io import folders  # noqa: PLC0415
 
         return folders.plan(
             self.source, self.output, recursive=self.recursive, overwrite=self.overwrite,
-            layers=layers,
+            layers=layers, also=also,
         )  # fmt: skip
 
     def load(self, task: str, *, trainable: bool = False) -> Restorer:
@@ -126,9 +126,12 @@ def solve_files(
     strength: float = 1.0,
     layers: Path | None = None,
     layer: str | None = None,
+    **own: Any,
 ) -> None:
-    """Restore INPUT into OUTPUT by a solver, which takes each picture alone; its `layer` of that
-    name goes to the folder `layers`."""
+    """Restore INPUT into OUTPUT by a solver, which takes each picture alone.
+
+    Its `layer` of that name goes to the folder `layers`; `own` are further settings of the solver.
+    """
     from ssl_restore import device, discover  # noqa: PLC0415
     from ssl_restore.inference.solve import solve_all  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
@@ -141,7 +144,7 @@ def solve_files(
         "seconds": seconds, "precision": files.precision, "tile": files.tile,
         "quality": files.quality,
     }  # fmt: skip
-    settings = {name: value for name, value in given.items() if name in known}
+    settings = {name: value for name, value in given.items() if name in known} | own
     if "restorer" in known:
         restorer = files.load(task, trainable=True)
         check_tile(files.tile, restorer.stride)

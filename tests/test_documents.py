@@ -43,6 +43,7 @@ SHORTER = [  # (what a document says, what is run)
 LIMITS = [  # (command, an option that it has, or none, what is added unless a limit is given)
     ("fit", None, ["--steps", "2"]),
     ("adapt", None, ["--steps", "1"]),
+    ("inpaint", None, ["--steps", "2"]),
     ("derain", "--adapt", ["--seconds", "1"]),
     ("denoise", "--zero-shot", ["--seconds", "1"]),
 ]
@@ -183,6 +184,9 @@ def prepared(tmp_path_factory):
     save(folder / "rainy.jpg", rained_on(scene, 2))
     save(folder / "noisy.jpg", noisy[0])
     save(folder / "hazy.jpg", 0.5 * scene + 0.4)
+    lost = draws.random((176, 224, 1)) < 0.1
+    save(folder / "scratched.png", np.where(lost, 0, scene))
+    save(folder / "mask.png", np.float32(lost))
     return folder
 
 

@@ -245,36 +245,6 @@ def test_learning_from_nothing_takes_most_of_the_noise_out(solver, settings):
     assert mse(found, clean) < 0.25 * mse(noisy, clean)
 
 
-def test_prior_keeps_the_average_before_the_noise_is_learned():
-    """The outputs come to the truth within 60 steps, from 200 on they have noise of their own."""
-    truth, stopping, steps = ramp(16, 16), deep_image_prior.Stopping(20, 100), 0
-    for step in range(1000):
-        steps = step + 1
-        fitted = truth * (1 - 0.9 ** (step + 1))
-        growing = max(0.0, (step - 200) / 1000)
-        if stopping.over(fitted + growing * noise(truth, step)):
-            break
-    assert 250 < steps < 350
-    assert mse(stopping.best, truth) < 1e-4
-
-
-def test_prior_in_pieces_fills_the_picture_and_each_piece_sees_its_margin(monkeypatch):
-    monkeypatch.setattr(deep_image_prior, "PIECE_PX", 32)
-    sizes = []
-
-    def drawn(image, *arguments):
-        sizes.append(tuple(image.shape[2:]))
-        return image
-
-    monkeypatch.setattr(deep_image_prior, "_drawn", drawn)
-    image = noise(torch.empty(1, 3, 70, 40))
-    shares = []
-    found = deep_image_prior.solve(image, generator=torch.Generator(), progress=shares.append)
-    assert torch.equal(found["clean"], image)
-    assert sizes == [(48, 40), (48, 24), (54, 40), (54, 24), (22, 40), (22, 24)]
-    assert shares[-1] == 1
-
-
 def test_tiles_are_those_of_the_whole_picture_and_no_larger_than_asked():
     restorer, image = random_restorer(), torch.rand(1, 3, 90, 131)
     sizes = []

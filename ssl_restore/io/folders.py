@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,12 +30,13 @@ def plan(
     recursive: bool = False,
     overwrite: bool = False,
     layers: Path | None = None,
+    also: Sequence[Path] = (),
 ) -> list[Job]:
     """What to restore into what; nothing is read or written yet.
 
     A file goes to a file (the suffix may ask for another format) or into a folder: one that
     exists, or a name without a suffix. A folder goes to a folder under the same names; what was
-    taken goes to the folder `layers`, as .png. UserError
+    taken goes to the folder `layers`, as .png. `also` are inputs beside the pictures. UserError
     when a result would replace an input, when it exists (unless `overwrite`), and when the parent
     folder of the output does not exist.
     """
@@ -47,6 +49,7 @@ def plan(
     if layers is not None:
         jobs = _with_layers(jobs, source, layers)
     inputs = {_identity(job.source) for job in jobs}
+    inputs |= {_identity(path) for path in also if path.exists()}
     results = [path for job in jobs for path in (job.target, job.layer) if path is not None]
     for path in results:
         if path.exists() and _identity(path) in inputs:

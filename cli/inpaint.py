@@ -1,0 +1,78 @@
+"""`ssl-restore inpaint`: fill lost pixels of a picture: scratches, text, holes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options, restoration
+
+EXAMPLES = """\b
+Examples:
+  ssl-restore inpaint scratched.jpg restored.png --mask scratches.png
+  ssl-restore inpaint scratched.png restored.png --mask scratches.png --seconds 120
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("source", metavar="INPUT", type=options.PATH)
+@click.argument("output", type=options.PATH)
+@click.option(
+    "--mask",
+    type=options.PATH,
+    required=True,
+    help="Picture of the same size, white where pixels are lost.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Most steps to learn a piece of 512 pixels.",
+)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Most time to learn.")
+@click.option("--overwrite", is_flag=True, help="Replace a result that exists.")
+@options.seed
+@options.max_pixels
+@options.device
+@options.precision
+def command(
+    *,
+    source: Path,
+    output: Path,
+    mask: Path,
+    steps: int,
+    seconds: float | None,
+    overwrite: bool,
+    seed: int,
+    max_pixels: int,
+    device: str,
+    precision: str,
+) -> None:
+    """Fill the pixels of the picture INPUT that are white in the mask; write to OUTPUT.
+
+    A network that knows no other picture learns to draw this one from its known pixels, which
+    takes minutes (deep image prior).  Known pixels come back exactly as they were, but for what the
+    format of OUTPUT loses.  Size, bit depth, alpha, colour profile and EXIF are kept.
+
+    Lines and spots of up to some ten pixels are filled well, and so is a picture of which every
+    second pixel is lost; large holes get a blurred guess.  With --seconds the result also depends
+    on how fast the machine is.
+    """
+    import torch  # noqa: PLC0415
+
+    from ssl_restore.io import images, masks  # noqa: PLC0415
+
+    files = restoration.Files(
+        source=source, output=output, weights=None, recursive=False, overwrite=overwrite,
+        quality="fast", seed=seed, tile=None, max_pixels=max_pixels, device=device,
+        precision=precision,
+    )  # fmt: skip
+    files.plan(also=(mask,))
+    pixels = images.read(source, max_pixels=max_pixels).pixels
+    lost = masks.read_lost(mask, pixels.shape[:2], max_pixels=max_pixels)
+    restoration.solve_files(
+        "inpaint", files, method="deep_image_prior", seconds=seconds, steps=steps,
+        mask=torch.from_numpy(~lost)[None, None],
+    )  # fmt: skip

@@ -1,0 +1,47 @@
+"""Masks: pictures that are white where a pixel is lost and black where it is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssl_restore.errors import UserError
+from ssl_restore.io import MAX_PIXELS, images
+
+WHITE = 0.5  # from this grey on; what is transparent counts as black
+
+
+def read_lost(
+    path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_PIXELS
+) -> NDArray[np.bool_]:
+    """(H, W), True where a pixel is lost.
+
+    Args:
+        path: A picture, white where pixels are lost.
+        size: (height, width) of the picture that it belongs to.
+        max_pixels: Larger masks are refused.
+
+    Raises:
+        UserError: For a mask of another size, one without a white pixel, and one without a black
+            one; it names the file.
+    """
+    picture = images.read(path, max_pixels=max_pixels)
+    height, width = picture.pixels.shape[:2]
+    if (height, width) != size:
+        raise UserError(
+            f"{path}: the mask has {width} x {height} pixels, but the picture "
+            f"{size[1]} x {size[0]}; give one of the same size"
+        )
+    peak = np.iinfo(picture.pixels.dtype).max
+    white: NDArray[Any] = picture.pixels.mean(axis=2) / peak
+    if picture.alpha is not None:
+        white = white * (picture.alpha / peak)
+    lost = white >= WHITE
+    if not lost.any():
+        raise UserError(f"{path}: nothing is white in it, so nothing is lost; paint that white")
+    if lost.all():
+        raise UserError(f"{path}: all of it is white, so nothing is known; leave that black")
+    return lost
