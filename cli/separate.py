@@ -41,7 +41,7 @@ Examples:
     "--seconds", type=click.FloatRange(0, min_open=True), help="Most time.  [default: by --steps]"
 )
 @click.option(
-    "--steps", type=click.IntRange(1), default=600, show_default=True, help="At most so many."
+    "--steps", type=click.IntRange(1), default=200, show_default=True, help="At most so many."
 )
 @click.option(
     "--sheet", type=options.PATH, help="Picture of all layers, renewed every ten seconds."

@@ -45,6 +45,7 @@ LIMITS = [  # (command, an option that it has, or none, what is added unless a l
     ("adapt", None, ["--steps", "1"]),
     ("derain", "--adapt", ["--seconds", "1"]),
     ("denoise", "--zero-shot", ["--seconds", "1"]),
+    ("separate", None, ["--steps", "2"]),
 ]
 
 
@@ -181,6 +182,13 @@ def prepared(tmp_path_factory):
     shutil.rmtree(folder / "still")
     save(folder / "rainy.jpg", rained_on(scene, 2))
     save(folder / "noisy.jpg", noisy[0])
+    save(folder / "hazy.jpg", 0.5 * scene + 0.4)
+    for number, weight in ((1, 0.7), (2, 0.3)):
+        save(folder / f"mixture{number}.png", weight * scene + (1 - weight) * scene[::-1])
+    save(folder / "photo.png", scene)
+    marks = np.full(scene.shape, 128 / 255)
+    marks[80:90, 100:110], marks[:10, :10] = 1, 0
+    save(folder / "hints.png", marks)
     return folder
 
 

@@ -2,7 +2,8 @@
 
     I = t J + (1 - t) A
 
-The start is that of the dark channel with a wide window.
+The start is that of the dark channel (He, Sun and Tang, PAMI 2011), with the mean of three windows,
+of which the wider ones look beyond white things, and a neutral airlight.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ WINDOWS = (23, 45, 91)  # of the dark channel, in pixels of a picture of 600
 OMEGA = 0.98
 REACH = 0.15  # radius of the guided filter, of the longest side
 LEAST = 0.1  # transmission
+TOLERANCE = 0.1  # for colours near the airlight, as in `dark_channel`
 WEIGHTS = {"mixture": 1.0, "start": 1.0, "exclusion": 0.1, "airlight": 1.0}
-LATER = 0.1  # of the weight of the start while the layers are drawn together
+LATER = 0.3  # of the weight of the start while the layers are drawn together
 
 
 class HazyPicture(Drawing):
@@ -57,13 +59,11 @@ class HazyPicture(Drawing):
 
 def separate(image: Tensor, course: Course) -> Layers:
     """{"clean", "transmission", "airlight"} of an image (1, 3, H, W)."""
-    small = course.smaller(image)
-    start = start_of(small)
-    target = course.reduced(image)
+    start, target = start_of(image), course.reduced(image)
     start = {name: course.reduced(layer) for name, layer in start.items()}
     networks: list[nn.Module] = [course.network(channels, image.device) for channels in (3, 1)]
     drawing = HazyPicture(networks, target, start, LATER)
-    drawn = draw_layers(drawing, WEIGHTS, target, small.shape, course)
+    drawn = draw_layers(drawing, WEIGHTS, target, course.smaller(image).shape, course)
     return at_full_size(image, drawn)
 
 
@@ -92,4 +92,6 @@ def at_full_size(image: Tensor, drawn: Layers) -> Layers:
     refined = dark_channel._guided(guide, rough[0, 0].cpu().numpy(), radius)
     t = torch.from_numpy(refined).to(image)[None, None].clamp(LEAST, 1)
     light = drawn["airlight"][..., :1, :1].expand_as(image)
+    near = (image - light).abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
+    t = (t * (TOLERANCE / near).clamp_min(1)).clamp_max(1)
     return {"clean": (image - light) / t + light, "transmission": t, "airlight": light.clone()}

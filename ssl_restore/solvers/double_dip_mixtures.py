@@ -17,6 +17,7 @@ using sparse representations", Signal Processing 2001.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,7 @@ def separate(image: Tensor, second: Tensor | None, course: Course) -> Layers:
         course.notify("one mixture does not tell its layers: look at them, or give a second one")
         weights, start = torch.tensor([0.5]), [small[0], small[0]]
     else:
-        weights = weights_of_gradients(small[0], small[1], course)
+        weights = weights_of_gradients(small[0], small[1], course.notify)
         start = list(unmixed(small, list(weights)))
     targets = [course.reduced(one) for one in small]
     start = [course.reduced(one.clamp(0, 1)) for one in start]
@@ -108,7 +109,7 @@ def unmixed(images: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, Tensor
     return adding_up(images, weights, (grey, grey), TRUST)
 
 
-def weights_of_gradients(image: Tensor, second: Tensor, course: Course) -> Tensor:
+def weights_of_gradients(image: Tensor, second: Tensor, notify: Callable[[str], None]) -> Tensor:
     """(2,) weights of the first layer, by the two lines on which the gradients of both lie.
 
     UserError for mixtures that are the same.
@@ -118,7 +119,7 @@ def weights_of_gradients(image: Tensor, second: Tensor, course: Course) -> Tenso
     angle, length = _directions(image, second)
     lines = _two_lines(angle, length)
     if lines is None:
-        course.notify("the gradients of both mixtures do not tell the weights; they are a guess")
+        notify("the gradients of both mixtures do not tell the weights; they are a guess")
         return torch.tensor([0.6, 0.4])
     r, s = (math.tan(line) for line in lines)
     first = (s - 1) / (s - r)
