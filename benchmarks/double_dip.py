@@ -7,10 +7,10 @@
 --hazy and --clean hold pictures of the same names, which are made smaller to --longest pixels.  The
 table has the PSNR of the input, of `dark_channel`, of the start of Double-DIP, and of its result.
 
---mixtures holds photographs, of which pairs are drawn from --seed, with weights of 0.5 to 0.8 in one
-mixture and 0.2 to 0.5 in the other, both rounded to 8 bits.  PSNR of each layer, up to their order,
-of the mixtures themselves, of what the weights that are read off the gradients give, and of the
-result.  The row `one mixture` is told the first one only.
+--mixtures holds photographs, of which pairs are drawn from --seed, with weights of 0.5 to 0.8 in
+one mixture and 0.2 to 0.5 in the other, both rounded to 8 bits.  PSNR of the worse layer, up to
+their order: of the mixtures themselves, of what the weights that are read off the gradients give,
+and of the result.  In the column `one mixture` only the first one is given.
 
 --figures holds the photographs that FIGURES names (of BSDS500).  Of each the square with the most
 even texture is taken, a figure with a curved border is pasted on the ground, and 6 + 10 marks of 5
@@ -79,7 +79,9 @@ def haze(options: argparse.Namespace) -> Iterator[tuple[Row, list[Tensor]]]:
             read(folder / path.name, options.longest) for folder in (options.hazy, options.clean)
         )
         classical = dark_channel.solve(image)["clean"]
-        first = double_dip_haze.at_full_size(image, double_dip_haze.start_of(image))["clean"]
+        first = double_dip_haze.remove_haze(image, double_dip_haze.dark_channel_start(image))[
+            "clean"
+        ]
         start = time.perf_counter()
         layers = double_dip.solve(image, generator=rng.derive(options.seed, "solve"),
                                   **limits(options))  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from ssl_restore import rng
 from ssl_restore.errors import UnknownName, UserError
 from ssl_restore.solvers import coupled_layers, double_dip_haze, double_dip_mixtures
-from ssl_restore.solvers.coupled_layers import adding_up
+from ssl_restore.solvers.coupled_layers import consistent_layers
 from ssl_restore.solvers.double_dip import layer_names, solve
 from ssl_restore.solvers.double_dip_segmentation import mask_of_hints, middle_and_border
 
@@ -59,7 +59,9 @@ def test_mixtures_without_edges_leave_the_weights_a_guess_and_that_is_said():
 def test_two_mixtures_with_their_weights_give_the_layers_whatever_was_drawn():
     images, (one, other) = mixed((0.8, 0.3))
     guess = torch.rand(1, 3, 80, 96, generator=torch.Generator().manual_seed(5))
-    found = adding_up(images, [torch.tensor(0.8), torch.tensor(0.3)], (guess, 1 - guess), 1e-7)
+    found = consistent_layers(
+        images, [torch.tensor(0.8), torch.tensor(0.3)], (guess, 1 - guess), 1e-7
+    )
     torch.testing.assert_close(found[0], one, atol=1e-4, rtol=0)
     torch.testing.assert_close(found[1], other, atol=1e-4, rtol=0)
 
@@ -69,7 +71,7 @@ def test_layers_that_add_up_are_the_nearest_ones_by_least_squares():
     image, given1, given2 = torch.rand(3, 1, 3, 5, 6, generator=draws, dtype=torch.float64)
     weight = torch.rand(1, 1, 5, 6, generator=draws, dtype=torch.float64)
     trust = 0.04
-    found1, found2 = adding_up([image], [weight], (given1, given2), trust)
+    found1, found2 = consistent_layers([image], [weight], (given1, given2), trust)
     for c in range(3):
         for y in range(5):
             for x in range(6):
@@ -85,7 +87,7 @@ def test_layers_that_add_up_are_the_nearest_ones_by_least_squares():
 def test_haze_starts_near_the_transmission_and_the_airlight_that_were_put_in():
     clean = scene(96, 128, cell=4) * (torch.rand(1, 3, 96, 128) > 0.3)
     t = torch.linspace(0.9, 0.3, 128).expand(1, 1, 96, 128)
-    start = double_dip_haze.start_of(clean * t + 0.9 * (1 - t))
+    start = double_dip_haze.dark_channel_start(clean * t + 0.9 * (1 - t))
     assert float((start["transmission"] - t).abs().mean()) < 0.06
     assert float(start["airlight"].max()) == pytest.approx(0.9, abs=0.1)
 

@@ -73,7 +73,7 @@ def separate(
             f"{LEAST_SIDE_PX} x {LEAST_SIDE_PX}"
         )
     tensors = {
-        name: images.to_tensor(_of_size(path, picture, source, max_pixels)).to(device)
+        name: images.to_tensor(_read_same_size(path, picture, source, max_pixels)).to(device)
         for name, path in (("second", second), ("hints", hints))
         if path is not None
     }
@@ -116,7 +116,7 @@ def _pixels(layer: Tensor, like: Picture) -> Pixels:
     return images.to_pixels(values.expand(1, 3, -1, -1), depth)
 
 
-def _of_size(path: Path, picture: Picture, source: Path, max_pixels: int) -> Pixels:
+def _read_same_size(path: Path, picture: Picture, source: Path, max_pixels: int) -> Pixels:
     pixels = images.read(path, max_pixels=max_pixels).pixels
     (height, width), (rows, columns) = pixels.shape[:2], picture.pixels.shape[:2]
     if (height, width) != (rows, columns):

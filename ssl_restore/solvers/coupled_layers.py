@@ -141,7 +141,7 @@ def enlarged(layer: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(layer, size[-2:], mode="bilinear", align_corners=False)
 
 
-def adding_up(
+def consistent_layers(
     images: list[Tensor], weights: list[Tensor], layers: tuple[Tensor, Tensor], trust: float
 ) -> tuple[Tensor, Tensor]:
     """The two layers nearest to the given ones that add up to each picture.

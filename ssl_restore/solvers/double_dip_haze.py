@@ -59,15 +59,15 @@ class HazyPicture(Drawing):
 
 def separate(image: Tensor, course: Course) -> Layers:
     """{"clean", "transmission", "airlight"} of an image (1, 3, H, W)."""
-    start, target = start_of(image), course.reduced(image)
+    start, target = dark_channel_start(image), course.reduced(image)
     start = {name: course.reduced(layer) for name, layer in start.items()}
     networks: list[nn.Module] = [course.network(channels, image.device) for channels in (3, 1)]
     drawing = HazyPicture(networks, target, start, LATER)
     drawn = draw_layers(drawing, WEIGHTS, target, course.smaller(image).shape, course)
-    return at_full_size(image, drawn)
+    return remove_haze(image, drawn)
 
 
-def start_of(image: Tensor) -> Layers:
+def dark_channel_start(image: Tensor) -> Layers:
     """Layers by the dark channel, of which three windows give the mean, and a neutral airlight: the
     brightest colour of the haziest pixels."""
     values = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
@@ -84,7 +84,7 @@ def start_of(image: Tensor) -> Layers:
     return {"clean": clean.clamp(0, 1), "transmission": transmission, "airlight": airlight}
 
 
-def at_full_size(image: Tensor, drawn: Layers) -> Layers:
+def remove_haze(image: Tensor, drawn: Layers) -> Layers:
     """The transmission brought to the edges of the picture, and the picture without its haze."""
     rough = enlarged(drawn["transmission"], image.shape)
     guide = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)

@@ -29,7 +29,7 @@ from ssl_restore.solvers.coupled_layers import (
     Course,
     Drawing,
     Layers,
-    adding_up,
+    consistent_layers,
     draw_layers,
     enlarged,
 )
@@ -95,7 +95,7 @@ def separate(image: Tensor, second: Tensor | None, course: Course) -> Layers:
     drawn = draw_layers(drawing, WEIGHTS, targets[0], small[0].shape, course)
     weights = drawing.logits.detach().sigmoid()
     layers = enlarged(drawn["layer_1"], image.shape), enlarged(drawn["layer_2"], image.shape)
-    one, other = adding_up(images, list(weights), layers, TRUST)
+    one, other = consistent_layers(images, list(weights), layers, TRUST)
     maps = {
         f"weight_{number}": weight.expand(1, 1, *image.shape[2:]).clone()
         for number, weight in enumerate(weights, start=1)
@@ -106,7 +106,7 @@ def separate(image: Tensor, second: Tensor | None, course: Course) -> Layers:
 def unmixed(images: list[Tensor], weights: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Both layers of two mixtures with these weights."""
     grey = torch.full_like(images[0], 0.5)
-    return adding_up(images, weights, (grey, grey), TRUST)
+    return consistent_layers(images, weights, (grey, grey), TRUST)
 
 
 def weights_of_gradients(image: Tensor, second: Tensor, notify: Callable[[str], None]) -> Tensor:

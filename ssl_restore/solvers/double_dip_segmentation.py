@@ -19,7 +19,7 @@ from ssl_restore.solvers.coupled_layers import (
     Course,
     Drawing,
     Layers,
-    adding_up,
+    consistent_layers,
     draw_layers,
     enlarged,
 )
@@ -87,9 +87,9 @@ def separate(image: Tensor, hints: Tensor | None, course: Course) -> Layers:
         networks, target, course.reduced(start), (F.pad(marks[0], size), F.pad(marks[1], size))
     )
     drawn = draw_layers(drawing, WEIGHTS, target, small.shape, course)
-    mask = at_edges(image, enlarged(drawn["mask"], image.shape))
+    mask = refined_mask(image, enlarged(drawn["mask"], image.shape))
     layers = enlarged(drawn["figure"], image.shape), enlarged(drawn["ground"], image.shape)
-    figure, ground = adding_up([image], [mask], layers, TRUST)
+    figure, ground = consistent_layers([image], [mask], layers, TRUST)
     return {"figure": figure, "ground": ground, "mask": mask}
 
 
@@ -142,7 +142,7 @@ def _any_within(mark: Tensor, size: torch.Size) -> Tensor:
     return F.adaptive_max_pool2d(mark, (size[2], size[3]))
 
 
-def at_edges(image: Tensor, mask: Tensor) -> Tensor:
+def refined_mask(image: Tensor, mask: Tensor) -> Tensor:
     """A mask (1, 1, H, W) brought to the edges of the image by a guided filter."""
     guide = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
     radius = max(1, round(REFINED * max(image.shape[2:])))
