@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -197,7 +198,7 @@ def overlap(mask: Tensor, truth: Tensor) -> float:
     return float((one & other).sum() / (one | other).sum())
 
 
-def limits(options: argparse.Namespace) -> dict[str, int | float]:
+def limits(options: argparse.Namespace) -> dict[str, Any]:
     """The settings that were given."""
     given = {name: getattr(options, name) for name in ("steps", "seconds", "side", "width")}
     return {name: value for name, value in given.items() if value is not None}
