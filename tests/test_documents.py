@@ -46,6 +46,7 @@ LIMITS = [  # (command, an option that it has, or none, what is added unless a l
     ("inpaint", None, ["--steps", "2"]),
     ("derain", "--adapt", ["--seconds", "1"]),
     ("denoise", "--zero-shot", ["--seconds", "1"]),
+    ("separate", None, ["--steps", "2"]),
 ]
 
 
@@ -187,6 +188,12 @@ def prepared(tmp_path_factory):
     lost = draws.random((176, 224, 1)) < 0.1
     save(folder / "scratched.png", np.where(lost, 0, scene))
     save(folder / "mask.png", np.float32(lost))
+    for number, weight in ((1, 0.7), (2, 0.3)):
+        save(folder / f"mixture{number}.png", weight * scene + (1 - weight) * scene[::-1])
+    save(folder / "photo.png", scene)
+    marks = np.full(scene.shape, 128 / 255)
+    marks[80:90, 100:110], marks[:10, :10] = 1, 0
+    save(folder / "hints.png", marks)
     return folder
 
 

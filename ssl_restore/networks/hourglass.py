@@ -18,9 +18,9 @@ INPUT_CHANNELS = 16
 
 
 class Hourglass(nn.Module):
-    """(B, INPUT_CHANNELS, H, W), sides multiples of 2^SCALES, -> (B, 3, H, W) in 0 to 1."""
+    """(B, INPUT_CHANNELS, H, W), sides multiples of 2^SCALES, -> (B, channels, H, W) in 0 to 1."""
 
-    def __init__(self, width: int, skip: int = 4) -> None:
+    def __init__(self, width: int, skip: int = 4, channels: int = 3) -> None:
         super().__init__()
         entries = [INPUT_CHANNELS, *[width] * (SCALES - 1)]
         self.skips = nn.ModuleList(_layer(entry, skip, 1) for entry in entries)
@@ -36,7 +36,7 @@ class Hourglass(nn.Module):
             )
             for _ in entries
         )
-        self.head = nn.Conv2d(width, 3, 1)
+        self.head = nn.Conv2d(width, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         beside = []

@@ -1,0 +1,97 @@
+"""Haze as two layers: the clean picture and the airlight, mixed by the transmission.
+
+    I = t J + (1 - t) A
+
+The start is that of the dark channel (He, Sun and Tang, PAMI 2011), with the mean of three windows,
+of which the wider ones look beyond white things, and a neutral airlight.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssl_restore.objectives.exclusion import exclusion
+from ssl_restore.solvers import dark_channel
+from ssl_restore.solvers.coupled_layers import Course, Drawing, Layers, draw_layers, enlarged
+
+WINDOWS = (23, 45, 91)  # of the dark channel, in pixels of a picture of 600
+OMEGA = 0.98
+REACH = 0.15  # radius of the guided filter, of the longest side
+LEAST = 0.1  # transmission
+TOLERANCE = 0.1  # for colours near the airlight, as in `dark_channel`
+WEIGHTS = {"mixture": 1.0, "start": 1.0, "exclusion": 0.1, "airlight": 1.0}
+LATER = 0.3  # of the weight of the start while the layers are drawn together
+
+
+class HazyPicture(Drawing):
+    """Terms: `mixture`, mean |t J + (1 - t) A - I|^2; `start`, mean |t - t0|^2 and |J - J0|^2;
+    `exclusion` of the edges of J and t; `airlight`, mean |A - A0|^2."""
+
+    def __init__(
+        self, networks: list[nn.Module], image: Tensor, start: Layers, later: float
+    ) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.image, self.start, self.later = image, start, later
+        self.airlight = nn.Parameter(start["airlight"].mean(dim=(2, 3), keepdim=True))
+        self.layers = start
+
+    def terms(self, drawn: list[Tensor], alone: bool) -> Layers:
+        clean, t = drawn
+        light = self.airlight
+        mixture = t * clean + (1 - t) * light
+        self.layers = {
+            "clean": clean.detach(), "transmission": t.detach(),
+            "airlight": light.detach().expand_as(clean),
+        }  # fmt: skip
+        together = 0.0 if alone else 1.0
+        start = (t - self.start["transmission"]).square().mean()
+        drawn_alone = (clean - self.start["clean"]).square().mean()
+        return {
+            "mixture": together * (mixture - self.image).square().mean(),
+            "start": start + drawn_alone if alone else self.later * start,
+            "exclusion": together * exclusion(clean, t),
+            "airlight": (light - self.start["airlight"]).square().mean(),
+        }
+
+
+def separate(image: Tensor, course: Course) -> Layers:
+    """{"clean", "transmission", "airlight"} of an image (1, 3, H, W)."""
+    start, target = dark_channel_start(image), course.reduced(image)
+    start = {name: course.reduced(layer) for name, layer in start.items()}
+    networks: list[nn.Module] = [course.network(channels, image.device) for channels in (3, 1)]
+    drawing = HazyPicture(networks, target, start, LATER)
+    drawn = draw_layers(drawing, WEIGHTS, target, course.smaller(image).shape, course)
+    return remove_haze(image, drawn)
+
+
+def dark_channel_start(image: Tensor) -> Layers:
+    """Layers by the dark channel, of which three windows give the mean, and a neutral airlight: the
+    brightest colour of the haziest pixels."""
+    values = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
+    longest = max(values.shape[:2])
+    sides = [dark_channel._odd(window * longest / dark_channel.PUBLISHED_PX) for window in WINDOWS]
+    hazy = dark_channel._dark(values, sides[0]).ravel()
+    haziest = np.argsort(-hazy, kind="stable")[: max(1, round(dark_channel.BRIGHTEST * hazy.size))]
+    light = max(float(values.reshape(-1, 3)[haziest].max()), dark_channel.LEAST_AIRLIGHT)
+    dark = np.mean([dark_channel._dark(values, side) for side in sides], axis=0)
+    t = dark_channel._guided(values, 1 - OMEGA * dark / light, max(1, round(REACH * longest)))
+    transmission = torch.from_numpy(t).to(image)[None, None].clamp(LEAST, 1)
+    clean = (image - light) / transmission + light
+    airlight = torch.full_like(image, light)
+    return {"clean": clean.clamp(0, 1), "transmission": transmission, "airlight": airlight}
+
+
+def remove_haze(image: Tensor, drawn: Layers) -> Layers:
+    """The transmission brought to the edges of the picture, and the picture without its haze."""
+    rough = enlarged(drawn["transmission"], image.shape)
+    guide = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
+    radius = max(1, round(REACH * max(image.shape[2:])))
+    refined = dark_channel._guided(guide, rough[0, 0].cpu().numpy(), radius)
+    t = torch.from_numpy(refined).to(image)[None, None].clamp(LEAST, 1)
+    light = drawn["airlight"][..., :1, :1].expand_as(image)
+    near = (image - light).abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
+    t = (t * (TOLERANCE / near).clamp_min(1)).clamp_max(1)
+    return {"clean": (image - light) / t + light, "transmission": t, "airlight": light.clone()}
