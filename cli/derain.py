@@ -25,9 +25,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @restoration.arguments
-@click.option(
-    "--veil", is_flag=True, help="Also remove the veil of heavy rain, as `dehaze`."
-)
+@click.option("--veil", is_flag=True, help="Also remove the veil of heavy rain, as `dehaze`.")
 @options.strength
 @click.option(
     "--thorough",

@@ -68,7 +68,7 @@ def test_the_guided_filter_is_its_definition_where_it_is_not_shrunk():
     row, column = 17, 23
     expected = window(gains, row, column).mean() * grey[row, column]
     expected += window(offsets, row, column).mean()
-    found = dark_channel._guided(guide, values, radius)
+    found = dark_channel.guided(guide, values, radius)
     assert found[row, column] == pytest.approx(expected, abs=1e-4)
 
 

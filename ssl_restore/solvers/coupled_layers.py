@@ -20,7 +20,7 @@ from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import to_multiple
 from ssl_restore.networks.hourglass import INPUT_CHANNELS, SCALES, Hourglass
-from ssl_restore.solvers.deep_image_prior import Stopping
+from ssl_restore.solvers.early_stopping import LeastVariance
 from ssl_restore.solvers.seeded import seeded
 from ssl_restore.training.fit import fit
 from ssl_restore.training.optimizers import constant
@@ -110,7 +110,7 @@ def draw_layers(
         parts = joined[..., : size[-2], : size[-1]].split(channels, dim=1)
         return dict(zip(drawing.layers, parts, strict=True))
 
-    stopping = Stopping(course.memory, course.patience)
+    stopping = LeastVariance(course.memory, course.patience)
     rows = fit(
         Learning(players=(player,)), draw, seed=0, steps=course.steps, seconds=course.seconds,
         precision=course.precision,

@@ -58,7 +58,7 @@ def solve(
     side = window_of(values.shape, window)
     airlight = airlight_of(inside, side)
     rough = 1 - omega * dark_channel(inside / airlight, side)
-    t = _guided(inside, rough, GUIDE_REACH * side).clip(0, 1)
+    t = guided(inside, rough, GUIDE_REACH * side).clip(0, 1)
     near = np.abs(inside - airlight).max(axis=2)
     raised = np.minimum(t * np.maximum(1, tolerance / np.maximum(near, 1e-3)), 1)
     sky = float((raised > t + 0.1).mean())
@@ -95,7 +95,7 @@ def airlight_of(values: Values, side: int) -> Values:
     return np.maximum(colour, LEAST_AIRLIGHT)
 
 
-def _guided(guide: Values, values: Values, radius: int) -> Values:
+def guided(guide: Values, values: Values, radius: int) -> Values:
     """values (H, W) smoothed but for the edges that the grey guide has: a local a g + b."""
     grey = guide.mean(axis=2)
     scale = max(1.0, max(grey.shape) / GUIDE_PX)

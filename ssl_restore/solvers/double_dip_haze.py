@@ -72,12 +72,12 @@ def dark_channel_start(image: Tensor) -> Layers:
     brightest colour of the haziest pixels."""
     values = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
     longest = max(values.shape[:2])
-    sides = [dark_channel._odd(window * longest / dark_channel.PUBLISHED_PX) for window in WINDOWS]
-    hazy = dark_channel._dark(values, sides[0]).ravel()
+    sides = [dark_channel.window_of(values.shape, window) for window in WINDOWS]
+    hazy = dark_channel.dark_channel(values, sides[0]).ravel()
     haziest = np.argsort(-hazy, kind="stable")[: max(1, round(dark_channel.BRIGHTEST * hazy.size))]
     light = max(float(values.reshape(-1, 3)[haziest].max()), dark_channel.LEAST_AIRLIGHT)
-    dark = np.mean([dark_channel._dark(values, side) for side in sides], axis=0)
-    t = dark_channel._guided(values, 1 - OMEGA * dark / light, max(1, round(REACH * longest)))
+    dark = np.mean([dark_channel.dark_channel(values, side) for side in sides], axis=0)
+    t = dark_channel.guided(values, 1 - OMEGA * dark / light, max(1, round(REACH * longest)))
     transmission = torch.from_numpy(t).to(image)[None, None].clamp(LEAST, 1)
     clean = (image - light) / transmission + light
     airlight = torch.full_like(image, light)
@@ -89,7 +89,7 @@ def remove_haze(image: Tensor, drawn: Layers) -> Layers:
     rough = enlarged(drawn["transmission"], image.shape)
     guide = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
     radius = max(1, round(REACH * max(image.shape[2:])))
-    refined = dark_channel._guided(guide, rough[0, 0].cpu().numpy(), radius)
+    refined = dark_channel.guided(guide, rough[0, 0].cpu().numpy(), radius)
     t = torch.from_numpy(refined).to(image)[None, None].clamp(LEAST, 1)
     light = drawn["airlight"][..., :1, :1].expand_as(image)
     near = (image - light).abs().amax(dim=1, keepdim=True).clamp_min(1e-3)

@@ -1,11 +1,13 @@
-"""When to stop a network that would draw the noise as well: held-out pixels tell, without a truth.
+"""When to stop a network that would draw the noise as well, told without a truth.
 
     mean <- mean + a (f(z) - mean),   error = |H(mean) - y|^2 over pixels that nothing learns from
 
-Noise that is independent from pixel to pixel adds the same to this error at every step, so that it
+or, where no pixel can be spared, the running variance of the outputs, which falls while the picture
+is found and rises as noise is learned. Noise that is independent from pixel to pixel adds the same to this error at every step, so that it
 is least where the average is nearest to the clean picture. References: Li et al., "Self-validation:
 early stopping for single-instance deep generative priors", BMVC 2021; Batson and Royer,
-"Noise2Self", ICML 2019, proposition 1 (why such an error counts).
+"Noise2Self", ICML 2019, proposition 1 (why such an error counts); Wang et al., "Early stopping for
+deep image prior", TMLR 2023 (variance).
 """
 
 from __future__ import annotations
@@ -47,6 +49,36 @@ class LeastError:
             self.least, self.since = error, 0
             self.best = self.mean.clone()
         return self.since > self.patience
+
+
+class LeastVariance:
+    """The exponential average of outputs where their exponential variance is least.
+
+    mean <- mean + a (x - mean),   variance <- (1 - a) (variance + a |x - mean|^2)
+    """
+
+    def __init__(self, memory: float, patience: float) -> None:
+        self.rate = 1 / memory
+        self.patience = patience  # steps after the minimum
+        self.mean: Tensor | None = None
+        self.best: Tensor | None = None
+        self.variance, self.least = 0.0, float("inf")
+        self.count = self.since = 0
+
+    def over(self, output: Tensor) -> bool:
+        """Takes the next output in; True when the minimum is `patience` steps ago."""
+        if self.mean is None:
+            self.mean = output.clone()
+        away = output - self.mean
+        self.mean += self.rate * away
+        self.variance = (1 - self.rate) * (self.variance + self.rate * float(away.square().mean()))
+        self.count, self.since = self.count + 1, self.since + 1
+        if self.count * self.rate < 2:  # the variance of the first outputs is not yet one
+            self.best = self.mean.clone()
+        elif self.variance < self.least:
+            self.least, self.since = self.variance, 0
+            self.best = self.mean.clone()
+        return self.count * self.rate >= 2 and self.since > self.patience
 
 
 def held_out(known: Tensor, generator: torch.Generator) -> Tensor:
