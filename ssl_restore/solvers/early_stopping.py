@@ -3,8 +3,10 @@
     mean <- mean + a (f(z) - mean),   error = |H(mean) - y|^2 over pixels that nothing learns from
 
 or, where no pixel can be spared, the running variance of the outputs, which falls while the picture
-is found and rises as noise is learned. Noise that is independent from pixel to pixel adds the same to this error at every step, so that it
-is least where the average is nearest to the clean picture. References: Li et al., "Self-validation:
+is found and rises as noise is learned. Noise that is independent from pixel to pixel adds the same
+to the error at every step, so that it is least where the average is nearest to the clean picture.
+
+References: Li et al., "Self-validation:
 early stopping for single-instance deep generative priors", BMVC 2021; Batson and Royer,
 "Noise2Self", ICML 2019, proposition 1 (why such an error counts); Wang et al., "Early stopping for
 deep image prior", TMLR 2023 (variance).
