@@ -41,6 +41,7 @@ from .drops import Drops, DropsParams, add_drops
 from .falling import advance_streaks
 from .harvested_rain import HarvestedRain, HarvestedRainParams, add_layer
 from .haze import Haze, HazeParams, add_haze, transmission, visibility_m
+from .haze_like import HazeLike, MeasuredHaze
 from .jpeg import Jpeg, JpegParams, quantisation, store_jpeg
 from .kernels import (
     convolve,
@@ -87,6 +88,7 @@ PRIORS: tuple[type[Degradation], ...] = (
     CorrelatedNoise,
     Drops,
     Haze,
+    HazeLike,
     ImpulseNoise,
     Jpeg,
     Noise,
@@ -120,12 +122,14 @@ __all__ = [
     "HarvestedRain",
     "HarvestedRainParams",
     "Haze",
+    "HazeLike",
     "HazeParams",
     "ImpulseNoise",
     "ImpulseParams",
     "Jpeg",
     "JpegParams",
     "Kind",
+    "MeasuredHaze",
     "MeasuredRain",
     "Noise",
     "NoiseParams",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_restore.solvers import dark_channel
+from ssl_restore.calibration import dark_channel
 from ssl_restore.solvers.dark_channel import solve
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from moving import scene
 
+from degradations.haze_like import QUANTILES, HazeLike, as_thick
 from degradations.veil import VeilParams, add_veil
 from ssl_restore import rng
 from ssl_restore.calibration import haze
-from ssl_restore.calibration.haze import QUANTILES, HazeCalibration, PictureHaze
-from ssl_restore.calibration.haze_like import HazeLike, as_thick
+from ssl_restore.calibration.haze import HazeCalibration, PictureHaze
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation.haze_left import haze_and_edges_left
 from ssl_restore.io import images
@@ -24,7 +24,10 @@ from ssl_restore.objectives.haze_transfer import HazeTransfer, roughness
 from ssl_restore.objectives.synthetic_haze import Shares, SyntheticHaze, hazed
 from ssl_restore.types import Batch
 
-ROW = PictureHaze("a.png", 0.8, 0.85, 0.9, 0.1, 0.3, 0.6, 1.0, 1.6)
+ROW = PictureHaze(
+    file="a.png", red=0.8, green=0.85, blue=0.9,
+    nearest=0.1, near=0.3, median=0.6, far=1.0, farthest=1.6,
+)  # fmt: skip
 TAUS = [ROW.nearest, ROW.near, ROW.median, ROW.far, ROW.farthest]
 
 

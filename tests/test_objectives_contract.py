@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from degradations.haze_like import MeasuredHaze
 from degradations.noise import Noise
 from degradations.rain import Rain
 from degradations.sensor import Sensor
 from ssl_restore import objectives, rng
-from ssl_restore.calibration.haze import PictureHaze
 from ssl_restore.networks import dehazer, pyramid, unet
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.features import Features
@@ -52,7 +52,7 @@ def kinds():
 KINDS = dict(kinds())
 DRAWS_NOTHING = {"Cycle"}
 RAIN = Rain(rain_free=0.0)
-HAZE = PictureHaze("a.png", 0.8, 0.8, 0.9, 0.1, 0.2, 0.4, 0.8, 1.5)
+HAZE = MeasuredHaze(blue=0.9)
 
 
 def made(name):

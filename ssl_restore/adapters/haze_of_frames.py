@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from degradations.haze_like import HazeLike
 from ssl_restore.adapters.memory import Memory
 from ssl_restore.calibration import haze as haze_calibration
 from ssl_restore.calibration.haze import PictureHaze
-from ssl_restore.calibration.haze_like import HazeLike
 from ssl_restore.evaluation.haze_left import haze_and_edges_left
 from ssl_restore.io.picture import Pixels
 from ssl_restore.objectives.undo import Undo
@@ -42,4 +42,4 @@ def undo_haze(restorer: Restorer, ema: Restorer, prior: HazeLike) -> Undoing:
     return Undoing(Undo(restorer, prior), {"restore": 1.0})
 
 
-HAZE = StreamModel(frames=HazeOfFrames, undo=undo_haze, prior=HazeLike(()), upright=True)
+HAZE = StreamModel(frames=HazeOfFrames, undo=undo_haze, prior=HazeLike(), upright=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from degradations.haze_like import QUANTILES, MeasuredHaze
 from ssl_restore.calibration.pictures import Measured, Rows, measure_each
 from ssl_restore.errors import UserError
 from ssl_restore.inference.load import load_restorer
@@ -23,24 +24,15 @@ from ssl_restore.io.picture import Pixels
 from ssl_restore.networks.dehazer import Dehazer
 from ssl_restore.networks.overview import shrunk
 
-QUANTILES = {"nearest": 0.05, "near": 0.25, "median": 0.5, "far": 0.75, "farthest": 0.95}
 DOUBTED = 16  # pictures of the clear folder that are looked at
 CLEAR = 0.03  # median optical depth below which a picture is without haze
 
 
-@dataclass(frozen=True)
-class PictureHaze:
+@dataclass(frozen=True, kw_only=True)
+class PictureHaze(MeasuredHaze):
     """What was estimated of one picture."""
 
     file: str
-    red: float  # of the airlight, display values
-    green: float
-    blue: float
-    nearest: float  # optical depth, quantiles over the pixels
-    near: float
-    median: float
-    far: float
-    farthest: float
 
 
 class HazeCalibration(Rows[PictureHaze]):
@@ -105,4 +97,4 @@ def measure(name: str, pixels: Pixels, restorer: torch.nn.Module) -> PictureHaze
     if found["median"] < CLEAR and found["farthest"] < 2 * CLEAR:
         raise UserError(f"{name}: no haze found")
     red, green, blue = airlight[0, :, 0, 0].tolist()
-    return PictureHaze(name, red, green, blue, **found)
+    return PictureHaze(file=name, red=red, green=green, blue=blue, **found)

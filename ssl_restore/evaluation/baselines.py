@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 
-from ssl_restore.inference.solve import solved
+from ssl_restore.calibration.dark_channel import dehazed
 from ssl_restore.io.picture import Pixels
-from ssl_restore.solvers.dark_channel import solve as solve_dark_channel
 
 
 def opening_1x5(pixels: Pixels) -> Pixels:
@@ -30,4 +28,7 @@ def median_3x3(pixels: Pixels) -> Pixels:
 
 def dark_channel(pixels: Pixels) -> Pixels:
     """The solver `dark_channel`: the classical way to take haze off."""
-    return solved(pixels, solve_dark_channel, device=torch.device("cpu"))[0]
+    peak = np.iinfo(pixels.dtype).max
+    values = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.float32) / peak
+    clean = np.rint(peak * dehazed(values).clean.clip(0, 1)).astype(pixels.dtype)
+    return clean[..., : pixels.shape[2]]

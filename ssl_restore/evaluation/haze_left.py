@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ssl_restore.calibration.dark_channel import airlight_of, dark_channel, window_of
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
-from ssl_restore.solvers.dark_channel import airlight_of, dark_channel, window_of
 
 EDGES = 0.2  # share of the pixels with the largest gradients that count as edges
 

@@ -6,6 +6,7 @@ four bytes, three times; what a network computes is in tiles or parts of it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ssl_restore import discover, rng
+from ssl_restore import rng
 from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images
@@ -61,7 +62,7 @@ def solve_all(
     says of a picture; `layer` names the one that goes where a job says. A result does not depend on
     the other pictures.
     """
-    taken = discover.settings(solve)
+    taken = inspect.signature(solve).parameters
     skipped: list[str] = []
     for job in jobs:
         so_far = 0.0

@@ -8,7 +8,7 @@ airlight A is to be seen. A guided filter then makes tau a locally linear functi
 whose coefficients a and b are smooth: brought up to the full size, they give it the edges of the
 full picture. What a picture costs beyond the look is a few operations a pixel.
 
-    A = sum of w I + offset,     w = softmax of a score over all pixels
+    logit A = logit(sum of w I) + offset,     w = softmax of a score over all pixels
 
 References: Koschmieder, 1924; He, Sun and Tang, "Single image haze removal using dark channel
 prior", PAMI 2011, and "Guided image filtering", PAMI 2013; Gharbi et al.,
@@ -33,6 +33,7 @@ FOLD = 2  # pixels of the look to a side of one of the prediction
 DEPTHS = (0.0, 2.6)  # optical, of which haze is removed: 7 % of the light has arrived
 GUIDE_PX, GUIDE_EPS = 3, 2e-4
 CLEAR, FARTHEST = 0.1, 0.9  # optical depth, quantile, below which it is said that there is no haze
+DARKEST = 0.02  # of the airlight, and as far from white
 DARK_PX = 7  # of the look
 SCORE_PX = 4  # of the prediction: squares over which the score of the airlight is even
 
@@ -68,9 +69,10 @@ class Dehazer(Restorer):
         predicted = self.decoder(features).float()[..., :height, :width]
         offset = self.offset(mean).float()
         picture = F.interpolate(small.float(), (height, width), mode="area")
-        airlight = self._seen(picture, predicted[:, 1:]) + offset
+        seen_light = self._seen(picture, predicted[:, 1:]).clamp(DARKEST, 1 - DARKEST)
+        airlight = torch.sigmoid(torch.logit(seen_light) + offset)  # inside, so that it can learn
         a, b = linear_in_colour(picture, predicted[:, :1], GUIDE_PX, GUIDE_EPS)
-        light = airlight.clamp(0.05, 1)[:, :, None, None].expand(-1, -1, height, width)
+        light = airlight[:, :, None, None].expand(-1, -1, height, width)
         return torch.cat([a, b, light], dim=1)
 
     def _seen(self, picture: Tensor, score: Tensor) -> Tensor:

@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from degradations.depth import plausible_depth
+from degradations.haze_like import MeasuredHaze, as_thick
 from degradations.sensor import quantise
 from degradations.types import Range, uniform
-from ssl_restore.calibration.haze import PictureHaze
-from ssl_restore.calibration.haze_like import as_thick
 from ssl_restore.networks.dehazer import Dehazer
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.synthetic_haze import Hazy, Shares, haze_loss, hazed
@@ -44,7 +43,7 @@ class HazeTransfer(nn.Module):
         self,
         restorer: Dehazer,
         ema: Dehazer,
-        rows: tuple[PictureHaze, ...],
+        rows: tuple[MeasuredHaze, ...],
         like: float,
         shares: Shares,
     ) -> None:

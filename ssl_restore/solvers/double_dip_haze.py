@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssl_restore.calibration import dark_channel
 from ssl_restore.objectives.exclusion import exclusion
-from ssl_restore.solvers import dark_channel
 from ssl_restore.solvers.coupled_layers import Course, Drawing, Layers, draw_layers, enlarged
 
 WINDOWS = (23, 45, 91)  # of the dark channel, in pixels of a picture of 600

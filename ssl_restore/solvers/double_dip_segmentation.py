@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ssl_restore.calibration import dark_channel
 from ssl_restore.errors import UserError
 from ssl_restore.objectives.exclusion import exclusion
-from ssl_restore.solvers import dark_channel
 from ssl_restore.solvers.coupled_layers import (
     Course,
     Drawing,

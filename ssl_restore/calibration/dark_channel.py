@@ -1,0 +1,105 @@
+"""Dark channel prior: haze is what the darkest of the colours around a pixel has too much of.
+
+    dark(I) = min over the colours and a window of I
+    A       mean of the 0.1 % of the pixels whose dark channel is brightest
+    t       1 - omega dark(I / A), refined by a guided filter with the picture as its guide
+    J       (I - A) / max(t, t0) + A
+
+Display values, as published. The prior says that somewhere in a window a colour is dark. The sky is
+no such place: there t would be near 0 and noise be amplified tenfold. So t is raised where a colour
+is nearer to the airlight than `tolerance` (Jiang et al.):
+
+    t <- min(1, t max(1, tolerance / |I - A|))
+
+References: He, Sun and Tang, "Single image haze removal using dark channel prior", CVPR 2009 and
+PAMI 2011, eq. 5 to 16; He, Sun and Tang, "Guided image filtering", PAMI 2013, and "Fast guided
+filter", arXiv 1505.00996; Jiang et al., "Fog density estimation and image defogging based on
+surrogate modeling for optical depth", TIP 2017 (tolerance for the sky).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+BRIGHTEST = 0.001  # share of the pixels that tell the airlight
+PUBLISHED_PX = 600  # longest side of the pictures for which the windows were published
+GUIDE_REACH = 4  # radius of the guided filter over the window
+GUIDE_PX = 320  # longest side at which its coefficients are computed
+GUIDE_EPS = 1e-3
+LEAST_AIRLIGHT = 0.05
+
+Values = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Dehazed:
+    """A picture (H, W, 3) without its haze, and what was found of it."""
+
+    clean: Values
+    transmission: Values  # (H, W), raised where colours are near the airlight
+    airlight: Values  # (3,)
+    sky: float  # share of the pixels where it was raised
+    median: float  # transmission, before it was raised
+
+
+def dehazed(
+    values: Values,
+    *,
+    omega: float = 0.95,
+    window: int = 15,
+    least: float = 0.1,
+    tolerance: float = 0.1,
+) -> Dehazed:
+    """A picture (H, W, 3), float32 display values, without its haze; settings as of the solver."""
+    inside = values.clip(0, 1)
+    side = window_of(values.shape, window)
+    airlight = airlight_of(inside, side)
+    rough = 1 - omega * dark_channel(inside / airlight, side)
+    t = guided(inside, rough, GUIDE_REACH * side).clip(0, 1)
+    near = np.abs(inside - airlight).max(axis=2)
+    raised = np.minimum(t * np.maximum(1, tolerance / np.maximum(near, 1e-3)), 1)
+    clean = (values - airlight) / np.maximum(raised, least)[..., None] + airlight
+    return Dehazed(clean, raised, airlight, float((raised > t + 0.1).mean()), float(np.median(t)))
+
+
+def window_of(shape: tuple[int, ...], window: int = 15) -> int:
+    """Side of the window in a picture (H, W, ...), odd: `window` pixels for a picture of 600."""
+    length = window * max(1.0, max(shape[:2]) / PUBLISHED_PX)
+    return 2 * round(length / 2) + 1
+
+
+def dark_channel(values: Values, side: int) -> Values:
+    """(H, W, 3) -> (H, W), the least of all colours in a window."""
+    return np.asarray(cv2.erode(values.min(axis=2), np.ones((side, side), np.uint8)))
+
+
+def airlight_of(values: Values, side: int) -> Values:
+    """(3,) colour of the haze."""
+    dark = dark_channel(values, side).ravel()
+    count = max(1, round(BRIGHTEST * dark.size))
+    brightest = np.argpartition(dark, -count)[-count:]
+    colour: Values = values.reshape(-1, 3)[brightest].mean(axis=0)
+    return np.maximum(colour, LEAST_AIRLIGHT)
+
+
+def guided(guide: Values, values: Values, radius: int) -> Values:
+    """values (H, W) smoothed but for the edges that the grey guide has: a local a g + b."""
+    grey = guide.mean(axis=2)
+    scale = max(1.0, max(grey.shape) / GUIDE_PX)
+    size = tuple(max(1, round(side / scale)) for side in grey.shape[::-1])
+    g, v = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (grey, values))
+    side = 2 * max(1, round(radius / scale)) + 1
+
+    def mean(plane: Values) -> Values:
+        return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT))
+
+    a = (mean(g * v) - mean(g) * mean(v)) / (mean(g * g) - mean(g) ** 2 + GUIDE_EPS)
+    b = mean(v) - a * mean(g)
+    full = grey.shape[::-1]
+    gain, offset = (cv2.resize(mean(plane), full) for plane in (a, b))
+    return np.asarray(gain * grey + offset)
