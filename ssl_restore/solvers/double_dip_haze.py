@@ -72,7 +72,8 @@ def dark_channel_start(image: Tensor) -> Layers:
     brightest colour of the haziest pixels."""
     values = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
     longest = max(values.shape[:2])
-    sides = [dark_channel.window_of(values.shape, window) for window in WINDOWS]
+    scale = longest / dark_channel.PUBLISHED_PX
+    sides = [2 * round(window * scale / 2) + 1 for window in WINDOWS]
     hazy = dark_channel.dark_channel(values, sides[0]).ravel()
     haziest = np.argsort(-hazy, kind="stable")[: max(1, round(dark_channel.BRIGHTEST * hazy.size))]
     light = max(float(values.reshape(-1, 3)[haziest].max()), dark_channel.LEAST_AIRLIGHT)
