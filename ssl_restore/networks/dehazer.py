@@ -33,6 +33,8 @@ FOLD = 2  # pixels of the look to a side of one of the prediction
 DEPTHS = (0.0, 2.6)  # optical, of which haze is removed: 7 % of the light has arrived
 GUIDE_PX, GUIDE_EPS = 3, 2e-4
 CLEAR, FARTHEST = 0.1, 0.9  # optical depth, quantile, below which it is said that there is no haze
+HIDDEN = 64
+SHARPNESS = 10.0  # of the score: a predicted map changes by about one
 DARKEST = 0.02  # of the airlight, and as far from white
 DARK_PX = 7  # of the look
 SCORE_PX = 4  # of the prediction: squares over which the score of the airlight is even
@@ -52,8 +54,11 @@ class Dehazer(Restorer):
         self.multiple = 2 ** (len(blocks) + 1)
         self.encoder = Encoder(width, blocks, channels=4 * FOLD**2)
         self.decoder = Decoder(width, blocks, channels=2)
+        self.mean_norm = nn.LayerNorm(deepest)  # what residual blocks add up to has no scale
         self.whole = zeroed(nn.Linear(deepest, deepest))
-        self.offset = zeroed(nn.Linear(deepest, 3))
+        self.offset = nn.Sequential(
+            nn.Linear(deepest, HIDDEN), nn.ReLU(), zeroed(nn.Linear(HIDDEN, 3))
+        )
 
     def overview(self, small: Tensor) -> Tensor:
         """(B, 3, h, w) -> maps (B, 7, h / 2, w / 2), rounded up: a (3) and b (1) of
@@ -63,7 +68,7 @@ class Dehazer(Restorer):
         padded = F.pad(small, (0, right, 0, down), mode="replicate")
         seen = torch.cat([padded, dark_channel(padded)], dim=1)
         features = self.encoder(F.pixel_unshuffle(seen, FOLD))
-        mean = features[-1].mean(dim=(2, 3))
+        mean = self.mean_norm(features[-1].mean(dim=(2, 3)))
         features[-1] = features[-1] + self.whole(mean)[:, :, None, None]
         height, width = -(-height // FOLD), -(-width // FOLD)
         predicted = self.decoder(features).float()[..., :height, :width]
@@ -79,7 +84,7 @@ class Dehazer(Restorer):
         """(B, 3): the mean of the colours, weighted by the softmax of the score."""
         size = -(-picture.shape[-2] // SCORE_PX), -(-picture.shape[-1] // SCORE_PX)
         colours, scores = (F.adaptive_avg_pool2d(x, size).flatten(2) for x in (picture, score))
-        return (colours * scores.softmax(dim=2)).sum(dim=2)
+        return (colours * (SHARPNESS * scores).softmax(dim=2)).sum(dim=2)
 
     def layers(self, image: Tensor, maps: Tensor | None = None) -> dict[str, Tensor]:
         """`clean` J, `transmission` t and `airlight` A."""

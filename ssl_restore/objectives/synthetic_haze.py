@@ -29,7 +29,7 @@ from ssl_restore.networks.dehazer import Dehazer
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.types import Batch
 
-THICKNESS: Range = (0.08, 3.0)  # median optical depth, log-uniform
+ARRIVING: Range = (0.05, 0.95)  # share of the light that arrives from the median distance
 EVEN = 0.15  # share with the same haze everywhere
 THICKEST = 4.0
 UNEVEN: Range = (0.0, 0.35)  # of the logarithm of the optical depth
@@ -105,7 +105,7 @@ def hazed(
     nodes = torch.randn((count, 1, 4, 4), generator=generator).to(clean)
     smooth = F.interpolate(nodes, clean.shape[-2:], mode="bicubic", align_corners=True)
     uneven = (uniform(UNEVEN, (count, 1, 1, 1), generator).to(clean) * smooth).exp()
-    thickness = uniform(THICKNESS, (count, 1, 1, 1), generator, log=True)
+    thickness = -uniform(ARRIVING, (count, 1, 1, 1), generator).log()
     thickness = torch.where(share(shares.haze_free).view(-1, 1, 1, 1), 0.0, thickness).to(clean)
     tau = (thickness * depth * uneven).clamp_max(THICKEST)
     airlight = drawn_airlight(count, shares, generator).to(clean)
