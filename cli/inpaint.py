@@ -56,7 +56,7 @@ def command(
     takes minutes (deep image prior).  Known pixels come back exactly as they were, but for what the
     format of OUTPUT loses.  Size, bit depth, alpha, colour profile and EXIF are kept.
 
-    Lines and spots of up to some ten pixels are filled well, and so is a picture of which every
+    Lines and spots of up to some twenty pixels are filled well, and so is a picture of which every
     second pixel is lost; large holes get a blurred guess.  With --seconds the result also depends
     on how fast the machine is.
     """

@@ -184,8 +184,8 @@ def test_seconds_end_the_learning(picture, mask, tmp_path):
     assert "in.png: the time was up after" in result.stderr
 
 
-def test_grey_counts_as_white_from_the_middle_on_and_transparent_as_black(tmp_path):
-    grey = np.array([[0, 127, 128, 255]], np.uint8)[:, :, None]
+def test_soft_edges_count_as_white_and_transparent_pixels_as_black(tmp_path):
+    grey = np.array([[0, 20, 40, 255]], np.uint8)[:, :, None]
     images.write(tmp_path / "a.png", Picture(grey))
     assert read_lost(tmp_path / "a.png", (1, 4)).tolist() == [[False, False, True, True]]
     alpha = np.array([[255, 255, 255, 0]], np.uint8)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images
 
-WHITE = 0.5  # from this grey on; what is transparent counts as black
+LOST = 0.1  # from this grey on: soft edges of a brush lie over pixels that are lost in part
 
 
 def read_lost(
@@ -20,7 +20,8 @@ def read_lost(
     """(H, W), True where a pixel is lost.
 
     Args:
-        path: A picture, white where pixels are lost.
+        path: A picture, white where pixels are lost. Dark grey counts as white, as the soft edge of
+            a brush or a letter does, and what is transparent as black.
         size: (height, width) of the picture that it belongs to.
         max_pixels: Larger masks are refused.
 
@@ -39,7 +40,7 @@ def read_lost(
     white: NDArray[Any] = picture.pixels.mean(axis=2) / peak
     if picture.alpha is not None:
         white = white * (picture.alpha / peak)
-    lost = white >= WHITE
+    lost = white >= LOST
     if not lost.any():
         raise UserError(f"{path}: nothing is white in it, so nothing is lost; paint that white")
     if lost.all():
