@@ -201,7 +201,7 @@ def by_solver(name: str, on: torch.device, seed: int, settings: dict[str, Any]) 
         found = solve(
             case.tensor().to(on),
             generator=rng.derive(seed, "solve", case.number),
-            say=lambda line: say(f"{case.name}: {name}: {line}"),
+            notify=lambda line: say(f"{case.name}: {name}: {line}"),
             **settings,
         )
         return values_of(found["clean"])

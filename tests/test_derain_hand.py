@@ -96,3 +96,13 @@ def test_what_cannot_be_is_one_line_and_writes_nothing(tiny, pictures, tmp_path,
     assert message in result.stderr
     assert not out.exists()
     assert len(list(rainy.rglob("*"))) == 2
+
+
+def test_veil_is_removed_from_what_is_derained(tiny, pictures, tmp_path):
+    rainy = pictures("rainy", 1) / "0.png"
+    words = ("--weights", tiny)
+    assert derain(rainy, tmp_path / "derained.png", *words).exit_code == 0
+    assert derain(rainy, tmp_path / "both.png", *words, "--veil").exit_code == 0
+    call = ["dehaze", str(tmp_path / "derained.png"), str(tmp_path / "then.png")]
+    assert CliRunner().invoke(main, [*call, "--precision", "fp32"]).exit_code == 0
+    assert np.array_equal(values(tmp_path / "both.png"), values(tmp_path / "then.png"))
