@@ -27,7 +27,7 @@ def build(
     lr: float = 5e-4,
     weight_decay: float = 0.01,
     batch: int = 2,
-    patch: int = 256,
+    patch: int = 160,
     decay: float = 0.999,
     cycle: float = 10.0,
     perceptual: float = 1.0,

@@ -24,7 +24,7 @@ def build(
     lr: float = 5e-4,
     weight_decay: float = 0.01,
     batch: int = 4,
-    patch: int = 256,
+    patch: int = 160,
     decay: float = 0.999,
     like: float = 0.5,
     rehaze: float = 0.5,
