@@ -203,7 +203,7 @@ def test_fit_calibrates_by_itself_and_goes_on_where_its_folder_is_moved(folders,
     assert result.exit_code == 0, result.output
     run = Run(tmp_path / "run")
     assert run.plan().settings["calibration"] == "rain.json"
-    assert len(rain_file.read(run.rain).pictures) == 4
+    assert len(rain_file.read(run.folder / "rain.json").pictures) == 4
     (tmp_path / "run").rename(tmp_path / "moved")
     result = CliRunner().invoke(main, ["fit", "--resume", str(tmp_path / "moved")])
     assert result.exit_code == 0, result.output
