@@ -5,8 +5,8 @@
 The layer is what the averaged restorer removes, so it has the shape of this folder's streaks. A
 restorer sees less than there is, hence the gain g >= 1. On its own such a loop drifts (below its
 input, where it was tried), so that physics rain on clean photographs is part of every batch: rain
-like that of the pictures, and for a share all that the built-in restorer has learned from, which is
-else forgotten within minutes where the pictures cannot be measured well. A patch in which the
+like that of the pictures, and for a share that may be asked for all that the built-in restorer has
+learned from. A patch in which the
 average finds nothing gets physics rain, too: else a restorer that removes nothing is taught by
 empty layers to remove nothing. From scratch, half of the layers are at first those of a
 morphological opening, which are coarse but not empty.
