@@ -2,8 +2,8 @@
 
 A share of every batch carries the rain that the averaged restorer finds in the user's pictures,
 moved onto clean photographs; the rest carries physics rain, which does not depend on the restorer
-and keeps the loop from teaching itself: rain like that of the pictures, and for a share `wide` all that
-the built-in restorer has learned from.
+and keeps the loop from teaching itself: rain like that of the pictures, and for a share `wide` all
+that the built-in restorer has learned from.
 """
 
 from __future__ import annotations
