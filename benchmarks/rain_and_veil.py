@@ -57,7 +57,6 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--count", type=int, default=40, help="So many, spread over the folder.")
     parser.add_argument("--weights", type=Path, help="Of a dehazer.  [default: built-in]")
-    parser.add_argument("--no-rain", action="store_true", help="The photographs as they are.")
     parser.add_argument("--sheet", type=Path, help="The first 12 to look at, .png.")
     given = parser.parse_args()
     cpu = torch.device("cpu")
@@ -69,7 +68,7 @@ def main() -> None:
     rows = []
     for seed, path in enumerate(chosen):
         clean = images.read(path).pixels
-        pixels = clean if given.no_rain else rendered(clean, seed)
+        pixels = rendered(clean, seed)
         found = methods(pixels, derainer, dehazer)
         for name, result in found.items():
             scores.setdefault(name, []).append(metrics.scores(result, clean))

@@ -74,12 +74,6 @@ def _aligned(guide: Tensor, values: Tensor) -> Tensor:
     return a * guide + b
 
 
-def guided(guide: Tensor, values: Tensor, radius: int, eps: float) -> Tensor:
-    """Guided filter: values (B, 1, H, W) smoothed but for the edges of a grey guide: a g + b."""
-    a, b = coefficients(guide, values, radius, eps)
-    return a * guide + b
-
-
 def coefficients(guide: Tensor, values: Tensor, radius: int, eps: float) -> tuple[Tensor, Tensor]:
     """Smooth a and b (B, 1, H, W) such that a g + b is near the values around each pixel."""
     products = torch.cat([guide, values, guide * values, guide * guide], dim=1)

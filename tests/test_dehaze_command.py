@@ -11,10 +11,12 @@ from click.testing import CliRunner
 from tiny import save_restorer, write_photo
 
 from degradations.veil import VeilParams, add_veil
+from ssl_restore.calibration import haze
+from ssl_restore.errors import UserError
 from ssl_restore.evaluation.metrics import psnr
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
-from ssl_restore.networks import dehazer
+from ssl_restore.networks import dehazer, pyramid
 from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
@@ -147,6 +149,20 @@ def test_weights_of_another_task_are_refused(tmp_path):
     result = dehaze(source, tmp_path / "b.png", "--weights", other)
     assert result.exit_code == 1
     assert "weights of the task derain, not of dehaze" in result.stderr
+
+
+def test_weights_that_tell_no_transmission_are_refused_before_anything_is_restored(tmp_path):
+    net, keywords = pyramid.build(**KEYWORDS), KEYWORDS
+    path = tmp_path / "cycle.safetensors"
+    checkpoint.save(path, net, checkpoint.Header("dehaze", "pyramid", keywords))
+    source = write_photo(tmp_path / "a.png")
+    result = dehaze(source, tmp_path / "b.png", "--weights", path, "--layers", tmp_path / "t")
+    assert result.exit_code == 1
+    assert "--layers: these weights are of a Pyramid, which tells no transmission" in result.stderr
+    assert not (tmp_path / "b.png").exists()
+    assert dehaze(source, tmp_path / "b.png", "--weights", path).exit_code == 0
+    with pytest.raises(UserError, match="these weights, of a Pyramid, tell no haze"):
+        haze.measure("a.png", images.read(source).pixels, net)
 
 
 def test_calibrate_writes_the_haze_of_a_folder(tmp_path):

@@ -11,10 +11,9 @@ import pytest
 import torch
 from moving import scene
 
-from degradations.haze_like import QUANTILES, HazeLike, as_thick
+from degradations.haze_like import QUANTILES, HazeLike, MeasuredHaze, as_thick
 from degradations.veil import VeilParams, add_veil
 from ssl_restore import rng
-from ssl_restore.calibration import haze
 from ssl_restore.calibration.haze import HazeCalibration, PictureHaze
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation.haze_left import haze_and_edges_left
@@ -40,7 +39,7 @@ def hazy(tau=0.7, side=96, light=(0.8, 0.8, 0.85)):
 def test_the_file_holds_what_was_measured_and_tells_other_files_apart(tmp_path):
     calibration = HazeCalibration((ROW, replace(ROW, file="b.png", median=0.8)))
     calibration.write(tmp_path / "haze.json")
-    assert haze.read(tmp_path / "haze.json") == calibration
+    assert HazeCalibration.read(tmp_path / "haze.json") == calibration
     assert json.loads((tmp_path / "haze.json").read_text())["kind"] == "haze"
     for text, expected in (
         ("{}", "no calibration"),
@@ -50,7 +49,7 @@ def test_the_file_holds_what_was_measured_and_tells_other_files_apart(tmp_path):
     ):
         (tmp_path / "bad.json").write_text(text)
         with pytest.raises(UserError, match=expected):
-            haze.read(tmp_path / "bad.json")
+            HazeCalibration.read(tmp_path / "bad.json")
 
 
 def test_distances_take_the_quantiles_of_the_row_in_their_order():
@@ -85,10 +84,11 @@ def test_haze_left_is_one_for_the_same_picture_and_falls_with_the_haze():
 
 def test_photographs_get_the_haze_that_is_known():
     photographs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    tau, light = torch.full((1, 32, 32), 0.5), torch.tensor([0.7, 0.8, 0.9])
+    light = torch.tensor([0.7, 0.8, 0.9])
+    even = MeasuredHaze(0.7, 0.8, 0.9, nearest=0.5, near=0.5, median=0.5, far=0.5, farthest=0.5)
     nothing = Shares(noise=0.0, jpeg=0.0, linear=0.0, haze_free=0.0)
     found = hazed(
-        Batch(photographs, None), photographs, nothing, rng.derive(0, "haze"), [None, (tau, light)]
+        Batch(photographs, None), photographs, nothing, rng.derive(0, "haze"), [None, even]
     )
     expected = found.target[1] * np.exp(-0.5) + light.view(3, 1, 1) * (1 - np.exp(-0.5))
     torch.testing.assert_close(found.hazy[1], expected, atol=0.5 / 255 + 1e-6, rtol=0)

@@ -19,7 +19,7 @@ NAMES = discover.names("recipes")
 TINY = {"width": 4, "batch": 2, "patch": 16}
 ALSO = {  # forms of a recipe that its defaults do not show
     "rrcl": [{"reconstruction": "literal"}, {"lambda_c": 0.0}, {"contrast": "layers"}],
-    "derain_unpaired": [{"share": 0.0}, {"share": 1.0}, {"wide": 0.5}, {"wide": 1.0}],
+    "derain_unpaired": [{"share": 0.0}, {"share": 1.0}],
     "physics_gan": [{"form": "literal"}, {"share": 0.0}],
     "derain_physics": [{"rain_free": 1.0}],
     "neighbor2neighbor": [{"shuffle": 2, "patch": 32}],

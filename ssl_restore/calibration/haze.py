@@ -23,6 +23,7 @@ from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.picture import Pixels
 from ssl_restore.networks.dehazer import Dehazer
 from ssl_restore.networks.overview import shrunk
+from ssl_restore.restorer import Restorer
 
 DOUBTED = 16  # pictures of the clear folder that are looked at
 CLEAR = 0.03  # median optical depth below which a picture is without haze
@@ -39,11 +40,6 @@ class HazeCalibration(Rows[PictureHaze]):
     """The haze of each picture of a folder."""
 
     kind, format, row = "haze", 1, PictureHaze
-
-
-def read(path: Path) -> HazeCalibration:
-    """The calibration in a file; UserError when it is none, damaged, or of another version."""
-    return HazeCalibration.read(path)
 
 
 def calibrate(
@@ -81,13 +77,14 @@ def doubt(found: HazeCalibration, clean: Sequence[Path], device: torch.device) -
     )
 
 
-def measure(name: str, pixels: Pixels, restorer: torch.nn.Module) -> PictureHaze:
+def measure(name: str, pixels: Pixels, restorer: Restorer) -> PictureHaze:
     """The haze of a picture (H, W, 1 or 3), uint8 or uint16, as a dehazer sees it.
 
-    UserError for one that is without haze.
+    UserError for one that is without haze, and for a restorer that tells none.
     """
-    core = getattr(restorer, "core", restorer)
-    assert isinstance(core, Dehazer)
+    core = restorer.core
+    if not isinstance(core, Dehazer):
+        raise UserError(f"{name}: these weights, of a {type(core).__name__}, tell no haze")
     device = next(core.parameters()).device
     with torch.no_grad():
         small = shrunk(images.to_tensor(pixels), core.overview_px).to(device)

@@ -87,9 +87,6 @@ class RainCalibration:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-RAIN_FREE, NEAR, KINDS = 0.1, 0.1, 0.55  # of the rain that the built-in restorer learned from
-
-
 def rain_prior(
     path: str,
     *,
@@ -118,11 +115,6 @@ def rain_prior(
         return prior
     harvested = HarvestedRain(rain_layers.read(Path(layers)), rain_free=rain_free)
     return Choice(prior, harvested, HARVESTED)
-
-
-def wide_rain() -> Degradation:
-    """Rain of all kinds, as the built-in restorer learned from it."""
-    return rain_prior("", rain_free=RAIN_FREE, varied=0.0, near=NEAR, kinds=KINDS)
 
 
 def read(path: Path) -> RainCalibration:

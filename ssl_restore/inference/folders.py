@@ -82,11 +82,13 @@ def restore_all(
             raise UserError(f"{job.source}: out of memory; try a smaller `tile`") from error
         return replace(picture, pixels=pixels)
 
+    asked = layer is not None and any(job.layer is not None for job in jobs)
+    layered = Layer(restorer, layer) if layer is not None and asked else None
+
     def layer_of(before: Picture, after: Picture) -> Picture:
-        if layer is None:
+        if layered is None:
             return taken(before, after)
-        one = restore(Layer(restorer, layer), before.pixels, tile=tile, precision=precision)
-        return Picture(one)
+        return Picture(restore(layered, before.pixels, tile=tile, precision=precision))
 
     def save(job: Job, before: Picture, after: Picture) -> None:
         write(job.target, after)

@@ -86,10 +86,20 @@ class SelfEnsemble(Wrapped):
 
 
 class Layer(Wrapped):
-    """A layer of a restorer, as a picture of three channels."""
+    """A layer of a restorer, as a picture of three channels.
+
+    UserError for a restorer that does not tell it.
+    """
 
     def __init__(self, inner: Restorer, name: str) -> None:
         super().__init__(inner)
+        core = inner.core
+        if name not in core.layer_names:
+            raise UserError(
+                f"these weights are of a {type(core).__name__}, which tells no {name}; leave it "
+                "out",
+                parameter="layers",
+            )
         self.name = name
         self.reach = inner.layers_reach
 

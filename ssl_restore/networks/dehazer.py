@@ -90,12 +90,12 @@ class Dehazer(Restorer):
         """`clean` J, `transmission` t and `airlight` A."""
         depth, airlight = self.haze(image, maps)
         return {
-            "clean": self.without(image, depth, airlight),
+            "clean": self.without_haze(image, depth, airlight),
             "transmission": (-depth.clamp(*DEPTHS)).exp(),
             "airlight": airlight,
         }
 
-    def without(self, image: Tensor, depth: Tensor, airlight: Tensor) -> Tensor:
+    def without_haze(self, image: Tensor, depth: Tensor, airlight: Tensor) -> Tensor:
         """J of an image, of tau and A."""
         return image + depth.clamp(*DEPTHS).expm1() * (image - airlight)
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from degradations.depth import plausible_depth
-from degradations.haze_like import MeasuredHaze, as_thick
+from degradations.haze_like import MeasuredHaze
 from degradations.sensor import quantise
 from degradations.types import Range, uniform
 from ssl_restore.networks.dehazer import Dehazer
@@ -77,16 +76,9 @@ class HazeTransfer(nn.Module):
         count = len(batch.clean)
         chosen = torch.rand(count, generator=generator) < self.like
         drawn = torch.randint(max(1, len(self.rows)), (count,), generator=generator).tolist()
-        known: list[tuple[Tensor, Tensor] | None] = [None] * count
-        depth = plausible_depth(batch.clean, generator)
-        for number, row in enumerate(drawn):
-            if chosen[number] and self.rows:
-                one = self.rows[row]
-                known[number] = (
-                    as_thick(depth[number], one),
-                    batch.clean.new_tensor([one.red, one.green, one.blue]),
-                )
-        return hazed(batch, batch.clean, self.shares, generator, tuple(known))
+        like = [like and bool(self.rows) for like in chosen.tolist()]
+        known = [self.rows[row] if like[number] else None for number, row in enumerate(drawn)]
+        return hazed(batch, batch.clean, self.shares, generator, known)
 
 
 def roughness(tau: Tensor, picture: Tensor) -> Tensor:

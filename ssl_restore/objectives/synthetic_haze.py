@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from degradations.depth import plausible_depth
 from degradations.haze import HazeParams, add_haze
+from degradations.haze_like import MeasuredHaze, as_thick
 from degradations.jpeg import Jpeg
 from degradations.noise import Noise
 from degradations.sampling import degrade, degrade_share
@@ -87,11 +88,11 @@ def hazed(
     photographs: Tensor,
     shares: Shares,
     generator: torch.Generator,
-    known: Sequence[tuple[Tensor, Tensor] | None] = (),
+    known: Sequence[MeasuredHaze | None] = (),
 ) -> Hazy:
     """A batch with haze on photographs (B, 3, H, W).
 
-    Of some of them it may be `known`: tau (1, H, W) and A (3,), in place of what is drawn.
+    Of some of them it may be `known`: thickness and colour, in place of what is drawn.
     """
     clean = quantise(degrade(photographs, EXPOSURE, generator))
     count = len(clean)
@@ -111,7 +112,8 @@ def hazed(
     airlight = drawn_airlight(count, shares, generator).to(clean)
     for number, haze in enumerate(known):
         if haze is not None:
-            tau[number], airlight[number] = haze
+            tau[number] = as_thick(depth[number], haze)
+            airlight[number] = clean.new_tensor([haze.red, haze.green, haze.blue])
     linear = share(shares.linear).view(-1, 1, 1, 1).to(clean.device)
     light = add_haze(clean, HazeParams(tau, torch.ones(count), airlight))
     display = add_veil(clean, VeilParams(tau, airlight))
@@ -139,7 +141,7 @@ def drawn_airlight(count: int, shares: Shares, generator: torch.Generator) -> Te
 def haze_loss(restorer: Dehazer, hazy: Hazy) -> dict[str, Tensor]:
     """The terms of a dehazer on pictures of which all is known."""
     depth, airlight = restorer.haze(hazy.hazy)
-    clean = restorer.without(hazy.hazy, depth, airlight)
+    clean = restorer.without_haze(hazy.hazy, depth, airlight)
     t = hazy.transmission
     predicted = (-depth.clamp(-1, THICKEST)).exp()  # where it sees less than none, it learns, too
     return {

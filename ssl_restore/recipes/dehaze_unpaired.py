@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-from ssl_restore.calibration import haze
+from ssl_restore.calibration.haze import HazeCalibration
 from ssl_restore.networks import dehazer
 from ssl_restore.objectives.haze_transfer import HazeTransfer
 from ssl_restore.objectives.synthetic_haze import Shares
@@ -38,7 +38,7 @@ def build(
     `haze_calibration` of the hazy pictures."""
     restorer = dehazer.build(width=width)
     ema = copy.deepcopy(restorer)
-    rows = haze.read(Path(haze_calibration)).pictures if haze_calibration else ()
+    rows = HazeCalibration.read(Path(haze_calibration)).pictures if haze_calibration else ()
     objective = HazeTransfer(restorer, ema, rows, like, Shares(haze_free=haze_free))
     weights = {
         "restore": 1.0, "transmission": 1.0, "airlight": 1.0, "rehaze": rehaze, "smooth": smooth

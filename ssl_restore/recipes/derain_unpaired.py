@@ -2,8 +2,7 @@
 
 A share of every batch carries the rain that the averaged restorer finds in the user's pictures,
 moved onto clean photographs; the rest carries physics rain, which does not depend on the restorer
-and keeps the loop from teaching itself: rain like that of the pictures, and for a share `wide` all
-that the built-in restorer has learned from.
+and keeps the loop from teaching itself.
 """
 
 from __future__ import annotations
@@ -11,10 +10,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ssl_restore.calibration.rain_file import rain_prior, wide_rain
+from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.networks import unet
 from ssl_restore.objectives.rain_transfer import RainTransfer
-from ssl_restore.objectives.synthetic_rain import EXPOSURE, WIDE, SyntheticRain
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
@@ -34,15 +32,13 @@ def build(
     rain_free: float = 0.06,
     calibration: str = "",
     varied: float = 0.0,
-    wide: float = 0.0,
     rain_layers: str = "",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer, share
     of `coarse` layers at the start of a run from scratch, share of `rain_free` pictures in the
     physics rain, file of a `calibration` that it is like, share of `varied` rain of all kinds
-    besides, share of a batch that is as `wide` as what the built-in restorer learned from, folder
-    of harvested `rain_layers`."""
+    besides, folder of harvested `rain_layers`."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
@@ -50,8 +46,6 @@ def build(
     objective = RainTransfer(
         restorer, ema, rain,
         share=share, gain=gain, threshold=threshold, coarse=coarse,
-        wide=SyntheticRain(restorer, wide_rain(), EXPOSURE, WIDE),
-        wide_share=wide,
     )  # fmt: skip
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(

@@ -78,7 +78,7 @@ class Drawing(nn.Module):
     layers: Layers
 
     def terms(self, drawn: list[Tensor], alone: bool) -> Layers:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no terms")
 
     def forward(self, batch: Batch, generator: torch.Generator) -> Layers:
         assert batch.degraded is not None
