@@ -29,7 +29,11 @@ def darkness(path: Path) -> float:
     scale = SEEN_PX / max(pixels.shape[:2])
     size = round(scale * pixels.shape[1]), round(scale * pixels.shape[0])
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    return float(np.quantile(dark_channel(small.reshape(*size[::-1], -1), WINDOW_PX), DARKEST))
+    return float(
+        np.quantile(
+            dark_channel(small.reshape(*size[::-1], -1).transpose(2, 0, 1), WINDOW_PX), DARKEST
+        )
+    )
 
 
 def main() -> None:

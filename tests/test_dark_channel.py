@@ -37,20 +37,20 @@ def ramp(height=120, width=160, low=0.1, high=0.9):
 
 
 def test_the_dark_channel_is_the_least_of_all_colours_in_a_window():
-    values = np.random.default_rng(1).random((20, 30, 3), np.float32)
+    values = np.random.default_rng(1).random((3, 20, 30), np.float32)
     found = dark_channel.dark_channel(values, 5)
     for row, column in [(0, 0), (10, 12), (19, 29), (2, 28)]:
-        part = values[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
+        part = values[:, max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
         assert found[row, column] == part.min()
 
 
 def test_the_guided_filter_is_its_definition_where_it_is_not_shrunk():
     generator = np.random.default_rng(2)
     guide, values = (
-        generator.random((40, 50, 3), np.float32),
+        generator.random((3, 40, 50), np.float32),
         generator.random((40, 50), np.float32),
     )
-    grey, radius = guide.mean(axis=2), 3
+    grey, radius = guide.mean(axis=0), 3
     side = 2 * radius + 1
 
     def window(plane, row, column):

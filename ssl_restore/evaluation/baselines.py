@@ -29,6 +29,7 @@ def median_3x3(pixels: Pixels) -> Pixels:
 def dark_channel(pixels: Pixels) -> Pixels:
     """The solver `dark_channel`: the classical way to take haze off."""
     peak = np.iinfo(pixels.dtype).max
-    values = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.float32) / peak
-    clean = np.rint(peak * dehazed(values).clean.clip(0, 1)).astype(pixels.dtype)
-    return clean[..., : pixels.shape[2]]
+    planes = np.broadcast_to(pixels.transpose(2, 0, 1), (3, *pixels.shape[:2]))
+    clean = dehazed(planes.astype(np.float32, order="C") / peak).clean.clip(0, 1)
+    stored = np.rint(peak * clean).astype(pixels.dtype).transpose(1, 2, 0)
+    return np.ascontiguousarray(stored[..., : pixels.shape[2]])

@@ -40,7 +40,10 @@ def haze_and_edges_left(hazy: Pixels, restored: Pixels) -> dict[str, float]:
     before, after = (_values(picture) for picture in (hazy, restored))
     side = window_of(before.shape)
     airlight = airlight_of(before, side)
-    haze = [float(dark_channel(values / airlight, side).mean()) for values in (before, after)]
+    haze = [
+        float(dark_channel(values / airlight[:, None, None], side).mean())
+        for values in (before, after)
+    ]
     slopes = [_slope(values) for values in (before, after)]
     edges = slopes[0] >= np.quantile(slopes[0], 1 - EDGES)
     contrast = [float(slope[edges].mean()) for slope in slopes]
@@ -48,11 +51,11 @@ def haze_and_edges_left(hazy: Pixels, restored: Pixels) -> dict[str, float]:
 
 
 def _values(picture: Pixels) -> Values:
-    return images.to_tensor(picture)[0].permute(1, 2, 0).numpy()
+    return images.to_tensor(picture)[0].numpy()
 
 
 def _slope(values: Values) -> Values:
-    grey = np.ascontiguousarray(values.mean(axis=2))
+    grey = np.ascontiguousarray(values.mean(axis=0))
     across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
     return np.hypot(across, down)
 

@@ -23,16 +23,20 @@ def solve(
     *,
     omega: float = 0.95,
     window: int = 15,
+    scales: int = 3,
     least: float = 0.1,
     tolerance: float = 0.1,
     notify: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Tensor]:
     """{"clean", "transmission", "airlight"} of an image (1, 3, H, W).  Settings: share `omega` of
-    the haze that is removed, side of the `window` in pixels of a picture of 600, `least`
-    transmission t0, and `tolerance` for colours near the airlight.
+    the haze that is removed, side of the `window` in pixels of a picture of 600, number of
+    `scales`, windows each twice as wide as the one before (1: as published), `least` transmission
+    t0, and `tolerance` for colours near the airlight.
     """
-    values = image[0].permute(1, 2, 0).cpu().numpy().astype(np.float32)
-    found = dehazed(values, omega=omega, window=window, least=least, tolerance=tolerance)
+    values = image[0].cpu().numpy().astype(np.float32)
+    found = dehazed(
+        values, omega=omega, window=window, scales=scales, least=least, tolerance=tolerance
+    )
     if found.sky > SKY_SHARE:
         notify(
             f"{found.sky:.0%} of it is as bright as the haze, such as sky; it is changed less there"
@@ -41,10 +45,9 @@ def solve(
         notify("hardly any haze was found in it")
     layers = {
         "clean": found.clean,
-        "transmission": found.transmission[..., None],
-        "airlight": np.broadcast_to(found.airlight, values.shape),
+        "transmission": found.transmission[None],
+        "airlight": np.broadcast_to(found.airlight[:, None, None], values.shape),
     }
     return {
-        name: torch.from_numpy(np.array(layer)).permute(2, 0, 1)[None].to(image)
-        for name, layer in layers.items()
+        name: torch.from_numpy(np.array(layer))[None].to(image) for name, layer in layers.items()
     }

@@ -70,13 +70,13 @@ def separate(image: Tensor, course: Course) -> Layers:
 def dark_channel_start(image: Tensor) -> Layers:
     """Layers by the dark channel, of which three windows give the mean, and a neutral airlight: the
     brightest colour of the haziest pixels."""
-    values = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
-    longest = max(values.shape[:2])
+    values = image[0].cpu().numpy().clip(0, 1)
+    longest = max(values.shape[1:])
     scale = longest / dark_channel.PUBLISHED_PX
     sides = [2 * round(window * scale / 2) + 1 for window in WINDOWS]
     hazy = dark_channel.dark_channel(values, sides[0]).ravel()
     haziest = np.argsort(-hazy, kind="stable")[: max(1, round(dark_channel.BRIGHTEST * hazy.size))]
-    light = max(float(values.reshape(-1, 3)[haziest].max()), dark_channel.LEAST_AIRLIGHT)
+    light = max(float(values.reshape(3, -1)[:, haziest].max()), dark_channel.LEAST_AIRLIGHT)
     dark = np.mean([dark_channel.dark_channel(values, side) for side in sides], axis=0)
     t = dark_channel.guided(values, 1 - OMEGA * dark / light, max(1, round(REACH * longest)))
     transmission = torch.from_numpy(t).to(image)[None, None].clamp(LEAST, 1)
@@ -88,7 +88,7 @@ def dark_channel_start(image: Tensor) -> Layers:
 def remove_haze(image: Tensor, drawn: Layers) -> Layers:
     """The transmission brought to the edges of the picture, and the picture without its haze."""
     rough = enlarged(drawn["transmission"], image.shape)
-    guide = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
+    guide = image[0].cpu().numpy().clip(0, 1)
     radius = max(1, round(REACH * max(image.shape[2:])))
     refined = dark_channel.guided(guide, rough[0, 0].cpu().numpy(), radius)
     t = torch.from_numpy(refined).to(image)[None, None].clamp(LEAST, 1)

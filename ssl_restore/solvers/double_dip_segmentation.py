@@ -144,7 +144,7 @@ def _any_within(mark: Tensor, size: torch.Size) -> Tensor:
 
 def refined_mask(image: Tensor, mask: Tensor) -> Tensor:
     """A mask (1, 1, H, W) brought to the edges of the image by a guided filter."""
-    guide = image[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
+    guide = image[0].cpu().numpy().clip(0, 1)
     radius = max(1, round(REFINED * max(image.shape[2:])))
     refined = dark_channel.guided(guide, mask[0, 0].cpu().numpy(), radius)
     return torch.from_numpy(refined).to(image)[None, None].clamp(0, 1)
