@@ -141,7 +141,11 @@ def _train(job: TrainingJob, resume: bool, precision: str) -> None:
     plan = job.plan
     total = plan.steps or plan.seconds or 0.0
     measure = discover.measure(job.recipe.task)
-    rows = session.train(job, resume=resume, precision=precision, measure=measure)
+    rows = session.train(
+        job, resume=resume, precision=precision, measure=measure,
+        judge=discover.judge(job.recipe.task),
+        notify=lambda line: click.echo(f"\n{line}", err=True),
+    )  # fmt: skip
     with bar(round(total), "step" if plan.steps else "s", "fit") as shown, _interrupts() as asked:
         for row in rows:
             shown.update((row.step if plan.steps else int(row.seconds)) - shown.n)

@@ -248,7 +248,8 @@ def fit(
     )  # fmt: skip
     job = request.start(asked, devices.start(device))
     measure = discover.measure(job.recipe.task)
-    for _ in session.train(job, precision=precision, measure=measure):
+    judge = discover.judge(job.recipe.task)
+    for _ in session.train(job, precision=precision, measure=measure, judge=judge):
         pass
     return load(job.run.weights, device=device)
 

@@ -57,6 +57,11 @@ def measure(name: str) -> Callable[..., dict[str, float]] | None:
     return task(name).measure if name in names("tasks", "task") else None
 
 
+def judge(name: str) -> Callable[..., Any] | None:
+    """What says of two results for a picture which is worse; None for a task from outside."""
+    return task(name).stream.frames if name in names("tasks", "task") else None
+
+
 def doubt(kind: str) -> Callable[..., str | None] | None:
     """What a kind of calibration says of the clean pictures; None: nothing."""
     found: Callable[..., str | None] | None = getattr(

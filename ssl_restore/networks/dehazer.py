@@ -2,7 +2,7 @@
 
     J = I + (1/t - 1) (I - A),     1/t - 1 = exp(tau) - 1,     tau = a . I + b
 
-A U-Net sees the picture and its dark channel at a small size, because how much haze there is can
+A U-Net sees the picture and its dark channels at a small size, because how much haze there is can
 only be told from all of it, and predicts at half of that the optical depth tau and where the
 airlight A is to be seen. A guided filter then makes tau a locally linear function of the colours,
 whose coefficients a and b are smooth: brought up to the full size, they give it the edges of the
@@ -36,7 +36,9 @@ CLEAR, FARTHEST = 0.1, 0.9  # optical depth, quantile, below which it is said th
 HIDDEN = 64
 SHARPNESS = 10.0  # of the score: a predicted map changes by about one
 DARKEST = 0.02  # of the airlight, and as far from white
-DARK_PX = 7  # of the look
+DARK_PX = (7, 15, 31)  # of the look: wider windows see beyond white things
+OMEGA, LEAST = 0.95, 0.07  # of the dark channel
+DARK_GUIDE_PX, DARK_GUIDE_EPS = 12, 1e-3
 SCORE_PX = 4  # of the prediction: squares over which the score of the airlight is even
 
 
@@ -52,8 +54,8 @@ class Dehazer(Restorer):
         super().__init__()
         deepest = width * 2 ** (len(blocks) - 1)
         self.multiple = 2 ** (len(blocks) + 1)
-        self.encoder = Encoder(width, blocks, channels=4 * FOLD**2)
-        self.decoder = Decoder(width, blocks, channels=2)
+        self.encoder = Encoder(width, blocks, channels=(3 + len(DARK_PX)) * FOLD**2)
+        self.decoder = Decoder(width, blocks, channels=3)
         self.mean_norm = nn.LayerNorm(deepest)  # what residual blocks add up to has no scale
         self.whole = zeroed(nn.Linear(deepest, deepest))
         self.offset = nn.Sequential(
@@ -62,23 +64,33 @@ class Dehazer(Restorer):
 
     def overview(self, small: Tensor) -> Tensor:
         """(B, 3, h, w) -> maps (B, 7, h / 2, w / 2), rounded up: a (3) and b (1) of
-        tau = a . I + b, and A (3)."""
+        tau = a . I + b, and A (3). Once trained, of two looks: at the picture and its mirror
+        image."""
+        if self.training:
+            return self._look(small)
+        return (self._look(small) + self._look(small.flip(3)).flip(3)) / 2
+
+    def _look(self, small: Tensor) -> Tensor:
         height, width = small.shape[-2:]
         down, right = -height % self.multiple, -width % self.multiple
         padded = F.pad(small, (0, right, 0, down), mode="replicate")
-        seen = torch.cat([padded, dark_channel(padded)], dim=1)
+        seen = torch.cat([padded, *(dark_channel(padded, side) for side in DARK_PX)], dim=1)
         features = self.encoder(F.pixel_unshuffle(seen, FOLD))
         mean = self.mean_norm(features[-1].mean(dim=(2, 3)))
         features[-1] = features[-1] + self.whole(mean)[:, :, None, None]
         height, width = -(-height // FOLD), -(-width // FOLD)
         predicted = self.decoder(features).float()[..., :height, :width]
+        own, score, share = predicted.split(1, dim=1)
         offset = self.offset(mean).float()
-        picture = F.interpolate(small.float(), (height, width), mode="area")
-        seen_light = self._seen(picture, predicted[:, 1:]).clamp(DARKEST, 1 - DARKEST)
+        small = small.float()
+        picture = F.interpolate(small, (height, width), mode="area")
+        seen_light = self._seen(picture, score).clamp(DARKEST, 1 - DARKEST)
         airlight = torch.sigmoid(torch.logit(seen_light) + offset)  # inside, so that it can learn
-        a, b = linear_in_colour(picture, predicted[:, :1], GUIDE_PX, GUIDE_EPS)
-        light = airlight[:, :, None, None].expand(-1, -1, height, width)
-        return torch.cat([a, b, light], dim=1)
+        light = airlight[:, :, None, None]
+        known = F.interpolate(darkest(small / light), (height, width), mode="area")
+        depth = torch.lerp(own, dark_channel_depth(picture, known), torch.sigmoid(share))
+        a, b = linear_in_colour(picture, depth, GUIDE_PX, GUIDE_EPS)
+        return torch.cat([a, b, light.expand(-1, -1, height, width)], dim=1)
 
     def _seen(self, picture: Tensor, score: Tensor) -> Tensor:
         """(B, 3): the mean of the colours, weighted by the softmax of the score."""
@@ -119,12 +131,24 @@ class Dehazer(Restorer):
         return self.layers(image, maps)["clean"]
 
 
-def dark_channel(image: Tensor) -> Tensor:
-    """The least of all colours in a window of `DARK_PX`: (B, 3, H, W) -> (B, 1, H, W)."""
+def dark_channel(image: Tensor, side: int) -> Tensor:
+    """The least of all colours in a window: (B, 3, H, W) -> (B, 1, H, W)."""
     least = -image.amin(dim=1, keepdim=True)
-    reach = DARK_PX // 2
-    rows = F.max_pool2d(least, (DARK_PX, 1), 1, (reach, 0))
-    return -F.max_pool2d(rows, (1, DARK_PX), 1, (0, reach))
+    reach = side // 2
+    rows = F.max_pool2d(least, (side, 1), 1, (reach, 0))
+    return -F.max_pool2d(rows, (1, side), 1, (0, reach))
+
+
+def darkest(shares: Tensor) -> Tensor:
+    """Mean of the dark channels of I / A."""
+    return torch.stack([dark_channel(shares, side) for side in DARK_PX]).mean(dim=0)
+
+
+def dark_channel_depth(picture: Tensor, dark: Tensor) -> Tensor:
+    """tau (B, 1, h, w) = -ln(1 - OMEGA dark), by a guided filter as smooth as the picture."""
+    a, b = linear_in_colour(picture, 1 - OMEGA * dark, DARK_GUIDE_PX, DARK_GUIDE_EPS)
+    t = (a * picture).sum(dim=1, keepdim=True) + b
+    return -t.clamp(LEAST, 1).log()
 
 
 def linear_in_colour(

@@ -23,6 +23,7 @@ from degradations.haze_like import MeasuredHaze, as_thick
 from degradations.jpeg import Jpeg
 from degradations.noise import Noise
 from degradations.sampling import degrade, degrade_share
+from degradations.scenes import drawn_scenes
 from degradations.sensor import Sensor, quantise
 from degradations.types import Range, uniform
 from degradations.veil import VeilParams, add_veil
@@ -34,7 +35,7 @@ ARRIVING: Range = (0.05, 0.95)  # share of the light that arrives from the media
 EVEN = 0.15  # share with the same haze everywhere
 THICKEST = 4.0
 UNEVEN: Range = (0.0, 0.35)  # of the logarithm of the optical depth
-AIRLIGHT: Range = (0.6, 1.0)
+DARKER: Range = (0.15, 0.5)  # airlight 1 - k u^1.5, u uniform; k from no haze to dense
 DIM: Range = (0.2, 0.6)  # of the airlight, in the share `dim`: dusk and night
 TINT: Range = (-0.06, 0.06)
 STRONG_TINT: Range = (-0.18, 0.18)
@@ -53,6 +54,7 @@ class Shares:
     dim: float = 0.08
     noise: float = 0.4
     jpeg: float = 0.6
+    scenes: float = 0.15  # drawn, of known distances, that show parts of the photographs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +96,19 @@ def hazed(
 
     Of some of them it may be `known`: thickness and colour, in place of what is drawn.
     """
-    clean = quantise(degrade(photographs, EXPOSURE, generator))
-    count = len(clean)
+    count = len(photographs)
 
     def share(of: float) -> Tensor:
         return torch.rand(count, generator=generator) < of
 
+    drawn = share(shares.scenes)
+    clean = photographs.clone()
+    if drawn.any():
+        clean[drawn], distances = drawn_scenes(photographs[drawn], generator)
+    clean = quantise(degrade(clean, EXPOSURE, generator))
     depth = plausible_depth(clean, generator)
+    if drawn.any():
+        depth[drawn] = distances / distances.flatten(1).median(dim=1)[0].view(-1, 1, 1, 1)
     even = share(EVEN).view(-1, 1, 1, 1).to(clean.device)
     depth = torch.where(even, torch.ones_like(depth), depth)
     nodes = torch.randn((count, 1, 4, 4), generator=generator).to(clean)
@@ -109,7 +117,8 @@ def hazed(
     thickness = -uniform(ARRIVING, (count, 1, 1, 1), generator).log()
     thickness = torch.where(share(shares.haze_free).view(-1, 1, 1, 1), 0.0, thickness).to(clean)
     tau = (thickness * depth * uneven).clamp_max(THICKEST)
-    airlight = drawn_airlight(count, shares, generator).to(clean)
+    dense = 1 - (-thickness).exp().flatten().cpu()
+    airlight = drawn_airlight(dense, shares, generator).to(clean)
     for number, haze in enumerate(known):
         if haze is not None:
             tau[number] = as_thick(depth[number], haze)
@@ -126,12 +135,16 @@ def hazed(
     )  # fmt: skip
 
 
-def drawn_airlight(count: int, shares: Shares, generator: torch.Generator) -> Tensor:
-    """(B, 3) display values."""
+def drawn_airlight(dense: Tensor, shares: Shares, generator: torch.Generator) -> Tensor:
+    """(B, 3) display values, where a share `dense` (B,) of the light comes from the air.
+
+    Haze far off is as bright as the sky; a picture full of it is exposed until it is grey.
+    """
+    count = len(dense)
     dim = torch.rand(count, 1, generator=generator) < shares.dim
-    grey = torch.where(
-        dim, uniform(DIM, (count, 1), generator), uniform(AIRLIGHT, (count, 1), generator)
-    )
+    darker = torch.lerp(torch.tensor(DARKER[0]), torch.tensor(DARKER[1]), dense)[:, None]
+    bright = 1 - darker * torch.rand(count, 1, generator=generator) ** 1.5
+    grey = torch.where(dim, uniform(DIM, (count, 1), generator), bright)
     strong = torch.rand(count, 1, generator=generator) < shares.tinted
     faint = uniform(TINT, (count, 3), generator)
     tint = torch.where(strong, uniform(STRONG_TINT, (count, 3), generator), faint)

@@ -28,14 +28,17 @@ def build(
     dim: float = 0.08,
     noise: float = 0.4,
     jpeg: float = 0.6,
+    scenes: float = 0.15,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, shares of pictures that are `haze_free`, that mix `linear` light and not display
-    values, with strongly `tinted` and with `dim` airlight, with `noise`, and stored as `jpeg`."""
+    values, with strongly `tinted` and with `dim` airlight, with `noise`, stored as `jpeg`, and
+    of drawn `scenes`, whose distances are known."""
     restorer = dehazer.build(width=width)
     shares = Shares(
-        haze_free=haze_free, linear=linear, tinted=tinted, dim=dim, noise=noise, jpeg=jpeg
-    )
+        haze_free=haze_free, linear=linear, tinted=tinted, dim=dim, noise=noise, jpeg=jpeg,
+        scenes=scenes,
+    )  # fmt: skip
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     weights = {"restore": 1.0, "transmission": 1.0, "airlight": 1.0}
     return Recipe(

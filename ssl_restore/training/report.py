@@ -66,11 +66,16 @@ def sample(
         measure: Gives the scores of a picture; None: it has none.
         precision: As of `device.autocast`.
     """
-    picked = np.linspace(0, len(pictures) - 1, min(COLUMNS, len(pictures))).astype(int)
-    degraded = [_middle(_eight_bit(pictures[index][:, :, :3]), MEASURED_PX) for index in picked]
+    degraded = middles(pictures)
     restored = [restore(restorer, pixels, precision=precision) for pixels in degraded]
     pairs = zip(degraded, restored, strict=True)
     return Sample(degraded, restored, [measure(*pair) if measure else {} for pair in pairs])
+
+
+def middles(pictures: Sequence[np.ndarray]) -> list[Pixels]:
+    """The middle of four pictures at most, spread evenly over all, uint8."""
+    picked = np.linspace(0, len(pictures) - 1, min(COLUMNS, len(pictures))).astype(int)
+    return [_middle(_eight_bit(pictures[index][:, :, :3]), MEASURED_PX) for index in picked]
 
 
 def _middle(pixels: Pixels, side: int) -> Pixels:

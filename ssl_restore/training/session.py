@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
@@ -17,9 +18,11 @@ from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.files import check_writable
+from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint, clips, data, observations, report
 from ssl_restore.training.fit import Row, fit
 from ssl_restore.training.group import barrier, rank, world
+from ssl_restore.training.kept import Judge, keep_start, worse_than
 from ssl_restore.training.parts import usual_parts
 from ssl_restore.training.run import Run, RunPlan
 from ssl_restore.training.turn import Diverged
@@ -48,6 +51,7 @@ class TrainingJob:
     pictures: dict[str, data.Pictures]  # learned from, by kind, as fields of a batch are named
     device: torch.device
     held_out: tuple[np.ndarray, ...] = ()  # degraded pictures that it is measured on
+    start: Restorer | None = None  # what it starts from, at rest
 
     @property
     def skipped(self) -> list[str]:
@@ -59,6 +63,11 @@ class TrainingJob:
         """What the user should know of the pictures and of what the recipe chose for them."""
         of_pictures = [line for pictures in self.pictures.values() for line in pictures.notes]
         return [*of_pictures, *self.recipe.notes]
+
+    @property
+    def judged(self) -> bool:
+        """Whether it learns from degraded pictures, by which it can be compared with its start."""
+        return bool(set(self.pictures) - {"clean"})
 
     @property
     def shown(self) -> tuple[np.ndarray, ...]:
@@ -88,7 +97,7 @@ def prepare(
         if not resume:
             run.refuse_existing()
     torch.manual_seed(plan.seed)  # initial weights; everything else draws from named streams
-    recipe = _built(plan, run)
+    recipe, start = _built(plan, run), None
     pictures = {
         kind: _load(kind, source, recipe, plan.seed, on_read)
         for kind, source in sources(plan, recipe).items()
@@ -101,6 +110,7 @@ def prepare(
         )
     if plan.start is not None:
         recipe = start_from(recipe, Path(plan.start))
+        start = copy.deepcopy(recipe.ema).to(device).eval()
     for module in _modules(recipe):
         place(module, device)
     held_out: tuple[np.ndarray, ...] = ()
@@ -113,7 +123,7 @@ def prepare(
             run.create(plan)
     elif leader:
         run.write_plan(plan)
-    return TrainingJob(run, plan, recipe, pictures, device, held_out)
+    return TrainingJob(run, plan, recipe, pictures, device, held_out, start)
 
 
 def _built(plan: RunPlan, run: Run) -> Recipe:
@@ -294,11 +304,15 @@ def train(
     resume: bool = False,
     precision: str = "auto",
     measure: report.Measure | None = None,
+    judge: Judge | None = None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> Generator[Row, None, None]:
     """Train, log, save and draw samples; yields a row a step.  Saves when closed.
 
     With `measure`, which gives scores of (degraded, restored) pixels without a truth, the rows at
-    which samples are drawn, and the last one, have those of the pictures held out.
+    which samples are drawn, and the last one, have those of the pictures held out. With a `judge`
+    of the task, a run that restores most of them worse than its start did ends with the weights of
+    the start, and says so.
     """
     run, plan, recipe = job.run, job.plan, job.recipe
     done, spent = run.load(recipe) if resume else (0, 0.0)
@@ -320,7 +334,7 @@ def train(
         rows[:] = [*(one for one in rows if one.step != row.step), row]
 
     def sampled(row: Row) -> Row:
-        degraded = measure if set(job.pictures) - {"clean"} else None
+        degraded = measure if job.judged else None
         sheet = report.sample(recipe.ema, job.shown, measure=degraded, precision=precision)
         sheet.write(run.sample)
         return replace(row, scores=sheet.mean_scores())
@@ -356,6 +370,25 @@ def train(
         if row.scores and row.step > done:
             log(row)
     keep()
+    if leader and judge is not None and job.judged:
+        _keep_the_better(job, judge, precision, notify)
+
+
+def _keep_the_better(
+    job: TrainingJob, judge: Judge, precision: str, notify: Callable[[str], None]
+) -> None:
+    """Put the start in the place of what was learned, where that is worse."""
+    if job.start is None or job.plan.start is None:
+        return
+    pictures = report.middles(job.shown)
+    reason = worse_than(job.start, job.recipe.ema, pictures, judge, precision=precision)
+    if reason is None:
+        return
+    aside = keep_start(Path(job.plan.start), job.run.weights)
+    notify(
+        f"what was learned restores most pictures worse than its start ({reason}), which is kept; "
+        f"{aside} is what was learned"
+    )
 
 
 def _draw(job: TrainingJob, step: int, progress: float) -> Batch:

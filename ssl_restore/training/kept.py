@@ -1,0 +1,57 @@
+"""Whether what a run has learned is better than what it started from, without a truth.
+
+The task itself says of a picture why one result is worse than another (more light in lines along
+the rain, texture that is missing ...). Where it says so of most of the pictures, the start is kept.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ssl_restore.errors import UserError
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io.files import replacing
+from ssl_restore.io.picture import Pixels
+from ssl_restore.restorer import Restorer
+from ssl_restore.types import FrameDegradation
+
+Judge = Callable[[Restorer], FrameDegradation]
+
+
+def worse_than(
+    start: Restorer,
+    learned: Restorer,
+    pictures: Sequence[Pixels],
+    judge: Judge,
+    *,
+    precision: str = "auto",
+) -> str | None:
+    """Why most pictures are restored worse than by the start; None where nothing says so.
+
+    Pictures in which the task finds nothing to restore do not count.
+    """
+    verdicts = []
+    for number, pixels in enumerate(pictures):
+        frames = judge(start)
+        try:
+            frames.measure(f"picture {number + 1}", pixels)
+        except UserError:
+            continue
+        before, after = (restore(one, pixels, precision=precision) for one in (start, learned))
+        verdicts.append(frames.rejected_reason(pixels, before, after))
+    reasons = [reason for reason in verdicts if reason is not None]
+    if 2 * len(reasons) <= len(verdicts):
+        return None
+    return Counter(reasons).most_common(1)[0][0]
+
+
+def keep_start(start: Path, weights: Path) -> Path:
+    """Put the start in the place of what was learned, which is moved beside it: its new path."""
+    aside = weights.with_name(f"learned{weights.suffix}")
+    with replacing(weights) as temporary:
+        shutil.copyfile(start, temporary)
+        weights.replace(aside)
+    return aside

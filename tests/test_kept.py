@@ -1,0 +1,90 @@
+"""Whether a run keeps what it learned or what it started from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from test_held_out import plan_for
+
+from ssl_restore import discover
+from ssl_restore.errors import UserError
+from ssl_restore.training import checkpoint, session
+from ssl_restore.training.kept import worse_than
+
+CPU = torch.device("cpu")
+
+
+class Says:
+    """A verdict on each picture in turn; "unmeasurable" for one that shows nothing to restore."""
+
+    def __init__(self, *verdicts):
+        self.verdicts = iter(verdicts)
+
+    def __call__(self, start):
+        self.now = next(self.verdicts)
+        return self
+
+    def measure(self, name, frame):
+        if self.now == "unmeasurable":
+            raise UserError(f"{name}: nothing found")
+
+    def rejected_reason(self, frame, before, after):
+        assert before.shape == after.shape == frame.shape
+        return self.now
+
+
+@pytest.fixture
+def unet():
+    return discover.builder("networks", "unet")(width=4).eval()
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ((None, None, "more rain"), None),
+        ((None, "more rain"), None),
+        (("lost", "more rain", "more rain", None), "more rain"),
+        (("unmeasurable", "unmeasurable", "lost"), "lost"),
+        (("unmeasurable",), None),
+        ((), None),
+    ],
+)
+def test_most_of_the_pictures_that_show_something_decide(unet, verdicts, expected):
+    pictures = [np.zeros((16, 16, 3), np.uint8)] * len(verdicts)
+    assert worse_than(unet, unet, pictures, Says(*verdicts)) == expected
+
+
+def started(pictures, tmp_path):
+    rainy, clean = pictures("rainy", 10), pictures("clean")
+    first = session.prepare(plan_for(rainy, clean), tmp_path / "first", CPU)
+    list(session.train(first))
+    plan = plan_for(rainy, clean)
+    plan = type(plan)(**{**vars(plan), "start": str(first.run.weights)})
+    return first, session.prepare(plan, tmp_path / "second", CPU)
+
+
+@pytest.mark.parametrize("worse", [True, False])
+def test_the_start_is_kept_where_the_result_is_worse(pictures, tmp_path, worse):
+    first, second = started(pictures, tmp_path)
+    said = []
+    verdict = "more rain" if worse else None
+    list(session.train(second, judge=Says(*[verdict] * 4), notify=said.append))
+    aside = second.run.folder / "learned.safetensors"
+    same = second.run.weights.read_bytes() == first.run.weights.read_bytes()
+    assert (same, aside.is_file(), len(said)) == (worse, worse, int(worse))
+    if worse:
+        assert "more rain" in said[0]
+        assert str(aside) in said[0]
+        _, header = checkpoint.load(aside)
+        assert header.step == 3
+        resumed = session.prepare(second.run.plan(), second.run.folder, CPU, resume=True)
+        list(session.train(resumed, resume=True))  # goes on from what was learned
+        assert second.run.weights.read_bytes() != first.run.weights.read_bytes()
+
+
+def test_a_run_from_scratch_has_nothing_to_be_worse_than(pictures, tmp_path):
+    rainy, clean = pictures("rainy", 10), pictures("clean")
+    job = session.prepare(plan_for(rainy, clean), tmp_path / "run", CPU)
+    list(session.train(job, judge=Says(), notify=pytest.fail))
+    assert not (job.run.folder / "learned.safetensors").exists()
