@@ -185,6 +185,7 @@ def main() -> None:
         header = checkpoint.Header(
             task=recipe.task, network=recipe.network, keywords=recipe.keywords, recipe=asked.recipe,
             settings=settings, step=step, seed=asked.seed, data={"clean": pictures.fingerprint},
+            coarse_from=recipe.coarse_from,
         )  # fmt: skip
         checkpoint.save(asked.output / "restorer.safetensors", recipe.ema, header)
 

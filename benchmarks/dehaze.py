@@ -18,7 +18,8 @@ import importlib
 import multiprocessing
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -69,7 +70,8 @@ def image_dehazer() -> Method:
     return method
 
 
-def methods(weights: Path | None) -> dict[str, Method]:
+def methods(weights: Sequence[Path]) -> dict[str, Method]:
+    """All by name: peers, the dark channel, the built-in restorer and others."""
     found: dict[str, Method] = {"input": lambda pixels: pixels, "CLAHE (cv2)": clahe}
     for name, peer in (("adrishyam", adrishyam), ("image-dehazer", image_dehazer)):
         try:
@@ -77,12 +79,14 @@ def methods(weights: Path | None) -> dict[str, Method]:
         except ImportError:
             print(f"{name} is not installed; its row is left out")
     found["dark_channel"] = baselines.dark_channel
-    restorer = load_restorer(weights, torch.device("cpu"), task="dehaze")
-    found["restorer"] = lambda pixels: restore(restorer, pixels)
+    for path in (None, *weights):
+        name = "built-in" if path is None else path.parent.name
+        restorer = load_restorer(path, torch.device("cpu"), task="dehaze")
+        found[name] = partial(restore, restorer)
     return found
 
 
-def large(mega: float, weights: Path | None) -> None:
+def large(mega: float, weights: Sequence[Path]) -> None:
     """Seconds and memory of every method on one picture."""
     side = round((mega * 1e6 / 12) ** 0.5)
     for name in methods(weights):
@@ -92,7 +96,7 @@ def large(mega: float, weights: Path | None) -> None:
         print(f"{name:16} {seconds:8.2f} s   {before:6.0f} MB before, {most:6.0f} MB at most")
 
 
-def _alone(name: str, side: int, weights: Path | None) -> tuple[float, float, float]:
+def _alone(name: str, side: int, weights: Sequence[Path]) -> tuple[float, float, float]:
     method = methods(weights)[name]
     generator = np.random.default_rng(0)
     small = generator.integers(0, 256, (3 * side // 8, 4 * side // 8, 3), np.uint8)
@@ -130,7 +134,7 @@ def main() -> None:
     parser.add_argument("clean", type=Path, nargs="?", help="Truths under the same names.")
     parser.add_argument("--haze-free", action="store_true", help="The pictures are clear.")
     parser.add_argument("--large", type=float, help="Mpixel of one picture, for time and memory.")
-    parser.add_argument("--weights", type=Path, help="Of a run of `fit`.  [default: built-in]")
+    parser.add_argument("--weights", type=Path, action="append", default=[], help="Of a `fit`.")
     parser.add_argument("--limit", type=int, help="Only the first so many pictures.")
     parser.add_argument("--sheet", type=Path, help="Picture to look at, .png.")
     given = parser.parse_args()

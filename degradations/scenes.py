@@ -29,7 +29,7 @@ HUNG = 0.25  # share of the boxes of a room that do not stand on its floor
 AT_THE_SIDE = 0.3  # share of the boxes
 STRAIGHT = 0.6  # share of the boxes
 DARK, BRIGHT = (0.0, 0.03), (0.6, 1.0)  # display values of the darkest and brightest hundredth
-DARKER = (1.0, 2.0)  # power of the display values: rooms are dark beside what lights them
+DARKER = (1.3, 3.0)  # power of the display values: rooms are dark beside what lights them
 NEAREST_M, SKY_M = 0.3, (150.0, 600.0)
 
 _FLOOR = 3  # faces of a room: 2 axis + 1 if towards greater coordinates; those of boxes follow

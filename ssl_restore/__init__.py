@@ -68,6 +68,11 @@ def load(
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
 
     known = discover.names("tasks", "task")
+    if not isinstance(source, (str, Path)):
+        raise UserError(
+            f"the name of a task ({', '.join(known)}) or a path is expected, got {source!r}",
+            parameter="source",
+        )
     path: Path | None = Path(source)
     if str(source) in known:
         path, task = None, str(source) if task is None else task

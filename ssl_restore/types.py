@@ -126,6 +126,7 @@ class Recipe(Learning):
     forms: tuple[Recipe, ...] = ()  # the same learning for checkpoints of another network
     upright: bool = True  # degraded pictures are mirrored left to right only: rain falls down
     shrink: int = 3  # large pictures are also seen at up to this part of their size
+    coarse_from: int | None = None  # of the restorer, as in `Restorer`
     notes: tuple[str, ...] = ()  # what the recipe chose for these pictures, a line each
 
     @property
@@ -186,5 +187,4 @@ class Task:
     measure: Callable[[Pixels, Pixels], dict[str, float]]  # (degraded, restored), without a truth
     stream: StreamModel  # what adapters know of it
     symmetry: tuple[int, ...] = SQUARE  # positions of a picture that it does not tell apart
-    coarse_from: int | None = None  # of the built-in restorer, as in `Restorer`
     clip_recipe: str = ""  # that `fit` takes for a clip, or frames of one camera; "": none does

@@ -130,13 +130,36 @@ def test_wrappers_pass_the_look_on():
     inside = (plain > 0) & (plain < 255)
     assert inside.sum() > 1000
     assert np.abs(half - (plain + pixels) / 2)[inside].max() <= 1
+    layer = restore(Layer(Strength(net, 0.5), "transmission"), pixels, precision="fp32")
+    assert np.array_equal(layer[..., 0], layer[..., 2])
+    net = past_start(pyramid)
+    plain = restore(net, pixels, precision="fp32").astype(int)
     mean = SelfEnsemble(net)
     mirrored = restore(mean, pixels[:, ::-1].copy(), precision="fp32")[:, ::-1].astype(int)
     found = restore(mean, pixels, precision="fp32").astype(int)
     assert np.abs(mirrored - found).max() <= 1
     assert not np.array_equal(found, plain)
-    layer = restore(Layer(Strength(net, 0.5), "transmission"), pixels, precision="fp32")
-    assert np.array_equal(layer[..., 0], layer[..., 2])
+
+
+def test_a_dehazer_does_the_same_to_a_mirrored_picture():
+    net = past_start(dehazer)
+    image = random(1, 3, 60, 80)
+    with torch.no_grad():
+        torch.testing.assert_close(net(image.flip(3)).flip(3), net(image), atol=1e-4, rtol=0)
+        net.train()  # one look a step: the mirrored pictures are drawn by chance
+        assert not torch.allclose(net(image.flip(3)).flip(3), net(image), atol=1e-2)
+
+
+def test_an_untrained_dehazer_takes_half_of_what_the_dark_channel_says():
+    net = dehazer.build(width=4, blocks=(1, 1)).eval()
+    scene = random(1, 3, 64, 64) ** 3  # with dark colours everywhere
+    t, light = 0.6, 0.9
+    hazy = scene * t + light * (1 - t)
+    with torch.no_grad():
+        depth, seen = net.haze(hazy)
+    dark = light * (1 - t) / float(seen.mean())
+    expected = -0.5 * np.log(1 - dehazer.OMEGA * dark)
+    assert float(depth.median()) == pytest.approx(expected, abs=0.05)
 
 
 def test_a_picture_without_haze_is_said_to_have_none():

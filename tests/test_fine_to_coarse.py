@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ from tiny import pixels, random_restorer, save_restorer, write_photo
 from torch.nn import functional as F
 
 import ssl_restore
-from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.inference import load
 from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values, scale_of
@@ -123,23 +120,25 @@ def test_sizes_of_a_few_pixels_are_left_out(tiny):
     assert np.array_equal(restore_pixels(restorer, photo, scale=16), restore(restorer, photo))
 
 
-def test_the_built_in_restorer_asks_for_it_and_weights_of_the_user_do_not(tiny):
+def test_checkpoints_tell_whether_they_ask_for_it(tiny, tmp_path):
     on = torch.device("cpu")
     assert load.load_restorer(None, on, task="derain").coarse_from == 2000
     assert load.load_restorer(None, on, task="denoise").coarse_from is None
     assert load.load_restorer(tiny, on).coarse_from is None
+    coarse = save_restorer(tmp_path / "coarse.safetensors", coarse_from=100)
+    assert load.load_restorer(coarse, on).coarse_from == 100
 
 
-def test_a_scale_that_was_chosen_is_said(tmp_path, monkeypatch):
-    task = replace(discover.task("derain"), coarse_from=100)
-    monkeypatch.setattr(discover, "task", lambda name: task)
+def test_a_scale_that_was_chosen_is_said(tmp_path):
+    coarse = save_restorer(tmp_path / "coarse.safetensors", coarse_from=100)
     write_photo(tmp_path / "a.png", 60, 120, seed=1)
-    call = ["derain", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    call = ["derain", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--weights", str(coarse)]
     result = CliRunner().invoke(main, call)
     assert result.exit_code == 0, result.output
     line = "a.png: 120x60, restored down to 1/4 of its size, for wide streaks; --scale 1 leaves"
     assert line in result.stderr
-    result = CliRunner().invoke(main, [*call[:2], str(tmp_path / "c.png"), "--scale", "1"])
+    again = [*call[:2], str(tmp_path / "c.png"), *call[3:], "--scale", "1"]
+    result = CliRunner().invoke(main, again)
     assert "restored down" not in result.stderr
     one, other = (images.read(tmp_path / name).pixels for name in ("b.png", "c.png"))
     assert one.shape == other.shape

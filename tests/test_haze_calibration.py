@@ -11,6 +11,7 @@ import pytest
 import torch
 from moving import scene
 
+from degradations.haze import HazeParams, add_haze
 from degradations.haze_like import QUANTILES, HazeLike, MeasuredHaze, as_thick
 from degradations.veil import VeilParams, add_veil
 from ssl_restore import rng
@@ -20,7 +21,13 @@ from ssl_restore.evaluation.haze_left import haze_and_edges_left
 from ssl_restore.io import images
 from ssl_restore.networks import dehazer
 from ssl_restore.objectives.haze_transfer import HazeTransfer, roughness
-from ssl_restore.objectives.synthetic_haze import Shares, SyntheticHaze, hazed
+from ssl_restore.objectives.synthetic_haze import (
+    NEAR_AIRLIGHT,
+    Shares,
+    SyntheticHaze,
+    as_display_mixes,
+    hazed,
+)
 from ssl_restore.types import Batch
 
 ROW = PictureHaze(
@@ -86,7 +93,7 @@ def test_photographs_get_the_haze_that_is_known():
     photographs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     light = torch.tensor([0.7, 0.8, 0.9])
     even = MeasuredHaze(0.7, 0.8, 0.9, nearest=0.5, near=0.5, median=0.5, far=0.5, farthest=0.5)
-    nothing = Shares(noise=0.0, jpeg=0.0, linear=0.0, haze_free=0.0)
+    nothing = Shares(noise=0.0, jpeg=0.0, linear=0.0, haze_free=0.0, scenes=0.0)
     found = hazed(
         Batch(photographs, None), photographs, nothing, rng.derive(0, "haze"), [None, even]
     )
@@ -98,10 +105,40 @@ def test_photographs_get_the_haze_that_is_known():
 
 def test_pictures_without_haze_stay_as_they_were():
     photographs = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    shares = Shares(haze_free=1.0, noise=0.0, jpeg=0.0)
+    shares = Shares(haze_free=1.0, noise=0.0, jpeg=0.0, scenes=0.0)
     found = hazed(Batch(photographs, None), photographs, shares, rng.derive(0, "haze"))
     torch.testing.assert_close(found.hazy, found.target, atol=1e-3, rtol=0)
-    assert (found.transmission == 1).all()
+    torch.testing.assert_close(found.transmission, torch.ones_like(found.transmission))
+
+
+def test_light_that_mixed_is_told_as_display_values_mix():
+    draws = torch.Generator().manual_seed(1)
+    clean, airlight = torch.rand(2, 3, 16, 16, generator=draws), torch.rand(2, 3, generator=draws)
+    t = torch.rand(2, 1, 16, 16, generator=draws)
+    light = airlight[:, :, None, None]
+    away = (clean - light).square().sum(dim=1, keepdim=True) > NEAR_AIRLIGHT
+    display = light + t * (clean - light)
+    found = as_display_mixes(clean, display, airlight, t=torch.full_like(t, 7.0))
+    torch.testing.assert_close(found[away], t[away])
+    assert (found[~away] == 7).all()
+    mixed = add_haze(clean, HazeParams(-t.log(), torch.ones(2), airlight))
+    found = as_display_mixes(clean, mixed, airlight, t)
+
+    def error(transmission):
+        return ((mixed - light - transmission * (clean - light)).square()).mean()
+
+    assert error(found) < 0.5 * error(t)
+
+
+def test_a_share_of_the_pictures_are_drawn_scenes():
+    photographs = torch.full((8, 3, 32, 32), 0.5)
+    only = Shares(haze_free=0.0, noise=0.0, jpeg=0.0, linear=0.0, scenes=1.0)
+    found = hazed(Batch(photographs, None), photographs, only, rng.derive(0, "haze"))
+    assert (found.target.flatten(1).std(dim=1) > 0.02).all()
+    none = replace(only, scenes=0.0)
+    found = hazed(Batch(photographs, None), photographs, none, rng.derive(0, "haze"))
+    assert (found.target.flatten(1).std(dim=1) < 1e-6).all()
+    assert (photographs == 0.5).all()
 
 
 def test_a_network_that_sees_less_than_no_haze_still_learns():

@@ -138,6 +138,8 @@ def test_what_is_no_image_is_refused_with_what_was_expected(image, expected):
         ({"strength": 3}, r"strength: 0 to 2 is expected, got 3"),
         ({"quality": "good"}, "quality: 'good' is unknown; use fast or best"),
         ({"tile": 1}, "tile: 1 is too small"),
+        ({"tile": "a"}, "tile: a whole number of pixels is expected, got 'a'"),
+        ({"tile": 64.5}, "tile: a whole number of pixels is expected, got 64.5"),
         ({"precision": "fp8"}, "precision: 'fp8' is unknown"),
     ],
 )
@@ -152,6 +154,17 @@ def test_what_is_no_restorer_is_refused_and_a_given_one_stays_where_it_is():
             sr.restore(PHOTO, wrong)
     with pytest.raises(UserError, match="device: is for a restorer that is given by name"):
         sr.restore(PHOTO, RESTORER, device="cpu")
+
+
+@pytest.mark.parametrize("source", [None, 3])
+def test_what_is_neither_a_task_nor_a_path_is_refused(source):
+    with pytest.raises(UserError, match="source: the name of a task .* or a path is expected"):
+        sr.load(source)
+
+
+def test_a_tensor_without_values_is_refused():
+    with pytest.raises(UserError, match="meta device has no values"):
+        restore(torch.zeros(1, 3, 32, 32, device="meta"))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):

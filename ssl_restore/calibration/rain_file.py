@@ -48,6 +48,11 @@ class RainCalibration:
     camera: dict[str, float] = field(default_factory=dict)  # as stated, with the implied rate
     version: str = __version__
 
+    @property
+    def unmeasured(self) -> float:
+        """Share of the pictures in which no rain was found."""
+        return len(self.rain_free) / max(1, len(self.rain_free) + len(self.pictures))
+
     def prior(self) -> RainLike:
         """Rain like that of these pictures."""
         return RainLike(tuple(p.rain for p in self.pictures), self.uncertainty, rain_free=0)
@@ -87,6 +92,9 @@ class RainCalibration:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+RAIN_FREE, NEAR, KINDS = 0.1, 0.1, 0.55  # of the rain that the built-in restorer learned from
+
+
 def rain_prior(
     path: str,
     *,
@@ -115,6 +123,11 @@ def rain_prior(
         return prior
     harvested = HarvestedRain(rain_layers.read(Path(layers)), rain_free=rain_free)
     return Choice(prior, harvested, HARVESTED)
+
+
+def wide_rain() -> Degradation:
+    """Rain of all kinds, as the built-in restorer learned from it."""
+    return rain_prior("", rain_free=RAIN_FREE, varied=0.0, near=NEAR, kinds=KINDS)
 
 
 def read(path: Path) -> RainCalibration:

@@ -107,6 +107,8 @@ def _tensor(tensor: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
             f"a floating-point tensor of values in [0, 1] is expected, got {tensor.dtype}; "
             "divide 8-bit values by 255"
         )
+    if tensor.is_meta:
+        raise _wrong("a tensor on the meta device has no values; give one on the CPU or CUDA")
     _check_range(tensor)
     results = [
         values(one.detach().float().expand(1, 3, -1, -1).contiguous()) for one in batch.split(1)

@@ -24,7 +24,6 @@ def load_restorer(
         task: Weights of another task are refused; None takes those of any.
         trainable: Its norms stay by themselves, which is slower, but can be learned on.
     """
-    built_in = path is None
     if path is None:
         if task is None:
             raise ValueError("give a path or a task")
@@ -41,9 +40,8 @@ def load_restorer(
             )
     restorer, header = checkpoint.load(path, task=task)
     if header.task in discover.names("tasks", "task"):
-        known_task = discover.task(header.task)
-        restorer.symmetry = known_task.symmetry
-        restorer.coarse_from = known_task.coarse_from if built_in else None
+        restorer.symmetry = discover.task(header.task).symmetry
+    restorer.coarse_from = header.coarse_from
     if not trainable:
         restorer = restorer.folded()
     return place(restorer, device)

@@ -182,7 +182,9 @@ def tiles(restorer: Restorer, height: int, width: int, tile: int | None = None) 
 
 
 def check_tile(tile: int | None, stride: int) -> None:
-    """UserError for a tile that is smaller than the stride and not 0."""
+    """UserError for a tile that is no whole number, or smaller than the stride and not 0."""
+    if tile is not None and (not isinstance(tile, int) or isinstance(tile, bool)):
+        raise UserError(f"a whole number of pixels is expected, got {tile!r}", parameter="tile")
     if tile is not None and tile != 0 and tile < stride:
         raise UserError(
             f"{tile} is too small; at least {stride}, or 0 for no tiles", parameter="tile"

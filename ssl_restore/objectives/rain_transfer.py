@@ -3,11 +3,13 @@
     R = [I - average(I)]_+ of a rainy picture,     J + g * R on a clean one,   loss: back to J
 
 The layer is what the averaged restorer removes, so it has the shape of this folder's streaks. A
-restorer sees less than there is, hence the gain g >= 1. On its own such a loop
-drifts (below its input, where it was tried), so that physics rain on clean photographs is part of
-every batch. A patch in which the average finds nothing gets physics rain, too: else a restorer that
-removes nothing is taught by empty layers to remove nothing. From scratch, half of the layers are at
-first those of a morphological opening, which are coarse but not empty.
+restorer sees less than there is, hence the gain g >= 1. On its own such a loop drifts (below its
+input, where it was tried), so that physics rain on clean photographs is part of every batch: rain
+like that of the pictures, and for those in which none could be measured all that the built-in
+restorer has learned from, which would be forgotten within minutes. A patch in which the average
+finds nothing gets physics rain, too: else a restorer that removes nothing is taught by empty layers
+to remove nothing. From scratch, half of the layers are at first those of a morphological opening,
+which are coarse but not empty.
 """
 
 from __future__ import annotations
@@ -22,10 +24,12 @@ from degradations.types import Degradation, Range, uniform
 from ssl_restore.objectives.opening import opening
 from ssl_restore.objectives.rendered_rain import (
     RenderedRain,
+    joined,
     layer_loss,
     predicted_layers,
     render_rain,
 )
+from ssl_restore.objectives.synthetic_rain import SyntheticRain
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -37,7 +41,7 @@ class RainTransfer(nn.Module):
     physics.
 
     In a run from scratch `coarse` of the layers come from the opening, linearly less and none after
-    half of the run.
+    half of the run. The last `wide_share` of a batch is rendered by `wide`, where it is given.
     """
 
     def __init__(
@@ -50,8 +54,12 @@ class RainTransfer(nn.Module):
         gain: Range,
         threshold: float,
         coarse: float,
+        wide: SyntheticRain | None = None,
+        wide_share: float = 0.0,
     ) -> None:
         super().__init__()
+        self.wide = wide
+        self.wide_share = wide_share
         self.restorer = restorer
         self.ema = ema
         self.prior = prior
@@ -89,7 +97,14 @@ class RainTransfer(nn.Module):
     def prepare(self, batch: Batch, generator: torch.Generator) -> RenderedRain:
         """The batch with physics rain on its clean pictures."""
         assert batch.clean is not None
-        return render_rain(batch.clean, self.prior, generator).of(batch)
+        count = round(self.wide_share * len(batch.clean))
+        if self.wide is None or not count:
+            return render_rain(batch.clean, self.prior, generator).of(batch)
+        like, other = batch.clean[:-count], batch.clean[-count:]
+        if not len(like):
+            return self.wide.render(other, generator).of(batch)
+        first = render_rain(like, self.prior, generator).stored()
+        return joined(first, self.wide.render(other, generator)).of(batch)
 
 
 @torch.no_grad()

@@ -92,6 +92,20 @@ def behind_veil(
     )
 
 
+def joined(one: RenderedRain, other: RenderedRain) -> RenderedRain:
+    """The pictures of both, of which all is known for every pixel."""
+    size = one.rainy.shape[-2:]
+
+    def both(name: str) -> Tensor:
+        parts = (getattr(rendered, name) for rendered in (one, other))
+        return torch.cat([part.expand(-1, -1, *size) for part in parts])
+
+    return RenderedRain(
+        clean=None, degraded=None, rainy=both("rainy"), veiled=both("veiled"),
+        transmission=both("transmission"), light=both("light"),
+    )  # fmt: skip
+
+
 def layer_loss(
     predicted: Mapping[str, Tensor],
     rendered: RenderedRain,

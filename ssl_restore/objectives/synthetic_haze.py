@@ -2,8 +2,8 @@
 
     I = store(J t + A (1 - t) + noise),     t = exp(-tau),     tau = thickness * depth * uneven
 
-Half of the pictures mix light, as air does, half display values, as the public sets do. The loss is
-of the restored picture, of t and of A:
+A part of the pictures mixes light, as air does, the rest display values, as the public sets do. A
+part shows drawn scenes, of known distances. The loss is of the restored picture, of t and of A:
 
     relative(charbonnier(J' - J)),     |t' - t|,     (1 - t) |A' - A|
 """
@@ -34,12 +34,13 @@ from ssl_restore.types import Batch
 ARRIVING: Range = (0.05, 0.95)  # share of the light that arrives from the median distance
 EVEN = 0.15  # share with the same haze everywhere
 THICKEST = 4.0
+NEAR_AIRLIGHT = 0.01  # squared distance of colours
 UNEVEN: Range = (0.0, 0.35)  # of the logarithm of the optical depth
 DARKER: Range = (0.15, 0.5)  # airlight 1 - k u^1.5, u uniform; k from no haze to dense
 DIM: Range = (0.2, 0.6)  # of the airlight, in the share `dim`: dusk and night
 TINT: Range = (-0.06, 0.06)
 STRONG_TINT: Range = (-0.18, 0.18)
-EXPOSURE = Sensor(gain=(0.5, 1.3), contrast=(-0.5, 0.6))
+EXPOSURE = Sensor(gain=(0.5, 1.3), contrast=(-0.3, 1.0))
 NOISE = Noise(gain=(0.0, 0.004), sigma=(0.0, 0.02))
 FILES = Jpeg(quality=(25.0, 98.0))
 
@@ -49,12 +50,12 @@ class Shares:
     """Shares of the pictures."""
 
     haze_free: float = 0.12  # which must come back as they were
-    linear: float = 0.5  # that mix light, not display values
+    linear: float = 0.35  # that mix light, not display values
     tinted: float = 0.15  # with strongly coloured airlight, such as dust or dusk
     dim: float = 0.08
     noise: float = 0.4
     jpeg: float = 0.6
-    scenes: float = 0.15  # drawn, of known distances, that show parts of the photographs
+    scenes: float = 0.25  # drawn, of known distances, that show parts of the photographs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +130,21 @@ def hazed(
     hazy = torch.where(linear, light, display)
     hazy = quantise(degrade_share(shares.noise, hazy, NOISE, generator))
     hazy = degrade_share(shares.jpeg, hazy, FILES, generator)
-    return Hazy(
-        **vars(batch), target=clean, hazy=quantise(hazy), transmission=(-tau).exp(),
-        airlight=airlight,
-    )  # fmt: skip
+    t = (-tau).exp()
+    t = torch.where(linear, as_display_mixes(clean, light, airlight, t), t)
+    return Hazy(**vars(batch), target=clean, hazy=quantise(hazy), transmission=t, airlight=airlight)
+
+
+def as_display_mixes(clean: Tensor, hazy: Tensor, airlight: Tensor, t: Tensor) -> Tensor:
+    """(B, 1, H, W) transmission with which display values mix to what light has become.
+
+    The t nearest to I - A = t (J - A) over the colours: it is what a restorer of display values has
+    to find. Where a colour is that of the airlight, any would do, and the given t stays.
+    """
+    away, still = (x - airlight[:, :, None, None] for x in (clean, hazy))
+    power = away.square().sum(dim=1, keepdim=True)
+    found = (away * still).sum(dim=1, keepdim=True) / power.clamp_min(NEAR_AIRLIGHT)
+    return torch.where(power > NEAR_AIRLIGHT, found.clamp(0, 1), t)
 
 
 def drawn_airlight(dense: Tensor, shares: Shares, generator: torch.Generator) -> Tensor:

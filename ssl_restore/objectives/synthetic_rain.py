@@ -51,6 +51,16 @@ class Shares:
     pairs: float = 0.0  # taken from stored pairs, where there are any
 
 
+WIDE = Shares(  # what the built-in restorer has learned from
+    patterns=0.06, foliage=0.1, veil=0.15, noise=0.25, jpeg=0.75, defocus=0.45, mist=0.15,
+    blocky=0.2, resampled=0.5, pairs=0.4,
+)  # fmt: skip
+
+
+EXPOSURE = Sensor(gain=(0.5, 1.2))
+COARSE_FROM = 2000  # of restorers that have: they find wide streaks at smaller sizes
+
+
 class SyntheticRain(nn.Module):
     """Terms: `restore`, `veil`.  Needs clean patches only; `exposure` makes dim and bright ones.
 

@@ -23,12 +23,12 @@ def build(
     patch: int = 192,
     decay: float = 0.999,
     haze_free: float = 0.12,
-    linear: float = 0.5,
+    linear: float = 0.35,
     tinted: float = 0.15,
     dim: float = 0.08,
     noise: float = 0.4,
     jpeg: float = 0.6,
-    scenes: float = 0.15,
+    scenes: float = 0.25,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, shares of pictures that are `haze_free`, that mix `linear` light and not display

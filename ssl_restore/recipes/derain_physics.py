@@ -14,11 +14,16 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from degradations.sensor import Sensor
-from ssl_restore.calibration.rain_file import rain_prior
+from ssl_restore.calibration.rain_file import KINDS, NEAR, RAIN_FREE, rain_prior
 from ssl_restore.networks import unet
 from ssl_restore.objectives import stored_pairs
-from ssl_restore.objectives.synthetic_rain import Shares, SyntheticRain
+from ssl_restore.objectives.synthetic_rain import (
+    COARSE_FROM,
+    EXPOSURE,
+    WIDE,
+    Shares,
+    SyntheticRain,
+)
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
@@ -31,23 +36,23 @@ def build(
     batch: int = 8,
     patch: int = 128,
     decay: float = 0.999,
-    rain_free: float = 0.1,
-    patterns: float = 0.06,
-    foliage: float = 0.1,
-    veil: float = 0.15,
-    noise: float = 0.25,
-    jpeg: float = 0.75,
-    defocus: float = 0.45,
-    mist: float = 0.15,
-    blocky: float = 0.2,
-    resampled: float = 0.5,
-    near: float = 0.1,
-    kinds: float = 0.55,
+    rain_free: float = RAIN_FREE,
+    patterns: float = WIDE.patterns,
+    foliage: float = WIDE.foliage,
+    veil: float = WIDE.veil,
+    noise: float = WIDE.noise,
+    jpeg: float = WIDE.jpeg,
+    defocus: float = WIDE.defocus,
+    mist: float = WIDE.mist,
+    blocky: float = WIDE.blocky,
+    resampled: float = WIDE.resampled,
+    near: float = NEAR,
+    kinds: float = KINDS,
     calibration: str = "",
     varied: float = 0.0,
     rain_layers: str = "",
     pairs: str = "",
-    pairs_share: float = 0.4,
+    pairs_share: float = WIDE.pairs,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
     share of `rain_free` pictures, shares of pictures with regular `patterns`, with `foliage` before
@@ -69,7 +74,7 @@ def build(
             near=near,
             kinds=kinds,
         ),
-        Sensor(gain=(0.5, 1.2)),
+        EXPOSURE,
         Shares(
             patterns=patterns,
             foliage=foliage,
@@ -95,4 +100,5 @@ def build(
         needs=frozenset({"clean"}),
         batch=batch,
         patch=patch,
+        coarse_from=COARSE_FROM,
     )

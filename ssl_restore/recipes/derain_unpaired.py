@@ -2,19 +2,25 @@
 
 A share of every batch carries the rain that the averaged restorer finds in the user's pictures,
 moved onto clean photographs; the rest carries physics rain, which does not depend on the restorer
-and keeps the loop from teaching itself.
+and keeps the loop from teaching itself: rain like that of the pictures, and for those in which none
+could be measured rain of all kinds.
 """
 
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
-from ssl_restore.calibration.rain_file import rain_prior
+from ssl_restore.calibration import rain_file
+from ssl_restore.calibration.rain_file import rain_prior, wide_rain
 from ssl_restore.networks import unet
 from ssl_restore.objectives.rain_transfer import RainTransfer
+from ssl_restore.objectives.synthetic_rain import COARSE_FROM, EXPOSURE, WIDE, SyntheticRain
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
+
+WARM_RATE = 0.3  # where rain is rare in the pictures: a step at the full rate ended in one answer
 
 
 def build(
@@ -32,20 +38,27 @@ def build(
     rain_free: float = 0.06,
     calibration: str = "",
     varied: float = 0.0,
+    wide: float = 1.0,
     rain_layers: str = "",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer, share
     of `coarse` layers at the start of a run from scratch, share of `rain_free` pictures in the
     physics rain, file of a `calibration` that it is like, share of `varied` rain of all kinds
-    besides, folder of harvested `rain_layers`."""
+    besides, factor on the share that gets as `wide` a range of rain as the built-in restorer has
+    learned from, which is that of the pictures in which the calibration found none, folder of
+    harvested `rain_layers`."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
     rain = rain_prior(calibration, rain_free=rain_free, varied=varied, layers=rain_layers)
+    unmeasured = rain_file.read(Path(calibration)).unmeasured if calibration else 1.0
+    wide_share = min(1.0, wide * unmeasured)
     objective = RainTransfer(
         restorer, ema, rain,
         share=share, gain=gain, threshold=threshold, coarse=coarse,
+        wide=SyntheticRain(restorer, wide_rain(), EXPOSURE, WIDE),
+        wide_share=wide_share,
     )  # fmt: skip
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(
@@ -57,4 +70,6 @@ def build(
         players=(Player(objective, {"restore": 1.0, "veil": 0.1}, optimizer),),
         batch=batch,
         patch=patch,
+        warm_rate=WARM_RATE if wide_share else 1.0,
+        coarse_from=COARSE_FROM if wide_share else None,
     )

@@ -20,6 +20,5 @@ task = Task(
     measure=rain_and_texture_left,
     stream=RAIN,
     symmetry=UPRIGHT,
-    coarse_from=2000,
     clip_recipe="fixed_camera",
 )

@@ -32,6 +32,7 @@ class Header:
     step: int = 0
     seed: int = 0
     data: dict[str, str] = field(default_factory=dict)  # fingerprint of each folder
+    coarse_from: int | None = None  # as in `Restorer`
     format: int = FORMAT
 
 
@@ -117,7 +118,10 @@ def _open(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
                 "install the ssl-restore that wrote it"
             )
         fields["keywords"] = {name: _tuples(value) for name, value in fields["keywords"].items()}
-        return Header(**fields), weights
+        header = Header(**fields)
+        if header.coarse_from is not None and not int(header.coarse_from) >= 1:
+            raise ValueError(header.coarse_from)
+        return header, weights
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path}: not a checkpoint of ssl-restore (no header, or a damaged one)"

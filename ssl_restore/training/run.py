@@ -126,6 +126,7 @@ class Run:
             step=row.step,
             seed=plan.seed,
             data=plan.data,
+            coarse_from=recipe.coarse_from,
         )
         checkpoint.save(self.weights, recipe.ema, header)
 
