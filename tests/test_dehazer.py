@@ -63,7 +63,7 @@ def test_a_map_that_is_linear_in_the_colours_is_found_exactly():
 
 def test_layers_are_those_of_the_haze_that_was_put_on():
     """Maps that know the haze give back the picture: Koschmieder's law and its inverse."""
-    clean, tau = random(1, 3, 8, 10), 1.5 * random(1, 1, 8, 10, seed=1)
+    clean, tau = 0.3 * random(1, 3, 8, 10), 1.2 * random(1, 1, 8, 10, seed=1)
     light = torch.tensor([[0.8, 0.85, 0.9]])
     hazy = add_veil(clean, VeilParams(tau, light))
     maps = torch.cat([torch.zeros(1, 3, 8, 10), tau, light.view(1, 3, 1, 1).expand(1, 3, 8, 10)], 1)
@@ -73,13 +73,25 @@ def test_layers_are_those_of_the_haze_that_was_put_on():
 
 
 def test_less_than_no_haze_is_none_and_more_than_is_seen_is_the_most():
-    image = random(1, 3, 4, 4)
+    image = 0.4 * random(1, 3, 4, 4)
     light = torch.full((1, 3, 4, 4), 0.8)
     net = past_start(dehazer)
     for tau, seen in ((-1.0, 0.0), (9.0, dehazer.DEPTHS[1])):
         maps = torch.cat([torch.zeros(1, 3, 4, 4), torch.full((1, 1, 4, 4), tau), light], 1)
         expected = image + np.expm1(seen) * (image - light)
         torch.testing.assert_close(net(image, maps), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_sky_of_the_colour_of_the_air_is_left_and_what_is_far_from_it_is_not():
+    t, light = 0.1, torch.full((1, 3, 1, 1), 0.8)
+    depth = torch.full((1, 1, 1, 4), -np.log(t))
+    away = torch.tensor([0.0, 0.02, 0.1, 0.4])
+    image = light - away.expand(1, 3, 1, 4)
+    left = dehazer.removable(image, depth, light)[0, 0, 0]
+    raised = np.maximum(1, dehazer.TOLERANCE * (1 - t) ** 2 / away.clamp_min(1e-3).numpy())
+    np.testing.assert_allclose((-left).exp(), np.minimum(1, t * raised), rtol=1e-5)
+    assert left[0] == 0
+    assert left[3] == depth[0, 0, 0, 3]
 
 
 @pytest.mark.parametrize("size", [(5, 7), (40, 31), (300, 200)])

@@ -158,7 +158,7 @@ def test_what_is_no_restorer_is_refused_and_a_given_one_stays_where_it_is():
 
 @pytest.mark.parametrize("source", [None, 3])
 def test_what_is_neither_a_task_nor_a_path_is_refused(source):
-    with pytest.raises(UserError, match="source: the name of a task .* or a path is expected"):
+    with pytest.raises(UserError, match=r"source: the name of a task .* or a path is expected"):
         sr.load(source)
 
 

@@ -9,11 +9,17 @@ whose coefficients a and b are smooth: brought up to the full size, they give it
 full picture. What a picture costs beyond the look is a few operations a pixel.
 
     logit A = logit(sum of w I) + offset,     w = softmax of a score over all pixels
+    tau     = (1 - s) own + s dark channel,   s in (0, 1)
+
+The network weighs its own estimate against that of the dark channel prior, which is right where
+some colour is dark nearby; untrained it takes the half of that.
 
 References: Koschmieder, 1924; He, Sun and Tang, "Single image haze removal using dark channel
-prior", PAMI 2011, and "Guided image filtering", PAMI 2013; Gharbi et al.,
-"Deep bilateral learning for real-time image enhancement", SIGGRAPH 2017 (coefficients at a small
-size); Wu, Zheng, Zhang and Huang, "Fast end-to-end trainable guided filter", CVPR 2018.
+prior", PAMI 2011, and "Guided image filtering", PAMI 2013; Jiang et al., "Fog density estimation
+and image defogging based on surrogate modeling for optical depth", TIP 2017 (tolerance for the
+sky); Gharbi et al., "Deep bilateral learning for real-time image enhancement", SIGGRAPH 2017
+(coefficients at a small size); Wu, Zheng, Zhang and Huang, "Fast end-to-end trainable guided
+filter", CVPR 2018.
 """
 
 from __future__ import annotations
@@ -31,6 +37,7 @@ from ssl_restore.restorer import UPRIGHT, Restorer
 OVERVIEW_PX = 256  # longest side of the look at the whole picture
 FOLD = 2  # pixels of the look to a side of one of the prediction
 DEPTHS = (0.0, 2.6)  # optical, of which haze is removed: 7 % of the light has arrived
+TOLERANCE = 0.3  # display units
 GUIDE_PX, GUIDE_EPS = 3, 2e-4
 CLEAR, FARTHEST = 0.1, 0.9  # optical depth, quantile, below which it is said that there is no haze
 HIDDEN = 64
@@ -101,15 +108,12 @@ class Dehazer(Restorer):
     def layers(self, image: Tensor, maps: Tensor | None = None) -> dict[str, Tensor]:
         """`clean` J, `transmission` t and `airlight` A."""
         depth, airlight = self.haze(image, maps)
+        depth = removable(image, depth, airlight)
         return {
-            "clean": self.without_haze(image, depth, airlight),
-            "transmission": (-depth.clamp(*DEPTHS)).exp(),
+            "clean": image + depth.expm1() * (image - airlight),
+            "transmission": (-depth).exp(),
             "airlight": airlight,
         }
-
-    def without_haze(self, image: Tensor, depth: Tensor, airlight: Tensor) -> Tensor:
-        """J of an image, of tau and A."""
-        return image + depth.clamp(*DEPTHS).expm1() * (image - airlight)
 
     def haze(self, image: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """tau (B, 1, H, W) as predicted, below 0 for none, and A (B, 3, H, W)."""
@@ -129,6 +133,18 @@ class Dehazer(Restorer):
 
     def forward(self, image: Tensor, maps: Tensor | None = None) -> Tensor:
         return self.layers(image, maps)["clean"]
+
+
+def removable(image: Tensor, depth: Tensor, airlight: Tensor) -> Tensor:
+    """The part of tau (B, 1, H, W) whose removal leaves more than noise, within `DEPTHS`.
+
+    t <- min(1, t max(1, TOLERANCE (1 - t)^2 / |I - A|)): what is dense and has the colour of the
+    air, such as a sky, has hardly anything behind it.
+    """
+    depth = depth.clamp(*DEPTHS)
+    near = (image - airlight).abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
+    dense = (1 - (-depth).exp()).square()
+    return (depth - (TOLERANCE * dense / near).clamp_min(1).log()).clamp_min(0)
 
 
 def dark_channel(image: Tensor, side: int) -> Tensor:

@@ -58,11 +58,11 @@ class HazeTransfer(nn.Module):
         assert batch.degraded is not None
         degraded = batch.degraded
         with torch.no_grad():
-            depth, airlight = self.ema.haze(degraded)
-            restored = self.ema.layers(degraded)["clean"].clamp(0, 1)
+            found = self.ema.layers(degraded)
+            restored, depth = found["clean"].clamp(0, 1), -found["transmission"].log()
             factor = uniform(THICKER, (len(degraded), 1, 1, 1), generator).to(degraded)
-            t = (-factor * depth.clamp_min(0)).exp()
-            again = quantise(restored * t + airlight * (1 - t))
+            t = (-factor * depth).exp()
+            again = quantise(restored * t + found["airlight"] * (1 - t))
         tau, _ = self.restorer.haze(degraded)
         return {
             **haze_loss(self.restorer, hazy),

@@ -27,7 +27,7 @@ from degradations.scenes import drawn_scenes
 from degradations.sensor import Sensor, quantise
 from degradations.types import Range, uniform
 from degradations.veil import VeilParams, add_veil
-from ssl_restore.networks.dehazer import Dehazer
+from ssl_restore.networks.dehazer import Dehazer, removable
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.types import Batch
 
@@ -166,7 +166,8 @@ def drawn_airlight(dense: Tensor, shares: Shares, generator: torch.Generator) ->
 def haze_loss(restorer: Dehazer, hazy: Hazy) -> dict[str, Tensor]:
     """The terms of a dehazer on pictures of which all is known."""
     depth, airlight = restorer.haze(hazy.hazy)
-    clean = restorer.without_haze(hazy.hazy, depth, airlight)
+    away = removable(hazy.hazy, depth, airlight).expm1()
+    clean = hazy.hazy + away * (hazy.hazy - airlight)
     t = hazy.transmission
     predicted = (-depth.clamp(-1, THICKEST)).exp()  # where it sees less than none, it learns, too
     return {
