@@ -75,7 +75,8 @@ class Dehazer(Restorer):
         image."""
         if self.training:
             return self._look(small)
-        return (self._look(small) + self._look(small.flip(3)).flip(3)) / 2
+        straight, mirrored = self._look(torch.cat([small, small.flip(3)])).chunk(2)
+        return (straight + mirrored.flip(3)) / 2
 
     def _look(self, small: Tensor) -> Tensor:
         height, width = small.shape[-2:]
