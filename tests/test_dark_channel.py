@@ -72,17 +72,18 @@ def test_the_guided_filter_is_its_definition_where_it_is_not_shrunk():
     assert found[row, column] == pytest.approx(expected, abs=1e-4)
 
 
-def test_haze_of_a_scene_with_dark_colours_is_removed_and_told():
+@pytest.mark.parametrize(("scales", "nearer_px", "gain"), [(1, 8, 8), (3, (8 + 15 + 30) / 3, 5)])
+def test_haze_of_a_scene_with_dark_colours_is_removed_and_told(scales, nearer_px, gain):
     clean, t = scene(), ramp(low=0.0)
     picture = hazy(clean, t)
-    found = solve(tensor(picture), omega=1.0)
+    found = solve(tensor(picture), omega=1.0, scales=scales)
     away = np.abs(array(found["transmission"])[..., 0] - t)
-    assert np.median(away) < 0.08  # the window sees 8 pixels nearer, 0.05 of the ramp
+    assert np.median(away) < 0.03 + nearer_px / 160  # so far the windows see along the ramp
     np.testing.assert_allclose(array(found["airlight"])[0, 0], (0.8, 0.85, 0.9), atol=0.06)
     near = t[0] > 0.3
     results = picture, array(found["clean"])
     before, after = (np.square(result - clean)[:, near].mean() for result in results)
-    assert after < before / 8
+    assert after < before / gain
 
 
 def test_omega_leaves_a_share_of_the_haze():

@@ -9,10 +9,10 @@ whose coefficients a and b are smooth: brought up to the full size, they give it
 full picture. What a picture costs beyond the look is a few operations a pixel.
 
     logit A = logit(sum of w I) + offset,     w = softmax of a score over all pixels
-    tau     = (1 - s) own + s dark channel,   s in (0, 1)
+    tau     = (1 - s) own + s dark channel,   s = trust sigmoid(a map)
 
 The network weighs its own estimate against that of the dark channel prior, which is right where
-some colour is dark nearby; untrained it takes the half of that.
+some colour is dark nearby; its trust in it starts at 0.
 
 References: Koschmieder, 1924; He, Sun and Tang, "Single image haze removal using dark channel
 prior", PAMI 2011, and "Guided image filtering", PAMI 2013; Jiang et al., "Fog density estimation
@@ -63,6 +63,7 @@ class Dehazer(Restorer):
         self.multiple = 2 ** (len(blocks) + 1)
         self.encoder = Encoder(width, blocks, channels=(3 + len(DARK_PX)) * FOLD**2)
         self.decoder = Decoder(width, blocks, channels=3)
+        self.trust = nn.Parameter(torch.zeros(()))  # in the dark channel
         self.mean_norm = nn.LayerNorm(deepest)  # what residual blocks add up to has no scale
         self.whole = zeroed(nn.Linear(deepest, deepest))
         self.offset = nn.Sequential(
@@ -96,7 +97,9 @@ class Dehazer(Restorer):
         airlight = torch.sigmoid(torch.logit(seen_light) + offset)  # inside, so that it can learn
         light = airlight[:, :, None, None]
         known = F.interpolate(darkest(small / light), (height, width), mode="area")
-        depth = torch.lerp(own, dark_channel_depth(picture, known), torch.sigmoid(share))
+        depth = torch.lerp(
+            own, dark_channel_depth(picture, known), self.trust * torch.sigmoid(share)
+        )
         a, b = linear_in_colour(picture, depth, GUIDE_PX, GUIDE_EPS)
         return torch.cat([a, b, light.expand(-1, -1, height, width)], dim=1)
 
