@@ -83,6 +83,16 @@ def test_the_start_is_kept_where_the_result_is_worse(pictures, tmp_path, worse):
         assert second.run.weights.read_bytes() != first.run.weights.read_bytes()
 
 
+def test_a_start_that_is_gone_by_then_is_said(pictures, tmp_path):
+    first, second = started(pictures, tmp_path)
+    first.run.weights.unlink()
+    said = []
+    list(session.train(second, judge=Says(*["more rain"] * 4), notify=said.append))
+    assert f"{first.run.weights} is gone" in said[0]
+    assert second.run.weights.is_file()
+    assert not (second.run.folder / "learned.safetensors").exists()
+
+
 def test_a_run_from_scratch_has_nothing_to_be_worse_than(pictures, tmp_path):
     rainy, clean = pictures("rainy", 10), pictures("clean")
     job = session.prepare(plan_for(rainy, clean), tmp_path / "run", CPU)

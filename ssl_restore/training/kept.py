@@ -49,9 +49,12 @@ def worse_than(
 
 
 def keep_start(start: Path, weights: Path) -> Path:
-    """Put the start in the place of what was learned, which is moved beside it: its new path."""
+    """Put the start in the place of what was learned, which is kept beside it: its new path.
+
+    Whichever moment a kill hits, the weights are whole.
+    """
     aside = weights.with_name(f"learned{weights.suffix}")
-    with replacing(weights) as temporary:
-        shutil.copyfile(start, temporary)
-        weights.replace(aside)
+    for source, target in ((weights, aside), (start, weights)):
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
     return aside

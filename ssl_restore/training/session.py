@@ -384,11 +384,12 @@ def _keep_the_better(
     reason = worse_than(job.start, job.recipe.ema, pictures, judge, precision=precision)
     if reason is None:
         return
+    worse = f"what was learned restores most pictures worse than its start ({reason})"
+    if not Path(job.plan.start).is_file():
+        notify(f"{worse}, but {job.plan.start} is gone: use other weights than {job.run.weights}")
+        return
     aside = keep_start(Path(job.plan.start), job.run.weights)
-    notify(
-        f"what was learned restores most pictures worse than its start ({reason}), which is kept; "
-        f"{aside} is what was learned"
-    )
+    notify(f"{worse}, which is kept; {aside} is what was learned")
 
 
 def _draw(job: TrainingJob, step: int, progress: float) -> Batch:
