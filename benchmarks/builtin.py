@@ -28,7 +28,7 @@ from ssl_restore.objectives.rendered_rain import RenderedRain, veil_loss
 from ssl_restore.objectives.synthetic_rain import SyntheticRain
 from ssl_restore.training import checkpoint, data
 from ssl_restore.training.fit import fit
-from ssl_restore.training.session import start_from
+from ssl_restore.training.warm_start import start_from
 from ssl_restore.types import Batch, Player, Recipe
 
 LOG_EVERY = 500  # steps; the weights are saved as often

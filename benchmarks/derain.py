@@ -45,7 +45,7 @@ from ssl_restore.inference.load import load_restorer
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.objectives.distance import charbonnier, relative
-from ssl_restore.training import checkpoint, data, session
+from ssl_restore.training import checkpoint, data, session, warm_start
 from ssl_restore.training.fit import fit
 from ssl_restore.training.run import RunPlan
 from ssl_restore.types import Batch, Player, Recipe
@@ -154,10 +154,10 @@ def bound(
         learned = [name for name, own in zip(pairs, part, strict=True) if own != aside]
         recipe = how.build()
         if start == "builtin":
-            trained = session.default_start(recipe)
+            trained = warm_start.default_start(recipe)
             if trained is None:
                 raise UserError("no built-in restorer is of the recipe's network")
-            recipe = session.start_from(recipe, Path(trained))
+            recipe = warm_start.start_from(recipe, Path(trained))
         told: dict[str, object] = {"steps": how.steps, "seconds": how.seconds, "learned": learned}
         header = checkpoint.Header(
             recipe.task, recipe.network, recipe.keywords, f"supervised {start}", told, seed=how.seed
@@ -180,7 +180,7 @@ def fitted(rainy: Path, clean: Path | None, how: Learning, folder: Path) -> Path
         settings={**discover.settings(discover.builder("recipes", how.recipe)), **how.changes},
         seed=how.seed, steps=how.steps, seconds=how.seconds, images=str(rainy.resolve()),
         clean=None if clean is None else str(clean.resolve()),
-        start=session.default_start(how.build()),
+        start=warm_start.default_start(how.build()),
     )  # fmt: skip
     if session.wants_calibration(plan):
         plan, failure = session.with_calibration(plan, folder, how.device)

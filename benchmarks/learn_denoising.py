@@ -26,7 +26,7 @@ from ssl_restore import discover, rng
 from ssl_restore.evaluation import metrics
 from ssl_restore.inference.tiles import restore_tensor
 from ssl_restore.restorer import Restorer
-from ssl_restore.training import data, session
+from ssl_restore.training import data, warm_start
 from ssl_restore.training.fit import fit
 from ssl_restore.types import Batch, Player, Recipe
 
@@ -57,8 +57,8 @@ def built(name: str, options: argparse.Namespace) -> Recipe:
         weights, optimizer = recipe.players[0].weights, recipe.players[0].optimizer
         learner = Player(Supervised(recipe.restorer), weights, optimizer)
         recipe = replace(recipe, players=(learner,))
-    start = None if options.from_scratch else session.default_start(recipe)
-    return recipe if start is None else session.start_from(recipe, Path(start))
+    start = None if options.from_scratch else warm_start.default_start(recipe)
+    return recipe if start is None else warm_start.start_from(recipe, Path(start))
 
 
 def drawer(

@@ -66,7 +66,7 @@ class _Boxes:
     def crossed(self, start: Tensor, ray: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Rays (1, 3, H, W) from a start through each box, which they may miss: where they enter
         and leave, lengths of the ray; the axis of the face (K, H, W); and its point, local."""
-        origin, along = self.local(start - self.centre[..., None, None]), off_zero(self.local(ray))
+        origin, along = self.local(start - self.centre[..., None, None]), _off_zero(self.local(ray))
         side = self.half[..., None, None]
         inverse = 1 / along
         middle, reach = -origin * inverse, side * inverse.abs()
@@ -103,8 +103,9 @@ def _scene(photograph: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
     street = bool(draw.happens(STREETS))
     unit = float(draw(*BLOCK_M)) if street else 1.0
     floor, top = float(draw(0.9, 1.8)), -unit * float(draw(0.6, 2.0))
-    low = torch.stack([-unit * draw(0.8, 3.5), draw(top, top), draw(-1, -1)])
-    high = torch.stack([unit * draw(0.8, 3.5), draw(floor, floor), unit * draw(1.5, 8.0)])
+    aside = unit * draw(0.8, 3.5, 2)
+    low = draw.like.new_tensor([-aside[0], top, -1])
+    high = draw.like.new_tensor([aside[1], floor, unit * draw(1.5, 8.0)])
     boxes = _placed(low, high, unit, draw)
     lamp = torch.stack([draw(-0.8, 0.8) * unit * 4, draw(0.3, 0.9) * top, draw(0, 0.8) * high[2]])
     if street:  # as far as the horizon
@@ -168,10 +169,10 @@ def _rays(height: int, width: int, draw: _Draw, *, level: bool) -> Tensor:
     down, aside = draw(-0.1, 0.15) if level else draw(-0.15, 0.35), draw(-0.6, 0.6)
     y, z = y * down.cos() + down.sin(), down.cos() - y * down.sin()
     x, z = x * aside.cos() + z * aside.sin(), z * aside.cos() - x * aside.sin()
-    return off_zero(torch.stack([x, y, z])[None])
+    return _off_zero(torch.stack([x, y, z])[None])
 
 
-def off_zero(values: Tensor) -> Tensor:
+def _off_zero(values: Tensor) -> Tensor:
     """What can be divided by."""
     return torch.where(values.abs() < 1e-6, 1e-6, values)
 

@@ -12,6 +12,7 @@ input is said by `UserError`: what was expected, what came, what to do.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,7 +255,11 @@ def fit(
     job = request.start(asked, devices.start(device))
     measure = discover.measure(job.recipe.task)
     judge = discover.judge(job.recipe.task)
-    for _ in session.train(job, precision=precision, measure=measure, judge=judge):
+    rows = session.train(
+        job, precision=precision, measure=measure, judge=judge,
+        notify=lambda line: warnings.warn(line, stacklevel=3),
+    )  # fmt: skip
+    for _ in rows:
         pass
     return load(job.run.weights, device=device)
 

@@ -11,7 +11,7 @@ from torch import nn
 from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.objectives.anchored import FLOOR, SHARE, Anchored
-from ssl_restore.training import checkpoint, session
+from ssl_restore.training import checkpoint, warm_start
 from ssl_restore.types import Batch
 
 
@@ -99,7 +99,7 @@ def test_recipes_from_noisy_pictures_are_held_to_their_start(tmp_path, name, shu
     header = checkpoint.Header(other.task, other.network, other.keywords)
     checkpoint.save(tmp_path / "start.safetensors", other.restorer, header)
     torch.manual_seed(1)
-    recipe = session.start_from(
+    recipe = warm_start.start_from(
         build(width=4, patch=patch, shuffle=shuffle), tmp_path / "start.safetensors"
     )
     assert recipe.network == "denoiser"  # of whole pictures, wherever it learns

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from ssl_restore import discover, weights
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
-from ssl_restore.training import checkpoint, session
+from ssl_restore.training import checkpoint, warm_start
 from ssl_restore.training.checkpoint import Header
 from ssl_restore.types import Average, Recipe
 
@@ -86,7 +86,7 @@ def test_header_comes_back_with_its_tuples(saved):
 
 def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
     recipe = recipe_of(KEYWORDS)
-    started = session.start_from(recipe, saved)
+    started = warm_start.start_from(recipe, saved)
     assert started.frozen_batchnorm
     expected = checkpoint.load(saved)[0].state_dict()
     for net in (started.restorer, started.ema):
@@ -95,7 +95,7 @@ def test_network_with_tuple_keywords_is_a_warm_start(saved, tmp_path):
 
 def test_weights_that_lack_what_a_newer_network_has_start_it_as_the_same_function(saved):
     recipe = recipe_of({**KEYWORDS, **unet.LEARNED})
-    started = session.start_from(recipe, saved)
+    started = warm_start.start_from(recipe, saved)
     old, _ = checkpoint.load(saved)
     image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
@@ -107,12 +107,12 @@ def test_weights_that_lack_what_a_newer_network_has_start_it_as_the_same_functio
 def test_warm_start_from_another_width_is_refused(saved):
     recipe = recipe_of({**KEYWORDS, "width": 8})
     with pytest.raises(UserError, match=r"holds network unet .*4.*'width': 8.*from scratch"):
-        session.start_from(recipe, saved)
+        warm_start.start_from(recipe, saved)
 
 
 def test_warm_start_from_weights_of_another_task_is_refused_by_name(saved):
     with pytest.raises(UserError, match="weights of the task derain, not of dehaze"):
-        session.start_from(recipe_of(KEYWORDS, task="dehaze"), saved)
+        warm_start.start_from(recipe_of(KEYWORDS, task="dehaze"), saved)
 
 
 def test_built_in_weights_are_those_of_the_task_of_the_recipe():
@@ -124,9 +124,9 @@ def test_built_in_weights_are_those_of_the_task_of_the_recipe():
         recipe = Recipe(
             task=task, network=header.network, keywords=header.keywords, restorer=net, players=()
         )
-        assert session.default_start(recipe) == str(path)
-        assert session.default_start(replace(recipe, task="dehaze")) is None
-        assert session.default_start(replace(recipe, keywords={"width": 3})) is None
+        assert warm_start.default_start(recipe) == str(path)
+        assert warm_start.default_start(replace(recipe, task="dehaze")) is None
+        assert warm_start.default_start(replace(recipe, keywords={"width": 3})) is None
 
 
 def test_file_of_another_format_is_refused_whatever_its_fields(saved):
@@ -142,6 +142,14 @@ def test_file_that_is_not_safetensors_is_refused(tmp_path, content):
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"x\.safetensors: not a safetensors file, or damaged"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("wrong", [0, -5, "2000", 1.5])
+def test_a_size_that_is_none_in_the_header_is_refused(tmp_path, wrong):
+    path = tmp_path / "x.safetensors"
+    checkpoint.save(path, restorer(), replace(HEADER, coarse_from=wrong))
+    with pytest.raises(UserError, match="no header, or a damaged one"):
         checkpoint.load(path)
 
 

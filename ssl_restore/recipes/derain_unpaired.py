@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ssl_restore.calibration import rain_file
-from ssl_restore.calibration.rain_file import rain_prior, wide_rain
 from ssl_restore.networks import unet
 from ssl_restore.objectives.rain_transfer import RainTransfer
 from ssl_restore.objectives.synthetic_rain import COARSE_FROM, EXPOSURE, WIDE, SyntheticRain
@@ -51,13 +50,13 @@ def build(
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
-    rain = rain_prior(calibration, rain_free=rain_free, varied=varied, layers=rain_layers)
+    rain = rain_file.rain_prior(calibration, rain_free=rain_free, varied=varied, layers=rain_layers)
     unmeasured = rain_file.read(Path(calibration)).unmeasured if calibration else 1.0
     wide_share = min(1.0, wide * unmeasured)
     objective = RainTransfer(
         restorer, ema, rain,
         share=share, gain=gain, threshold=threshold, coarse=coarse,
-        wide=SyntheticRain(restorer, wide_rain(), EXPOSURE, WIDE),
+        wide=SyntheticRain(restorer, rain_file.wide_rain(), EXPOSURE, WIDE),
         wide_share=wide_share,
     )  # fmt: skip
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)

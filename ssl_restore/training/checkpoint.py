@@ -119,8 +119,9 @@ def _open(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
             )
         fields["keywords"] = {name: _tuples(value) for name, value in fields["keywords"].items()}
         header = Header(**fields)
-        if header.coarse_from is not None and not int(header.coarse_from) >= 1:
-            raise ValueError(header.coarse_from)
+        coarse = header.coarse_from
+        if coarse is not None and not (isinstance(coarse, int) and coarse >= 1):
+            raise ValueError(coarse)
         return header, weights
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(

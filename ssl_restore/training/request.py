@@ -11,7 +11,7 @@ import torch
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
-from ssl_restore.training import checkpoint, clips, session
+from ssl_restore.training import checkpoint, clips, session, warm_start
 from ssl_restore.training.run import Run, RunPlan, resumed
 
 MINUTES = 15.0
@@ -75,7 +75,7 @@ class Request:
             checkpoint.read_header(self.start)  # refused before any work
         start = None if self.start is None else str(self.start)
         if self.start is None and not self.from_scratch:
-            start = session.default_start(build(**settings))
+            start = warm_start.default_start(build(**settings))
         minutes = MINUTES if self.minutes is None else self.minutes
         return RunPlan(
             recipe=str(Path(recipe).resolve()) if recipe.endswith(".py") else recipe,

@@ -13,19 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_restore import __version__, discover, rng, weights
+from ssl_restore import __version__, discover, rng
 from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.files import check_writable
 from ssl_restore.restorer import Restorer
-from ssl_restore.training import checkpoint, clips, data, observations, report
+from ssl_restore.training import clips, data, observations, report
 from ssl_restore.training.fit import Row, fit
 from ssl_restore.training.group import barrier, rank, world
 from ssl_restore.training.kept import Judge, keep_start, worse_than
 from ssl_restore.training.parts import usual_parts
 from ssl_restore.training.run import Run, RunPlan
 from ssl_restore.training.turn import Diverged
+from ssl_restore.training.warm_start import start_from
 from ssl_restore.types import Batch, Recipe
 
 SAVE_EVERY_S = 60.0
@@ -243,59 +244,6 @@ def _load(
             "for small pictures try `patch=32`"
         )
     return pictures
-
-
-def start_from(recipe: Recipe, path: Path) -> Recipe:
-    """The recipe with the weights of a checkpoint in its restorer (a warm start), and its anchor.
-
-    The statistics of its norms rest from then on. They were taken from more kinds of pictures than
-    a folder has; learned anew, they made it up to 2 dB worse, on other rain far more.
-
-    Raises:
-        UserError: For weights of another task, or of a network that the recipe cannot start from.
-    """
-    trained, header = checkpoint.load(path, task=recipe.task)
-    for form in (recipe, *recipe.forms):
-        if fits(header, form):
-            for net in (form.restorer, form.ema):
-                net.load_state_dict(grown(trained.state_dict(), net))
-            if form.anchor is not None:
-                form.anchor.load_state_dict(trained.core.state_dict())
-            for player in form.players:
-                for group in player.optimizer.param_groups:
-                    group["lr"] *= form.warm_rate
-            return replace(form, frozen_batchnorm=True)
-    raise UserError(
-        f"{path}: holds network {header.network} {header.keywords}, the recipe wants "
-        f"{recipe.network} {recipe.keywords}; change its settings, or start from scratch"
-    )
-
-
-def fits(header: checkpoint.Header, recipe: Recipe) -> bool:
-    """Whether a recipe can start from these weights: they may lack what its network has besides."""
-    told = {name: recipe.keywords.get(name) for name in header.keywords}
-    return (header.network, header.keywords) == (recipe.network, told)
-
-
-def grown(weights: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
-    """Weights with zeros where the network has more inputs or outputs: its function is the same."""
-    state = {}
-    for name, own in net.state_dict().items():
-        state[name] = torch.zeros_like(own)
-        state[name][tuple(slice(size) for size in weights[name].shape)] = weights[name]
-    return state
-
-
-def default_start(recipe: Recipe) -> str | None:
-    """The built-in restorer of the recipe's task, where it is of a network that it can start from.
-
-    Those of other tasks do not count: what they have learned is another thing.
-    """
-    path = weights.built_in(recipe.task)
-    if not path.is_file():
-        return None
-    header = checkpoint.read_header(path)
-    return str(path) if any(fits(header, form) for form in (recipe, *recipe.forms)) else None
 
 
 def train(
