@@ -2,9 +2,9 @@
 
     python benchmarks/rain_and_veil.py ./photos/ --sheet veil.png
 
-Rows, PSNR and SSIM over pictures: the input; `derain`; `derain --veil`, which takes the haze off
-what is derained; and the derained pictures by the dark channel. The rain is `Rain()`, the veil
-`Veil()`, of any thickness, half of them the same everywhere.
+Rows, PSNR and SSIM over pictures: the input; `derain`; the derained pictures by the dark channel
+and by `dehaze`; and `derain --veil`, whose dehazer has learned from derained pictures. The rain is
+`Rain()`, the veil `Veil()`, of any thickness, half of them the same everywhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from degradations.rain import Rain
 from degradations.sensor import quantise
 from degradations.veil import Veil
-from ssl_restore import rng
+from ssl_restore import rng, weights
 from ssl_restore.evaluation import baselines, metrics
 from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.inference.load import load_restorer
@@ -39,13 +39,16 @@ def rendered(clean: Pixels, seed: int) -> Pixels:
     return images.to_pixels(quantise(veiled.rainy), clean)
 
 
-def methods(pixels: Pixels, derainer: Restorer, dehazer: Restorer) -> dict[str, Pixels]:
+def methods(
+    pixels: Pixels, derainer: Restorer, dehazer: Restorer, unveiler: Restorer
+) -> dict[str, Pixels]:
     derained = restore_pixels(derainer, pixels, scale=None)
     return {
         "input": pixels,
         "derain": derained,
         "derain, dark channel": baselines.dark_channel(derained),
-        "derain --veil": restore_pixels(dehazer, derained),
+        "derain, dehaze": restore_pixels(dehazer, derained),
+        "derain --veil": restore_pixels(unveiler, derained),
     }
 
 
@@ -56,12 +59,15 @@ def main() -> None:
     )
     parser.add_argument("photos", type=Path)
     parser.add_argument("--count", type=int, default=40, help="So many, spread over the folder.")
-    parser.add_argument("--weights", type=Path, help="Of a dehazer.  [default: built-in]")
+    parser.add_argument(
+        "--weights", type=Path, help="Of a dehazer, for the veil.  [default: built-in]"
+    )
     parser.add_argument("--sheet", type=Path, help="The first 12 to look at, .png.")
     given = parser.parse_args()
     cpu = torch.device("cpu")
     derainer = load_restorer(None, cpu, task="derain")
-    dehazer = load_restorer(given.weights, cpu, task="dehaze")
+    dehazer = load_restorer(None, cpu, task="dehaze")
+    unveiler = load_restorer(given.weights or weights.veil(), cpu, task="dehaze")
     paths = images.find(given.photos)
     chosen = [paths[i * len(paths) // given.count] for i in range(min(given.count, len(paths)))]
     scores: dict[str, list[dict[str, float]]] = {}
@@ -69,7 +75,7 @@ def main() -> None:
     for seed, path in enumerate(chosen):
         clean = images.read(path).pixels
         pixels = rendered(clean, seed)
-        found = methods(pixels, derainer, dehazer)
+        found = methods(pixels, derainer, dehazer, unveiler)
         for name, result in found.items():
             scores.setdefault(name, []).append(metrics.scores(result, clean))
         if seed < 12:

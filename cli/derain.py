@@ -25,7 +25,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @restoration.arguments
-@click.option("--veil", is_flag=True, help="Also remove the veil of heavy rain, as `dehaze`.")
+@click.option("--veil", is_flag=True, help="Also remove the veil of heavy rain.")
 @options.strength
 @click.option(
     "--thorough",
@@ -69,12 +69,13 @@ def command(
     if adapt:
         restoration.solve_files("derain", files, seconds=seconds, strength=strength)
         return
+    from ssl_restore import weights  # noqa: PLC0415
     from ssl_restore.inference.wrappers import with_thoroughness  # noqa: PLC0415
 
     def wrapped(restorer: Restorer) -> Restorer:
         return restorer if thorough is None else with_thoroughness(restorer, thorough)
 
-    dehazer = replace(files, weights=None).load("dehaze") if veil else None
+    then = replace(files, weights=weights.veil()).load("dehaze") if veil else None
     restoration.restore_files(
-        "derain", files, wrap=wrapped, strength=strength, scale=scale, then=dehazer, layers=layers
+        "derain", files, wrap=wrapped, strength=strength, scale=scale, then=then, layers=layers
     )

@@ -98,6 +98,7 @@ def restore_files(
     restorer = wrappers.with_self_ensemble(wrap(files.load(task)), files.quality)
     if strength != 1:
         restorer = wrappers.Strength(restorer, strength)
+        then = None if then is None else wrappers.Strength(then, strength)
     start, pixels = time.perf_counter(), 0
     with bar(0, "pixel", task, unit_scale=True) as shown:
 

@@ -201,7 +201,7 @@ def write(path: str | Path, image: Any, *, quality: int = 95, overwrite: bool = 
 
 
 def fit(
-    images: str | Path,
+    images: str | Path | None = None,
     *,
     clean: str | Path | None = None,
     output: str | Path | None = None,
@@ -220,7 +220,7 @@ def fit(
     """Learn a restorer from a folder of degraded pictures; no clean versions are needed.
 
     Args:
-        images: Folder of degraded pictures.
+        images: Folder of degraded pictures; None for a recipe that learns from clean ones alone.
         clean: Folder of clean photographs of other scenes; None takes those installed.
         output: Run folder: weights, log, samples; None: runs/NAME of the folder of images.
         task: What is removed; it names the recipe unless one is given.
@@ -246,7 +246,8 @@ def fit(
     from ssl_restore.training import request, session  # noqa: PLC0415
 
     asked = request.Request(
-        images=Path(images), clean=None if clean is None else Path(clean),
+        images=None if images is None else Path(images),
+        clean=None if clean is None else Path(clean),
         output=None if output is None else Path(output), task=task, recipe=recipe,
         minutes=minutes, steps=steps, settings=settings or {},
         start=None if start is None else Path(start), from_scratch=from_scratch,

@@ -59,7 +59,8 @@ def measure(name: str) -> Callable[..., dict[str, float]] | None:
 
 def judge(name: str) -> Callable[..., Any] | None:
     """What says of two results for a picture which is worse; None for a task from outside."""
-    return task(name).stream.frames if name in names("tasks", "task") else None
+    stream = task(name).stream if name in names("tasks", "task") else None
+    return stream.frames if stream is not None else None
 
 
 def doubt(kind: str) -> Callable[..., str | None] | None:

@@ -170,9 +170,9 @@ class StreamModel:
     lr: Mapping[str, float] = field(default_factory=dict)  # by adapter, where not its own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Task:
-    """Everything particular about what is removed; a file in `tasks/` defines one as `task`.
+    """Everything particular about what is restored; a file in `tasks/` defines one as `task`.
 
     Its name is that of the file, of the command, and of the built-in weights.
     """
@@ -180,11 +180,13 @@ class Task:
     name: str
     recipe: str  # that `fit` takes by default
     solver: str  # that learns from one picture
-    adapter: str  # that learns from a stream
-    calibration: str  # kind of the calibration of a folder: a file in `calibration/`
+    adapter: str = ""  # that learns from a stream; "": none does
+    calibration: str = ""  # kind of that of a folder: a file in `calibration/`; "": none
     prior: Callable[[], Degradation]  # of all kinds, for what knows nothing of the pictures
-    baseline: tuple[str, Callable[[Pixels], Pixels]]  # the classical filter to beat, and its name
-    measure: Callable[[Pixels, Pixels], dict[str, float]]  # (degraded, restored), without a truth
-    stream: StreamModel  # what adapters know of it
+    # The classical filter to beat, and its name. A result smaller than the truth is enlarged.
+    baseline: tuple[str, Callable[[Pixels], Pixels]]
+    # (degraded, restored), without a truth
+    measure: Callable[[Pixels, Pixels], dict[str, float]] = lambda degraded, restored: {}
+    stream: StreamModel | None = None  # what adapters know of it; None: it has no stream
     symmetry: tuple[int, ...] = SQUARE  # positions of a picture that it does not tell apart
     clip_recipe: str = ""  # that `fit` takes for a clip, or frames of one camera; "": none does

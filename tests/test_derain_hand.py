@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from tiny import KEYWORDS, random_restorer, save_restorer
 
+from ssl_restore import weights
 from ssl_restore.io import images
 from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
@@ -103,6 +104,14 @@ def test_veil_is_removed_from_what_is_derained(tiny, pictures, tmp_path):
     words = ("--weights", tiny)
     assert derain(rainy, tmp_path / "derained.png", *words).exit_code == 0
     assert derain(rainy, tmp_path / "both.png", *words, "--veil").exit_code == 0
-    call = ["dehaze", str(tmp_path / "derained.png"), str(tmp_path / "then.png")]
-    assert CliRunner().invoke(main, [*call, "--precision", "fp32"]).exit_code == 0
+    call = ["dehaze", str(tmp_path / "derained.png"), str(tmp_path / "then.png"), "--weights"]
+    result = CliRunner().invoke(main, [*call, str(weights.veil()), "--precision", "fp32"])
+    assert result.exit_code == 0
     assert np.array_equal(values(tmp_path / "both.png"), values(tmp_path / "then.png"))
+
+
+def test_strength_zero_leaves_streaks_and_veil(tiny, pictures, tmp_path):
+    rainy = pictures("rainy", 1) / "0.png"
+    given = ("--weights", tiny, "--veil", "--strength", 0)
+    assert derain(rainy, tmp_path / "same.png", *given).exit_code == 0
+    assert np.array_equal(values(tmp_path / "same.png"), values(rainy))

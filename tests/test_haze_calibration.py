@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from moving import scene
+from torch.nn import functional as F
 
 from degradations.haze import HazeParams, add_haze
 from degradations.haze_like import QUANTILES, HazeLike, MeasuredHaze, as_thick
+from degradations.rain import Rain
 from degradations.veil import VeilParams, add_veil
 from ssl_restore import rng
 from ssl_restore.calibration.haze import HazeCalibration, PictureHaze
@@ -20,6 +22,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.evaluation.haze_left import haze_and_edges_left
 from ssl_restore.io import images
 from ssl_restore.networks import dehazer
+from ssl_restore.objectives import synthetic_haze
 from ssl_restore.objectives.haze_transfer import HazeTransfer, roughness
 from ssl_restore.objectives.synthetic_haze import (
     NEAR_AIRLIGHT,
@@ -94,9 +97,7 @@ def test_photographs_get_the_haze_that_is_known():
     light = torch.tensor([0.7, 0.8, 0.9])
     even = MeasuredHaze(0.7, 0.8, 0.9, nearest=0.5, near=0.5, median=0.5, far=0.5, farthest=0.5)
     nothing = Shares(noise=0.0, jpeg=0.0, linear=0.0, haze_free=0.0, scenes=0.0)
-    found = hazed(
-        Batch(photographs, None), photographs, nothing, rng.derive(0, "haze"), [None, even]
-    )
+    found = hazed(photographs, nothing, rng.derive(0, "haze"), [None, even])
     expected = found.target[1] * np.exp(-0.5) + light.view(3, 1, 1) * (1 - np.exp(-0.5))
     torch.testing.assert_close(found.hazy[1], expected, atol=0.5 / 255 + 1e-6, rtol=0)
     torch.testing.assert_close(found.airlight[1], light)
@@ -106,7 +107,7 @@ def test_photographs_get_the_haze_that_is_known():
 def test_pictures_without_haze_stay_as_they_were():
     photographs = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     shares = Shares(haze_free=1.0, noise=0.0, jpeg=0.0, scenes=0.0)
-    found = hazed(Batch(photographs, None), photographs, shares, rng.derive(0, "haze"))
+    found = hazed(photographs, shares, rng.derive(0, "haze"))
     torch.testing.assert_close(found.hazy, found.target, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.transmission, torch.ones_like(found.transmission))
 
@@ -133,12 +134,51 @@ def test_light_that_mixed_is_told_as_display_values_mix():
 def test_a_share_of_the_pictures_are_drawn_scenes():
     photographs = torch.full((8, 3, 32, 32), 0.5)
     only = Shares(haze_free=0.0, noise=0.0, jpeg=0.0, linear=0.0, scenes=1.0)
-    found = hazed(Batch(photographs, None), photographs, only, rng.derive(0, "haze"))
+    found = hazed(photographs, only, rng.derive(0, "haze"))
     assert (found.target.flatten(1).std(dim=1) > 0.02).all()
     none = replace(only, scenes=0.0)
-    found = hazed(Batch(photographs, None), photographs, none, rng.derive(0, "haze"))
+    found = hazed(photographs, none, rng.derive(0, "haze"))
     assert (found.target.flatten(1).std(dim=1) < 1e-6).all()
     assert (photographs == 0.5).all()
+
+
+def test_derained_pictures_lie_behind_the_veil_that_is_told(monkeypatch):
+    monkeypatch.setattr(synthetic_haze, "RAIN", Rain(rain_free=1.0))
+    monkeypatch.setattr(synthetic_haze, "VEILED", 1.0)
+    nodes = torch.rand(6, 3, 4, 4, generator=rng.derive(0, "photographs"))
+    photographs = F.interpolate(nodes, (32, 32), mode="bilinear")
+    seen = []
+
+    def derain(image):
+        seen.append(image)
+        return image
+
+    found = synthetic_haze.derained(photographs, derain, rng.derive(0, "haze"))
+    assert [tuple(image.shape) for image in seen] == 6 * [(1, 3, 32, 32)]
+    t, light = found.transmission, found.airlight[:, :, None, None]
+    assert (t.flatten(1).amin(dim=1) < 0.99).all()
+    expected = t * found.target + (1 - t) * light
+    error = (found.hazy - expected).flatten(1)  # noise and JPEG lie on it
+    assert error.mean(dim=1).abs().max() < 0.02
+    assert error.std(dim=1).max() < 0.04 < 0.2 * found.target.std()
+
+
+def test_a_share_of_the_pictures_is_derained():
+    batch = Batch(torch.rand(5, 3, 16, 16, generator=rng.derive(0, "photographs")), None)
+    seen = []
+
+    def derain(image):
+        seen.append(image)
+        return image
+
+    for share, counts in ((0.0, {0}), (1.0, {5}), (0.5, {1, 2, 3, 4})):
+        seen.clear()
+        net = dehazer.build(width=2, blocks=(1, 1))
+        objective = SyntheticHaze(net, Shares(derained=share), derain)
+        found = objective.prepare(batch, rng.derive(1, "haze"))
+        assert len(seen) in counts
+        assert len(found.hazy) == len(found.airlight) == 5
+        assert found.clean is batch.clean
 
 
 def test_a_network_that_sees_less_than_no_haze_still_learns():

@@ -18,7 +18,15 @@ from ssl_restore.types import Batch, Objective, Recipe
 NAMES = discover.names("recipes")
 TINY = {"width": 4, "batch": 2, "patch": 16}
 ALSO = {  # forms of a recipe that its defaults do not show
-    "rrcl": [{"reconstruction": "literal"}, {"lambda_c": 0.0}, {"contrast": "layers"}],
+    "rrcl": [
+        {"reconstruction": "literal"},
+        {"lambda_c": 0.0},
+        {"contrast": "layers"},
+        {"contrast": "pictures"},
+        {"contrast": "pcl"},
+        {"contrast": "aecr"},
+        {"contrast": "triplet"},
+    ],
     "derain_unpaired": [{"share": 0.0}, {"share": 1.0}],
     "physics_gan": [{"form": "literal"}, {"share": 0.0}],
     "derain_physics": [{"rain_free": 1.0}],

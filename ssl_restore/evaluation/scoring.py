@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ssl_restore.errors import UserError
@@ -116,24 +117,35 @@ def measure(
 ) -> Iterator[Score]:
     """A row for each method, the last for the picture restored before, where the pair has one.
 
-    `without_truth` is that of the task, for a picture without a clean partner. UserError that names
-    the picture when it cannot be read or its partner has another size.
+    `without_truth` is that of the task, for a picture without a clean partner. Where the truth is
+    so many times as large as the degraded picture, the input is repeated, and what a filter gives
+    enlarged by cubic interpolation. UserError that names the picture when it cannot be read or its
+    partner has another size.
     """
     degraded = _read(pair.degraded, max_pixels)
     clean = _read(pair.clean, max_pixels) if pair.clean is not None else None
     restored = _read(pair.restored, max_pixels) if pair.restored is not None else None
     other = pair.clean or pair.degraded
     truth = degraded if clean is None else clean
-    for path, pixels in ((pair.degraded, degraded), (pair.restored, restored)):
-        if pixels is not None and pixels.shape != truth.shape:
-            raise UserError(
-                f"{path}: {pixels.shape[1]} x {pixels.shape[0]}, but {other} is "
-                f"{truth.shape[1]} x {truth.shape[0]}"
-            )
+    scale = max(1, truth.shape[0] // degraded.shape[0])
+
+    def refuse_size(path: Path, pixels: Pixels) -> None:
+        raise UserError(
+            f"{path}: {pixels.shape[1]} x {pixels.shape[0]}, but {other} is "
+            f"{truth.shape[1]} x {truth.shape[0]}"
+        )
+
+    if (scale * degraded.shape[0], scale * degraded.shape[1]) != truth.shape[:2]:
+        refuse_size(pair.degraded, degraded)
+    if restored is not None and restored.shape != truth.shape and clean is not None:
+        refuse_size(pair.restored or other, restored)
 
     def scores(result: Pixels) -> dict[str, float]:
         if clean is None:
-            return no_reference.scores(degraded, result, without_truth)
+            given = degraded if result.shape == degraded.shape else enlarged(degraded, result)
+            return no_reference.scores(given, result, without_truth)
+        if result.shape != clean.shape:
+            refuse_size(pair.degraded, degraded)
         return metrics.scores(result, clean)
 
     area = truth.shape[0] * truth.shape[1]
@@ -141,6 +153,10 @@ def measure(
         start = time.perf_counter()
         try:
             result = method(degraded)
+            if name == "input":
+                result = result.repeat(scale, axis=0).repeat(scale, axis=1)
+            elif result.shape == degraded.shape and scale > 1:
+                result = enlarged(result, truth)
             seconds = time.perf_counter() - start
             found = scores(result)
         except UserError as error:
@@ -148,6 +164,13 @@ def measure(
         yield Score(pair.name, name, found, seconds, area)
     if restored is not None:
         yield Score(pair.name, "restored", scores(restored), None, area)
+
+
+def enlarged(pixels: Pixels, like: Pixels) -> Pixels:
+    """As large as another picture, by cubic interpolation."""
+    size = like.shape[1], like.shape[0]
+    large: Pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC)
+    return large.reshape(*like.shape[:2], pixels.shape[2])
 
 
 def _read(path: Path, max_pixels: int) -> Pixels:

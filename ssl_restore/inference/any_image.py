@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def restore_image(
     if isinstance(image, (str, Path)):
         image = images.read(image)
     if isinstance(image, Picture):
-        return replace(image, pixels=pixels(image.pixels))
+        return image.restored(pixels(image.pixels))
     if isinstance(image, np.ndarray):
         return _array(image, pixels, values)
     if isinstance(image, Tensor):
@@ -132,7 +131,8 @@ def _check_range(values: Tensor) -> None:
 
 def _pillow(image: Image.Image, pixels: Callable[[Pixels], Pixels]) -> Image.Image:
     picture = as_picture(image)
-    result = pixels(np.ascontiguousarray(picture.pixels))
-    if picture.alpha is not None:
-        result = np.concatenate([result, picture.alpha[:, :, None]], axis=2)
+    restored = picture.restored(pixels(np.ascontiguousarray(picture.pixels)))
+    result = restored.pixels
+    if restored.alpha is not None:
+        result = np.concatenate([result, restored.alpha[:, :, None]], axis=2)
     return Image.fromarray(result[:, :, 0] if result.shape[2] == 1 else result)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 
 from ssl_restore.device import out_of_memory, thread_pool
@@ -80,7 +79,7 @@ def restore_all(
             if not out_of_memory(error):
                 raise
             raise UserError(f"{job.source}: out of memory; try a smaller `tile`") from error
-        return replace(picture, pixels=pixels)
+        return picture.restored(pixels)
 
     asked = layer is not None and any(job.layer is not None for job in jobs)
     layered = Layer(restorer, layer) if layer is not None and asked else None

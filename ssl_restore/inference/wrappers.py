@@ -26,6 +26,8 @@ class Strength(Wrapped):
 
     def __init__(self, inner: Restorer, strength: float) -> None:
         super().__init__(inner)
+        if inner.scale > 1:
+            raise UserError("this restorer enlarges; leave it out", parameter="strength")
         self.strength = strength
 
     def forward(self, image: Tensor, *maps: Tensor) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +37,14 @@ class Picture:
             raise ValueError(f"pixels must be uint8 or uint16, got {kind}")
         if alpha is not None and (alpha.shape, alpha.dtype) != (shape[:2], kind):
             raise ValueError(f"alpha must be {kind} {shape[:2]}, got {alpha.dtype} {alpha.shape}")
+
+    def restored(self, pixels: Pixels) -> Picture:
+        """With other pixels; where they are more, the alpha is enlarged between them."""
+        alpha = self.alpha
+        if alpha is not None and alpha.shape != pixels.shape[:2]:
+            size = pixels.shape[1], pixels.shape[0]
+            alpha = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR))
+        return replace(self, pixels=pixels, alpha=alpha)
 
 
 def as_picture(image: Any) -> Picture:

@@ -14,8 +14,11 @@ contrastive learning framework for single-image super-resolution", arXiv 2111.13
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from ssl_restore.networks.zeroed import zeroed
@@ -23,6 +26,7 @@ from ssl_restore.networks.zeroed import zeroed
 GAIN = 8.0  # detail bands of photographs have a deviation of about 1/8 of one
 LOW_GAIN = 2.0
 SLOPE = 0.2  # of the leaky ReLU below zero
+HALVING = (1, 2)  # layers, from 0, with a stride of 2
 
 
 def haar(image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -51,17 +55,21 @@ def haar(image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 class Critic(nn.Module):
     """(B, channels, H, W), display units, sides multiples of 8 -> scores (B, 1, H/8, W/8).
 
+    It has `depth` layers, 3 or more, of which the second and the third halve the size.
+
     A high score says "as in the folder of clean ones". No norm, so that each picture is judged on
     its own; what keeps it smooth is the penalty of its objective.
     """
 
-    def __init__(self, channels: int = 3, width: int = 16, *, low: bool = False) -> None:
+    def __init__(
+        self, channels: int = 3, width: int = 16, *, low: bool = False, depth: int = 3
+    ) -> None:
         super().__init__()
         self.low = low
-        widths = ((3 + low) * channels, width, 2 * width, 3 * width)
+        widths = ((3 + low) * channels, *(level * width for level in range(1, depth + 1)))
         layers = [
-            nn.Conv2d(before, after, 3 if stride == 1 else 4, stride, 1)
-            for before, after, stride in zip(widths[:-1], widths[1:], (1, 2, 2), strict=True)
+            nn.Conv2d(before, after, 4 if level in HALVING else 3, 2 if level in HALVING else 1, 1)
+            for level, (before, after) in enumerate(pairwise(widths))
         ]
         for layer in layers:
             nn.init.kaiming_normal_(layer.weight, SLOPE)
@@ -82,3 +90,19 @@ class Critic(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.features(image)[-1]).float()
+
+
+class _Features(nn.Module):
+    def __init__(self, critic: Critic) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return self.critic.features(image)
+
+
+def features_at_rest(critic: Critic, image: Tensor) -> list[Tensor]:
+    """critic.features(image) with a gradient for the image only."""
+    weights = {f"critic.{name}": value.detach() for name, value in critic.named_parameters()}
+    maps: list[Tensor] = functional_call(_Features(critic), weights, image)
+    return maps

@@ -1,6 +1,8 @@
-"""Projection head of contrastive learning: pooled features -> a point on the unit sphere.
+"""Projection head of contrastive learning: features -> points on the unit sphere.
 
-    z = g(mean_xy h) / |...|,     g a two-layer perceptron
+    z = g(mean_xy h) / |...|  of a picture,     z = g(h_xy) / |...|  of a place in it
+
+g is a two-layer perceptron.
 
 The head is trained and thrown away; the restorer keeps its encoder (Chen et al., "A simple
 framework for contrastive learning", ICML 2020, section 4.2).
@@ -13,7 +15,7 @@ from torch.nn import functional as F
 
 
 class ProjectionHead(nn.Module):
-    """(B, C, H, W) -> (B, size), each row of length one."""
+    """(B, C, H, W) -> (B, size), each row of length one; `places` (..., C) -> (..., size)."""
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
@@ -22,4 +24,7 @@ class ProjectionHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.normalize(self.layers(features.mean(dim=(2, 3))).float(), dim=1)
+        return self.places(features.mean(dim=(2, 3)))
+
+    def places(self, vectors: Tensor) -> Tensor:
+        return F.normalize(self.layers(vectors).float(), dim=-1)

@@ -161,12 +161,24 @@ class RainUNet(Restorer):
         self.reach = reach(blocks)
         self.veil = VeilEstimator(self.stride)
 
-    def streaks(self, image: Tensor, thorough: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """S (B, 1, H, W), display units, and V (B, 3, H, W)."""
+    def features(self, image: Tensor, thorough: Tensor | None = None) -> list[Tensor]:
+        """Of the encoder, finest first: (B, width 2^l, H / 2^(l+1), W / 2^(l+1))."""
         if self.thorough is not None:
             thorough = image.new_tensor([self.thorough]) if thorough is None else thorough
             thorough = 2 * thorough - 1
-        predicted = self.decoder(self.encoder(image, thorough)).float()
+        maps: list[Tensor] = self.encoder(image, thorough)
+        return maps
+
+    def streaks(
+        self,
+        image: Tensor,
+        thorough: Tensor | None = None,
+        features: list[Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """S (B, 1, H, W), display units, and V (B, 3, H, W); of its `features`, if known."""
+        if features is None:
+            features = self.features(image, thorough)
+        predicted = self.decoder(features).float()
         rain = torch.minimum(predicted[:, :1], image.amin(dim=1, keepdim=True))
         start, end = NEAR_WHITE
         white = ((image - start) / (end - start)).clamp(0, 1)

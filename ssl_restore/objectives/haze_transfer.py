@@ -78,7 +78,7 @@ class HazeTransfer(nn.Module):
         drawn = torch.randint(max(1, len(self.rows)), (count,), generator=generator).tolist()
         like = [like and bool(self.rows) for like in chosen.tolist()]
         known = [self.rows[row] if like[number] else None for number, row in enumerate(drawn)]
-        return hazed(batch, batch.clean, self.shares, generator, known)
+        return hazed(batch.clean, self.shares, generator, known).of(batch)
 
 
 def roughness(tau: Tensor, picture: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Positives of contrastive learning: the same picture, slightly changed."""
+"""Positives and hard negatives of contrastive learning: the same picture, slightly changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from degradations.types import uniform
+from degradations.types import Range, uniform
+
+REACH = 3  # of the kernels, in pixels
 
 
 def positive(image: Tensor, generator: torch.Generator) -> Tensor:
@@ -30,13 +32,34 @@ def positive(image: Tensor, generator: torch.Generator) -> Tensor:
     jittered = gain * (mean + contrast * (cropped - mean))
 
     sigma = uniform((0.1, 1.0), (batch, 1), generator).to(image)
-    taps = torch.arange(-3, 4).to(image)
+    return _gaussian(jittered, sigma)
+
+
+def sharpened(image: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """J + k (J - G J), `count` of each image: (B, 3, H, W) -> (B, count, 3, H, W), not clamped.
+
+    G is a Gaussian of 0.5 to 1.5 px, k from 0.1 to 0.5: high-pass kernels, each another.
+    """
+    amount = uniform((0.1, 0.5), (len(image), count, 1, 1, 1), generator).to(image)
+    soft = blurred(image, count, generator, sigma_px=(0.5, 1.5))
+    return image[:, None] + amount * (image[:, None] - soft)
+
+
+def blurred(
+    image: Tensor, count: int, generator: torch.Generator, sigma_px: Range = (0.4, 1.2)
+) -> Tensor:
+    """Slightly blurred by Gaussians, `count` of each image: (B, 3, H, W) -> (B, count, 3, H, W)."""
+    sigma = uniform(sigma_px, (len(image) * count, 1), generator).to(image)
+    return _gaussian(image.repeat_interleave(count, dim=0), sigma).unflatten(0, (-1, count))
+
+
+def _gaussian(image: Tensor, sigma: Tensor) -> Tensor:
+    """(B, 3, H, W) by a Gaussian of (B, 1) pixels each, cut at 3 pixels."""
+    batch, channels, height, width = image.shape
+    taps = torch.arange(-REACH, REACH + 1).to(image)
     kernel = torch.softmax(-(taps**2) / (2 * sigma**2), dim=1)  # (B, 7)
-    folded = F.pad(jittered, (3, 3, 3, 3), mode="reflect").reshape(1, batch * 3, *_padded(image))
-    lines = kernel.repeat_interleave(3, dim=0)
-    rows = F.conv2d(folded, lines[:, None, :, None], groups=batch * 3)
-    return F.conv2d(rows, lines[:, None, None, :], groups=batch * 3).reshape(image.shape)
-
-
-def _padded(image: Tensor) -> tuple[int, int]:
-    return image.shape[2] + 6, image.shape[3] + 6
+    padded = F.pad(image, (REACH,) * 4, mode="reflect")
+    folded = padded.reshape(1, batch * channels, height + 2 * REACH, width + 2 * REACH)
+    lines = kernel.repeat_interleave(channels, dim=0)
+    rows = F.conv2d(folded, lines[:, None, :, None], groups=batch * channels)
+    return F.conv2d(rows, lines[:, None, None, :], groups=batch * channels).reshape(image.shape)

@@ -17,9 +17,22 @@ second, B is a clean photograph and R the rain estimated from a picture of the b
 opening for half of the batch, by the averaged restorer ([I - average(I)]_+) for the other half.
 With B = I - R, or with the average's layers alone, a restorer that removes nothing yet asks for
 f(I) = I, and the identity wins again (measured; see benchmarks/EXPERIMENTS.md).
+
+What is contrasted:
+
+`scenes`     places in B + R with the same places in B + R', R' the rain of another picture, by the
+             encoder's moving average; negatives are all other places. To know a place in any rain,
+             the encoder has to tell the scene from the rain, as the decoder must.
+`pictures`   as published: a picture with itself cropped, jittered and blurred; negatives are the
+             other pictures of the batch.
+`layers`     patches of what was restored with patches of the rain that was taken.
+`pcl`, `aecr`, `triplet`   f(B + R) with B and B + R (`picture_contrast`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -28,17 +41,20 @@ from degradations.rain import Rain
 from degradations.sampling import degrade
 from degradations.sensor import quantise
 from degradations.types import uniform
+from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.projection import ProjectionHead
 from ssl_restore.networks.unet import RainUNet
-from ssl_restore.objectives.contrast import info_nce, info_nce_against
+from ssl_restore.objectives.contrast import info_nce, info_nce_against, place_contrast
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
+from ssl_restore.objectives.picture_contrast import picture_contrast
 from ssl_restore.objectives.positives import positive
 from ssl_restore.objectives.rain_transfer import rain_layer
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 TILE_PX = 16  # of the patches that `LayerContrast` compares
+PLACES = 32  # of a picture that are contrasted, at each depth
 
 
 class Contrast(nn.Module):
@@ -56,8 +72,24 @@ class Contrast(nn.Module):
         degraded = batch.degraded
         assert degraded is not None
         pair = torch.cat([degraded, positive(degraded, generator)])
-        anchor, other = self.head(self.encoder(pair)[-1]).chunk(2)
-        return {"contrast": info_nce(anchor, other, self.temperature)}
+        with resting_norms(self.encoder):
+            anchor, other = self.head(self.encoder(pair)[-1]).chunk(2)
+        same = (degraded[:, None] == degraded).flatten(2).all(dim=2)
+        return {"contrast": info_nce(anchor, other, self.temperature, same)}
+
+
+@contextmanager
+def resting_norms(network: nn.Module) -> Iterator[None]:
+    """In training, norms take the statistics of a batch and leave their own as they are."""
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 class LayerContrast(nn.Module):
@@ -114,13 +146,36 @@ class LiteralReconstruction(nn.Module):
 
 
 class RepairedReconstruction(nn.Module):
-    """Terms: `reconstruction`, with rain estimated from the image itself."""
+    """Terms: `reconstruction`, with rain estimated from the image itself, and `contrast` of scenes
+    where there are heads for it, or of pictures where there is a critic.
 
-    def __init__(self, restorer: Restorer, ema: Restorer, label: float) -> None:
+    Args:
+        restorer: What learns.
+        ema: Its average.
+        label: Weight of the opening's label at the start; falls to a tenth.
+        heads: Projection heads of the encoder's depths, finest first.
+        temperature: Of InfoNCE.
+        judged: A critic, and a kind of `picture_contrast`.
+    """
+
+    def __init__(
+        self,
+        restorer: RainUNet,
+        ema: RainUNet,
+        label: float,
+        heads: nn.ModuleList | None = None,
+        temperature: float = 0.1,
+        judged: tuple[Critic, str] | None = None,
+    ) -> None:
         super().__init__()
         self.restorer = restorer
         self.ema = ema
-        self.label = label  # weight of the opening's label at the start; falls to a tenth
+        self.label = label
+        self.heads = heads
+        self.critic: Critic | None = None
+        if judged is not None:
+            self.critic, self.kind = judged
+        self.temperature = temperature
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         degraded, clean = batch.degraded, batch.clean
@@ -134,12 +189,33 @@ class RepairedReconstruction(nn.Module):
         gain = uniform((0.9, 1.6), (len(degraded), 1, 1, 1), generator).to(degraded.device)
         moved = gain * layer.roll(1, dims=0).flip(3)  # another image's rain, mirrored
         again = quantise(clean + moved)
-        first, second = self.restorer(torch.cat([degraded, again])).chunk(2)
+        both = torch.cat([degraded, again])
+        anchors: list[Tensor] = []
+        if self.heads is None:
+            restored = self.restorer(both)
+        else:
+            features = self.restorer.features(both)
+            restored = self.restorer.streaks(both, features=features)[1]
+            anchors = [maps[len(degraded) :] for maps in features]
+        first, second = restored.chunk(2)
         label = self.label * (1 - 0.9 * batch.progress)
-        return {
+        terms = {
             "reconstruction": label * relative(charbonnier(first - opened))
             + relative(charbonnier(second - clean))
         }
+        if self.heads is not None:
+            other = uniform((0.0, 1.6), gain.shape, generator).to(gain) * layer  # its own rain
+            with torch.no_grad():
+                keys = self.ema.features(quantise(clean + other))
+            terms["contrast"] = place_contrast(
+                anchors, keys, [head.places for head in self.heads],  # type: ignore[misc]
+                temperature=self.temperature, places=PLACES, generator=generator,
+            )  # fmt: skip
+        if self.critic is not None:
+            terms["contrast"] = picture_contrast(
+                self.kind, self.critic, second, clean, again, generator
+            )
+        return terms
 
 
 class Joined(nn.Module):

@@ -3,15 +3,18 @@
     I = store(J t + A (1 - t) + noise),     t = exp(-tau),     tau = thickness * depth * uneven
 
 A part of the pictures mixes light, as air does, the rest display values, as the public sets do. A
-part shows drawn scenes, of known distances. The loss is of the restored picture, of t and of A:
+part shows drawn scenes, of known distances. A part is what a derainer makes of heavy rain: streaks
+and a veil, and the streaks removed as far as it can. The loss is of the restored picture, of t and
+of A:
 
     relative(charbonnier(J' - J)),     |t' - t|,     (1 - t) |A' - A|
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +25,16 @@ from degradations.haze import HazeParams, add_haze
 from degradations.haze_like import MeasuredHaze, as_thick
 from degradations.jpeg import Jpeg
 from degradations.noise import Noise
+from degradations.rain import Rain
+from degradations.rain_kinds import RAIN_KINDS
 from degradations.sampling import degrade, degrade_share
 from degradations.scenes import drawn_scenes
 from degradations.sensor import Sensor, quantise
 from degradations.types import Range, uniform
-from degradations.veil import VeilParams, add_veil
+from degradations.veil import Veil, VeilParams, add_veil
 from ssl_restore.networks.dehazer import Dehazer, removable
 from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.rendered_rain import behind_veil, render_rain
 from ssl_restore.types import Batch
 
 ARRIVING: Range = (0.05, 0.95)  # share of the light that arrives from the median distance
@@ -43,6 +49,10 @@ STRONG_TINT: Range = (-0.18, 0.18)
 EXPOSURE = Sensor(gain=(0.5, 1.3), contrast=(-0.3, 1.0))
 NOISE = Noise(gain=(0.0, 0.004), sigma=(0.0, 0.02))
 FILES = Jpeg(quality=(25.0, 98.0))
+RAIN = Rain(rain_free=0.1, near=0.1, kinds=tuple(RAIN_KINDS), kind_share=0.3)
+VEILED = 0.85  # share of the rainy pictures
+
+Derain = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,25 +66,39 @@ class Shares:
     noise: float = 0.4
     jpeg: float = 0.6
     scenes: float = 0.25  # drawn, of known distances, that show parts of the photographs
+    derained: float = 0.0  # heavy rain without its streaks
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hazy(Batch):
-    """A batch with haze on its clean pictures, and what is known of it."""
+    """Pictures with haze on them, and what is known of it."""
 
     target: Tensor  # J, (B, 3, H, W)
     hazy: Tensor  # I, (B, 3, H, W)
     transmission: Tensor  # t, (B, 1, H, W)
     airlight: Tensor  # A, (B, 3)
 
+    def of(self, batch: Batch) -> Hazy:
+        """With what another batch holds besides."""
+        return replace(self, **vars(batch))
+
 
 class SyntheticHaze(nn.Module):
-    """Terms: `restore`, `transmission`, `airlight`.  Needs clean patches only."""
+    """Terms: `restore`, `transmission`, `airlight`.  Needs clean patches only.
 
-    def __init__(self, restorer: Dehazer, shares: Shares = Shares()) -> None:
+    Args:
+        restorer: What learns.
+        shares: Of kinds of pictures.
+        derain: Rainy picture (1, 3, H, W) -> the same without its streaks; None: none is rendered.
+    """
+
+    def __init__(
+        self, restorer: Dehazer, shares: Shares = Shares(), derain: Derain | None = None
+    ) -> None:
         super().__init__()
         self.restorer = restorer
         self.shares = shares
+        self.derain = derain
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         hazy = batch if isinstance(batch, Hazy) else self.prepare(batch, generator)
@@ -83,17 +107,46 @@ class SyntheticHaze(nn.Module):
     def prepare(self, batch: Batch, generator: torch.Generator) -> Hazy:
         """The batch with haze on its clean pictures."""
         assert batch.clean is not None
-        return hazed(batch, batch.clean, self.shares, generator)
+        photographs, count = batch.clean, 0
+        if self.derain is not None:
+            chosen = torch.rand(len(photographs), generator=generator) < self.shares.derained
+            count = int(chosen.sum())
+        parts = []
+        if self.derain is not None and count:
+            parts.append(derained(photographs[:count], self.derain, generator))
+        if count < len(photographs):
+            parts.append(hazed(photographs[count:], self.shares, generator))
+        names = ("target", "hazy", "transmission", "airlight")
+        joined: dict[str, Any] = {n: torch.cat([getattr(one, n) for one in parts]) for n in names}
+        return replace(parts[0], **joined).of(batch)
+
+
+def derained(photographs: Tensor, derain: Derain, generator: torch.Generator) -> Hazy:
+    """Photographs (B, 3, H, W) in rain, most of it behind a veil, without their streaks."""
+    clean = quantise(degrade(photographs, EXPOSURE, generator))
+    rain = render_rain(clean, RAIN, generator)
+    behind = torch.rand(len(clean), generator=generator) < VEILED
+    rain = behind_veil(rain, behind, Veil(), generator)
+    rainy = degrade_share(0.5, rain.rainy.clamp(0, 1), NOISE, generator)
+    rainy = quantise(degrade_share(0.6, rainy, FILES, generator))
+    with torch.no_grad():
+        seen = [derain(one).to(clean) for one in rainy.split(1)]
+    t = rain.transmission.expand_as(clean[:, :1])
+    light = rain.light.expand_as(clean).mean(dim=(2, 3))
+    arriving = t.mean(dim=(2, 3))
+    return Hazy(
+        clean=None, degraded=None, target=clean, hazy=quantise(torch.cat(seen)),
+        transmission=t, airlight=(light / (1 - arriving).clamp_min(1e-3)).clamp(0, 1),
+    )  # fmt: skip
 
 
 def hazed(
-    batch: Batch,
     photographs: Tensor,
     shares: Shares,
     generator: torch.Generator,
     known: Sequence[MeasuredHaze | None] = (),
 ) -> Hazy:
-    """A batch with haze on photographs (B, 3, H, W).
+    """Haze on photographs (B, 3, H, W).
 
     Of some of them it may be `known`: thickness and colour, in place of what is drawn.
     """
@@ -132,7 +185,10 @@ def hazed(
     hazy = degrade_share(shares.jpeg, hazy, FILES, generator)
     t = (-tau).exp()
     t = torch.where(linear, as_display_mixes(clean, light, airlight, t), t)
-    return Hazy(**vars(batch), target=clean, hazy=quantise(hazy), transmission=t, airlight=airlight)
+    return Hazy(
+        clean=None, degraded=None, target=clean, hazy=quantise(hazy), transmission=t,
+        airlight=airlight,
+    )  # fmt: skip
 
 
 def as_display_mixes(clean: Tensor, hazy: Tensor, airlight: Tensor, t: Tensor) -> Tensor:

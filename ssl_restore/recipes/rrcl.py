@@ -9,12 +9,16 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from torch import nn
 
 from degradations.rain import Rain
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
+from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.projection import ProjectionHead
+from ssl_restore.objectives import picture_contrast
+from ssl_restore.objectives.physics_gan import PictureCritic
 from ssl_restore.objectives.rrcl import (
     TILE_PX,
     Contrast,
@@ -25,6 +29,8 @@ from ssl_restore.objectives.rrcl import (
 )
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
+
+CONTRASTS = ("scenes", "pictures", "layers", *picture_contrast.KINDS)
 
 
 def build(
@@ -38,51 +44,78 @@ def build(
     reconstruction: str = "repaired",
     label: float = 0.5,
     lambda_c: float = 0.1,
-    contrast: str = "pictures",
+    contrast: str = "",
     lambda_r: float = 1.0,
     temperature: float = 0.1,
     embedding: int = 64,
+    critic_width: int = 16,
+    critic_lr: float = 1e-4,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `reconstruction` (repaired or literal), weight of the opening's `label`, weights
     `lambda_c` of InfoNCE (0: none) and `lambda_r` of the reconstruction, what `contrast` compares
-    (pictures with one another, or layers: patches of what was restored with patches of the rain),
-    `temperature`, size of the `embedding`."""
+    (scenes: places in other rain; pictures with one another, as published and for literal; layers:
+    patches of what was restored with patches of the rain; pcl, aecr and triplet: the restored
+    picture with its truth, in the features of a critic), `temperature`, size of the `embedding`,
+    `critic_width`, `critic_lr`."""
+    if not contrast:
+        contrast = "scenes" if reconstruction == "repaired" else "pictures"
     for name, value, known in (
         ("reconstruction", reconstruction, ("repaired", "literal")),
-        ("contrast", contrast, ("pictures", "layers")),
+        ("contrast", contrast, CONTRASTS),
     ):
         if value not in known:
             raise UserError(f"{value!r} is unknown; use {' or '.join(known)}", parameter=name)
     if contrast == "layers" and patch % TILE_PX:
         raise UserError(f"{patch} is no multiple of {TILE_PX}", parameter="patch")
+    repaired = reconstruction == "repaired"
+    if contrast not in ("pictures", "layers") and not repaired:
+        raise UserError(
+            f"{contrast} needs the backgrounds that the repaired reconstruction knows; use "
+            "pictures or layers", parameter="contrast",
+        )  # fmt: skip
+    if lambda_c > 0 and contrast == "pictures" and batch < 2:
+        raise UserError(
+            f"{batch} picture has no other to be told from; use 2 or more, contrast=scenes, or "
+            "lambda_c=0", parameter="batch",
+        )  # fmt: skip
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
-    repaired = reconstruction == "repaired"
+    head = ProjectionHead(unet.deepest_channels(width), embedding)
+    heads = nn.ModuleList(
+        ProjectionHead(width * 2**depth, embedding) for depth in range(len(unet.BLOCKS))
+    )
+    critic = Critic(3, critic_width, depth=4)
+    contrast = contrast if lambda_c > 0 else ""
+    judged = (critic, contrast) if contrast in picture_contrast.KINDS else None
     objectives: list[nn.Module] = [
-        RepairedReconstruction(restorer, ema, label)
+        RepairedReconstruction(
+            restorer, ema, label, heads if contrast == "scenes" else None, temperature, judged
+        )
         if repaired
         else LiteralReconstruction(restorer, Rain(rain_free=0.0))
     ]
-    weights, parameters = {"reconstruction": lambda_r}, [*restorer.parameters()]
-    if lambda_c > 0:
-        head = ProjectionHead(unet.deepest_channels(width), embedding)
-        objectives.append(
-            Contrast(restorer.encoder, head, temperature)
-            if contrast == "pictures"
-            else LayerContrast(restorer, head, temperature)
-        )
-        weights["contrast"] = lambda_c
-        parameters += head.parameters()
+    if contrast == "pictures":
+        objectives.append(Contrast(restorer.encoder, head, temperature))
+    elif contrast == "layers":
+        objectives.append(LayerContrast(restorer, head, temperature))
+    own = {"scenes": heads, "pictures": head, "layers": head}.get(contrast)
+    parameters = [*restorer.parameters(), *(own.parameters() if own is not None else ())]
     optimizer = adamw(parameters, lr=lr, weight_decay=weight_decay)
+    weights = {"reconstruction": lambda_r} | ({"contrast": lambda_c} if contrast else {})
+    players = [Player(Joined(*objectives), weights, optimizer)]
+    if judged is not None:
+        judging = torch.optim.Adam(critic.parameters(), lr=critic_lr, betas=(0.5, 0.99), fused=True)
+        terms = {"critic": 1.0, "penalty": 0.1}
+        players.append(Player(PictureCritic(restorer, critic), terms, judging, name="critic"))
     return Recipe(
         task="derain",
         network="unet",
         keywords=keywords,
         restorer=restorer,
         averages=(Average(ema, restorer, decay),),
-        players=(Player(Joined(*objectives), weights, optimizer),),
+        players=tuple(players),
         needs=frozenset({"degraded", "clean"} if repaired else {"degraded"}),
         batch=batch,
         patch=patch,

@@ -43,8 +43,10 @@ class Sample:
 
     def write(self, path: Path) -> None:
         """A PNG: crops above their restored versions, and below the scores of each."""
+        pairs = zip(self.degraded, self.restored, strict=True)
+        shown = [_as_large(*pair) for pair in pairs]
         rows = [np.hstack([_framed(pixels) for pixels in row])
-                for row in (self.degraded, self.restored)]  # fmt: skip
+                for row in (shown, self.restored)]  # fmt: skip
         lines = max((len(scores) for scores in self.scores), default=0)
         if lines:
             rows.append(np.hstack([_written(scores, lines) for scores in self.scores]))
@@ -89,6 +91,13 @@ def _eight_bit(pixels: Pixels) -> Pixels:
     if pixels.dtype == np.uint8:
         return pixels
     return (pixels * 255).round().clip(0, 255).astype(np.uint8)
+
+
+def _as_large(pixels: Pixels, like: Pixels) -> Pixels:
+    """Repeated until it is as large as what was made of it."""
+    return pixels.repeat(like.shape[0] // pixels.shape[0], 0).repeat(
+        like.shape[1] // pixels.shape[1], 1
+    )
 
 
 def _framed(pixels: Pixels) -> Pixels:

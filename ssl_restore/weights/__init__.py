@@ -10,6 +10,16 @@ def built_in(task: str) -> Path:
     return Path(__file__).parent / f"{task}.safetensors"
 
 
+def veil() -> Path:
+    """The dehazer for pictures from which rain was removed: `derain --veil`."""
+    return built_in("veil")
+
+
+def upscale(scale: int) -> Path:
+    """The built-in restorer that enlarges so many times: 2 or 4."""
+    return built_in("upscale" if scale == 2 else f"upscale_x{scale}")
+
+
 def rain_layer() -> Path:
     """The restorer whose layers `rain_estimator` reads: it has learned from those of this one."""
     return Path(__file__).parent / "rain_layer.safetensors"

@@ -1,0 +1,131 @@
+"""Super-resolution without pairs: photographs made smaller by the library, and the way back.
+
+    I = store(resample(k * J) + noise),     mean |f(I) - J| + alpha CL + beta E softplus(-D(f(I)))
+
+A part of the pictures is the plain cubic one of the benchmarks, the rest is as people have them:
+softer or aliased, a little out of focus, noisy, stored as JPEG. The contrast CL draws f(I) towards
+sharpened versions of J and away from slightly blurred ones, as features of the critic D see them,
+which knows only the detail bands of Haar's transform.
+
+Reference: Wu, Jiang and Liu, "A practical contrastive learning framework for single-image
+super-resolution", TNNLS 2023, arXiv 2111.13924.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from degradations.blur import Blur
+from degradations.jpeg import Jpeg
+from degradations.noise import Noise
+from degradations.resample import Resample
+from degradations.sampling import degrade, degrade_share
+from degradations.sensor import quantise
+from ssl_restore.networks.critic import Critic
+from ssl_restore.objectives.adversarial import as_it_trains, contest, judged
+from ssl_restore.objectives.picture_contrast import Contrasts, pcl
+from ssl_restore.restorer import Restorer
+from ssl_restore.types import Batch
+
+SOFT = Blur(sigma_px=(0.3, 1.5), radius_px=(0.0, 1.5), length_px=(0.0, 0.0))
+NOISE = Noise(gain=(0.0, 0.003), sigma=(0.0, 0.02))
+FILES = Jpeg(quality=(40.0, 98.0))
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the pictures."""
+
+    plain: float = 0.4  # cubic, in 8 bits, and nothing else; the others may be
+    soft: float = 0.4
+    noise: float = 0.4
+    jpeg: float = 0.7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smaller(Batch):
+    """A batch with what its clean pictures have become, and what they shall become again."""
+
+    small: Tensor  # I, (B, 3, H / scale, W / scale)
+    target: Tensor  # J, (B, 3, H, W)
+
+
+def smaller(clean: Tensor, scale: int, shares: Shares, generator: torch.Generator) -> Tensor:
+    """(B, 3, H, W) -> (B, 3, H / scale, W / scale), in 8 bits."""
+    plain = torch.rand(len(clean), 1, 1, 1, generator=generator) < shares.plain
+    cubic = degrade(clean, Resample(scale, (1.0, 1.0)), generator)
+    soft = degrade_share(shares.soft, clean, SOFT, generator)
+    other = degrade(soft, Resample(scale, (0.6, 1.5)), generator)
+    other = quantise(degrade_share(shares.noise, other, NOISE, generator))
+    other = degrade_share(shares.jpeg, other, FILES, generator)
+    return quantise(torch.where(plain.to(clean.device), cubic, other))
+
+
+class Upscaling(nn.Module):
+    """Terms: `restore`; `contrast` where there are `contrasts`; `prior` where `adversarial`.
+
+    Args:
+        restorer: What learns; its `scale` is how much larger its pictures are.
+        critic: Whose features are contrasted, and whose scores are the prior.
+        shares: Of kinds of pictures.
+        contrasts: None: no contrast.
+        adversarial: Whether the critic's scores count.
+    """
+
+    def __init__(
+        self,
+        restorer: Restorer,
+        critic: Critic,
+        shares: Shares = Shares(),
+        contrasts: Contrasts | None = None,
+        adversarial: bool = False,
+    ) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.critic = critic
+        self.shares = shares
+        self.contrasts = contrasts
+        self.adversarial = adversarial
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        drawn = batch if isinstance(batch, Smaller) else self.prepare(batch, generator)
+        target, restored = drawn.target, self.restorer(drawn.small)
+        terms = {"restore": (restored - target).abs().mean()}
+        if self.contrasts is not None:
+            terms["contrast"] = pcl(self.critic, restored, target, generator, self.contrasts)
+        if self.adversarial:
+            terms["prior"] = F.softplus(-judged(self.critic, restored)).mean()
+        return terms
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Smaller:
+        """The batch with its clean pictures made smaller."""
+        assert batch.clean is not None
+        clean = batch.clean
+        small = smaller(clean, self.restorer.scale, self.shares, generator)
+        return Smaller(**vars(batch), small=small, target=clean)
+
+
+class UpscalingCritic(nn.Module):
+    """Terms of the critic: `critic`, 2 log 2 when it cannot tell, and `penalty`.
+
+        E softplus(-D(J)) + E softplus(D(f(I))),     E |grad D(J)|^2
+
+    Nothing of the restorer moves.
+    """
+
+    def __init__(self, restorer: Restorer, critic: Critic, shares: Shares = Shares()) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.critic = critic
+        self.shares = shares
+
+    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        assert batch.clean is not None
+        clean = batch.clean
+        small = smaller(clean, self.restorer.scale, self.shares, generator)
+        loss, penalty = contest(self.critic, clean, as_it_trains(self.restorer, small))
+        return {"critic": loss, "penalty": penalty}

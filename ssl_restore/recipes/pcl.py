@@ -1,0 +1,98 @@
+"""Super-resolution learned from photographs alone, with practical contrastive learning (PCL).
+
+Photographs are made smaller by the library, as files of people are; the restorer lowers the L1
+distance and alpha times the contrast, in the features of a critic of detail bands that learns in
+turn with it.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+
+from ssl_restore.errors import UserError
+from ssl_restore.networks import upscaler
+from ssl_restore.networks.critic import Critic
+from ssl_restore.objectives.picture_contrast import Contrasts
+from ssl_restore.objectives.upscaling import Shares, Upscaling, UpscalingCritic
+from ssl_restore.training.optimizers import adamw
+from ssl_restore.types import Average, Player, Recipe
+
+MULTIPLE = 8  # of the sides that a critic takes
+
+
+def build(
+    *,
+    scale: int = 2,
+    width: int = 48,
+    blocks: int = 8,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    batch: int = 16,
+    patch: int = 96,
+    decay: float = 0.999,
+    alpha: float = 1.0,
+    positives: int = 4,
+    negatives: int = 4,
+    temperature: float = 0.1,
+    prior: float = 0.0,
+    critic_width: int = 16,
+    critic_lr: float = 1e-4,
+    penalty: float = 0.1,
+    plain: float = 0.4,
+    soft: float = 0.4,
+    noise: float = 0.4,
+    jpeg: float = 0.7,
+) -> Recipe:
+    """Settings: `scale` (2, 3 or 4), `width` and residual `blocks` of the network, `lr`,
+    `weight_decay`, `batch`, `patch` px of the large pictures, `decay` of the average, weight
+    `alpha` of the contrast (0: none), numbers of its sharpened `positives` and blurred `negatives`,
+    its `temperature`, weight of the critic's `prior` (0: none), `critic_width`, `critic_lr`, weight
+    of the critic's `penalty`, share of `plain` cubic pictures, and of the others those that are
+    `soft`, with `noise`, and stored as `jpeg`."""
+    if scale not in upscaler.SCALES:
+        raise UserError(f"2, 3 or 4 is expected, got {scale}", parameter="scale")
+    if patch % MULTIPLE or patch % scale:
+        raise UserError(f"{patch} is no multiple of {MULTIPLE} and {scale}", parameter="patch")
+    for name, value in (("positives", positives), ("negatives", negatives)):
+        if value < 1:
+            raise UserError(f"at least 1 is expected, got {value}", parameter=name)
+    for name, number in (("temperature", temperature), ("alpha", alpha)):
+        if number < 0 or (name == "temperature" and number == 0):
+            raise UserError(f"a positive number is expected, got {number:g}", parameter=name)
+    keywords: dict[str, Any] = {"width": width, "blocks": blocks, "scale": scale}
+    restorer, critic = upscaler.build(**keywords), Critic(3, critic_width, depth=4)
+    shares = Shares(plain=plain, soft=soft, noise=noise, jpeg=jpeg)
+    contrasts = Contrasts(positives, negatives, temperature) if alpha else None
+    terms = {"restore": 1.0}
+    terms |= {"contrast": alpha} if alpha else {}
+    terms |= {"prior": prior} if prior else {}
+    players = [
+        Player(
+            Upscaling(restorer, critic, shares, contrasts, adversarial=prior > 0),
+            terms,
+            adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay),
+        )
+    ]
+    if alpha or prior:
+        players.append(
+            Player(
+                UpscalingCritic(restorer, critic, shares),
+                {"critic": 1.0, "penalty": penalty},
+                torch.optim.Adam(critic.parameters(), lr=critic_lr, betas=(0.5, 0.99), fused=True),
+                name="critic",
+            )
+        )
+    return Recipe(
+        task="upscale",
+        network="upscaler",
+        keywords=keywords,
+        restorer=restorer,
+        averages=(Average(copy.deepcopy(restorer), restorer, decay),),
+        players=tuple(players),
+        needs=frozenset({"clean"}),
+        batch=batch,
+        patch=patch,
+    )
