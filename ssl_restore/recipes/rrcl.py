@@ -43,7 +43,7 @@ def build(
     decay: float = 0.999,
     reconstruction: str = "repaired",
     label: float = 0.5,
-    lambda_c: float = 0.1,
+    lambda_c: float = 0.01,
     contrast: str = "",
     lambda_r: float = 1.0,
     temperature: float = 0.1,
