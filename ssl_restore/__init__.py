@@ -41,14 +41,20 @@ __all__ = [
 
 
 def load(
-    source: str | Path, *, task: str | None = None, device: str = "auto", trainable: bool = False
+    source: str | Path,
+    *,
+    task: str | None = None,
+    scale: int | None = None,
+    device: str = "auto",
+    trainable: bool = False,
 ) -> Restorer:
     """A restorer that is ready to use.
 
     Args:
-        source: Name of a task (`derain`, `denoise`, `dehaze`): its built-in restorer; or the path
-            of a checkpoint that `fit` wrote.
+        source: Name of a task (`derain`, `denoise`, `dehaze`, `upscale`): its built-in restorer; or
+            the path of a checkpoint that `fit` wrote.
         task: Refuse a checkpoint that was learned for another task.
+        scale: Of `upscale`: 2, which is the default, or 4.
         device: `auto` takes CUDA where there is one; else as torch names them.
         trainable: Keep its norms apart, which is slower, so that it can be learned on.
 
@@ -64,7 +70,7 @@ def load(
         ('derain', 8, ('clean', 'rain'))
     """
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore import discover  # noqa: PLC0415
+    from ssl_restore import discover, weights  # noqa: PLC0415
     from ssl_restore.errors import UnknownName  # noqa: PLC0415
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
 
@@ -81,6 +87,10 @@ def load(
             raise UserError(f"{source} is another task than {task}", parameter="task")
     elif not Path(source).exists() and not Path(source).suffix:
         raise UnknownName("task or checkpoint", str(source), known)
+    if scale is not None:
+        if str(source) != "upscale" or scale not in (2, 4):
+            raise UserError(f"of upscale, 2 or 4; got {scale} for {source}", parameter="scale")
+        path = weights.upscale(scale)
     return load_restorer(path, devices.choose(device), task=task, trainable=trainable)
 
 

@@ -187,6 +187,14 @@ def test_scale_four_is_another_network_and_weights_have_their_own(tmp_path):
     assert "leave --scale out" in result.stderr
 
 
+def test_scale_four_is_loaded_by_its_number_and_others_are_refused():
+    assert ssl_restore.load("upscale", scale=4).scale == 4
+    assert ssl_restore.load("upscale").scale == ssl_restore.load("upscale", scale=2).scale == 2
+    for source, scale in (("upscale", 3), ("derain", 2)):
+        with pytest.raises(UserError, match=f"scale: of upscale, 2 or 4; got {scale} for {source}"):
+            ssl_restore.load(source, scale=scale)
+
+
 def test_strength_and_streams_are_refused(tmp_path, pictures):
     with pytest.raises(UserError, match="strength: this restorer enlarges; leave it out"):
         ssl_restore.restore(np.zeros((4, 4, 3), np.uint8), "upscale", strength=0.5)
