@@ -219,3 +219,10 @@ def test_scores_stand_beside_the_repeated_input_and_cubic_interpolation(tmp_path
     assert {score.method for score in without} == {"input", "cubic", "restorer"}
     with pytest.raises(UserError, match=r"64 x 64, but .* is 128 x 124"):
         ssl_restore.evaluate(tmp_path / "small", tmp_path / "odd", "upscale")
+
+
+def test_fit_names_the_folder_that_is_given_twice(tmp_path):
+    call = ["fit", "--task", "upscale", "--images", str(COW.parent), "--steps", "1"]
+    result = CliRunner().invoke(main, [*call, "-o", str(tmp_path / "run")])
+    assert result.exit_code == 1
+    assert f"{COW.parent} is the folder of degraded pictures" in result.stderr

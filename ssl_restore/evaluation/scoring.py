@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -127,18 +128,20 @@ def measure(
     restored = _read(pair.restored, max_pixels) if pair.restored is not None else None
     other = pair.clean or pair.degraded
     truth = degraded if clean is None else clean
-    scale = max(1, truth.shape[0] // degraded.shape[0])
+    scale = _times(degraded, truth)
 
-    def refuse_size(path: Path, pixels: Pixels) -> None:
+    def refuse_size(path: Path, pixels: Pixels) -> NoReturn:
         raise UserError(
             f"{path}: {pixels.shape[1]} x {pixels.shape[0]}, but {other} is "
             f"{truth.shape[1]} x {truth.shape[0]}"
         )
 
-    if (scale * degraded.shape[0], scale * degraded.shape[1]) != truth.shape[:2]:
+    if scale is None:
         refuse_size(pair.degraded, degraded)
-    if restored is not None and restored.shape != truth.shape and clean is not None:
-        refuse_size(pair.restored or other, restored)
+    if pair.restored is not None and restored is not None:
+        fits = _times(degraded, restored) if clean is None else restored.shape == truth.shape
+        if not fits:
+            refuse_size(pair.restored, restored)
 
     def scores(result: Pixels) -> dict[str, float]:
         if clean is None:
@@ -164,6 +167,13 @@ def measure(
         yield Score(pair.name, name, found, seconds, area)
     if restored is not None:
         yield Score(pair.name, "restored", scores(restored), None, area)
+
+
+def _times(small: Pixels, large: Pixels) -> int | None:
+    """How many times as long the sides of the large one are; None: no whole number."""
+    scale = large.shape[0] // small.shape[0]
+    same = (scale * small.shape[0], scale * small.shape[1]) == large.shape[:2]
+    return scale if same and scale else None
 
 
 def enlarged(pixels: Pixels, like: Pixels) -> Pixels:

@@ -31,9 +31,6 @@ What is contrasted:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
@@ -72,24 +69,9 @@ class Contrast(nn.Module):
         degraded = batch.degraded
         assert degraded is not None
         pair = torch.cat([degraded, positive(degraded, generator)])
-        with resting_norms(self.encoder):
-            anchor, other = self.head(self.encoder(pair)[-1]).chunk(2)
+        anchor, other = self.head(self.encoder(pair)[-1]).chunk(2)
         same = (degraded[:, None] == degraded).flatten(2).all(dim=2)
         return {"contrast": info_nce(anchor, other, self.temperature, same)}
-
-
-@contextmanager
-def resting_norms(network: nn.Module) -> Iterator[None]:
-    """In training, norms take the statistics of a batch and leave their own as they are."""
-    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
 
 
 class LayerContrast(nn.Module):

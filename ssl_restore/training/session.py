@@ -216,8 +216,8 @@ def sources(plan: RunPlan, recipe: Recipe) -> dict[str, Path]:
         and found["clean"].resolve() == Path(plan.images).resolve()
     ):
         raise UserError(
-            f"{plan.clean} is the folder of degraded pictures; give one of clean photographs of "
-            "other scenes, or none to use those installed with the package",
+            f"{found['clean']} is the folder of degraded pictures; give one of clean photographs "
+            "of other scenes, or none to use those installed with the package",
             parameter="clean",
         )
     return found
