@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def enlarged(given: argparse.Namespace, restorer: Restorer) -> Score:
     return {"PSNR": float(np.mean(found))}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n", 1)[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="Only the first so many pictures are scored.")
     parser.add_argument("--only", nargs="+", help="Of the contrasts.")
     parser.add_argument("--warm", action="store_true", help="From the built-in restorer.")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     kinds, score = (DERAIN, derained) if given.task == "derain" else (UPSCALE, enlarged)
     for name, settings in kinds.items():
         if given.only and name not in given.only:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def seconds(method: Callable[[Pixels], Pixels], small: Pixels, repeats: int = 3)
     return min(found)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n", 1)[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="Only the first so many pictures.")
     parser.add_argument("--speed", type=int, default=320, metavar="PX")
     parser.add_argument("--sheet", type=Path, help="Middles of the first 8 to look at, .png.")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     path = given.weights or weights.upscale(given.scale)
     restorer = load_restorer(path, torch.device("cpu"), task="upscale")
     scale = restorer.scale
