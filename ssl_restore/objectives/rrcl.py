@@ -13,8 +13,9 @@ restored to the background that it was made from:
 
 The first distance is |I - A(D(E(I)))| with A adding the layer I - opening(I), the rain that a
 morphological opening finds in I: an estimate that cannot drift, as it does not learn. In the
-second, B is a clean photograph and R the rain estimated from a picture of the batch: by the same
-opening for half of the batch, by the averaged restorer ([I - average(I)]_+) for the other half.
+second, B is a clean photograph and R the rain estimated from a picture of the batch: at first by
+the same opening for half of the batch, which becomes less until the middle of the run, and by the
+averaged restorer ([I - average(I)]_+) for the rest. A warm start needs no opening.
 With B = I - R, or with the average's layers alone, a restorer that removes nothing yet asks for
 f(I) = I, and the identity wins again (measured; see benchmarks/EXPERIMENTS.md).
 
@@ -134,7 +135,8 @@ class RepairedReconstruction(nn.Module):
     Args:
         restorer: What learns.
         ema: Its average.
-        label: Weight of the opening's label at the start; falls to a tenth.
+        label: Weight of the opening's label at the start; falls to a tenth, which it has in a warm
+            start.
         heads: Projection heads of the encoder's depths, finest first.
         temperature: Of InfoNCE.
         judged: A critic, and a kind of `picture_contrast`.
@@ -164,9 +166,10 @@ class RepairedReconstruction(nn.Module):
         assert degraded is not None
         assert clean is not None
         opened = opening(degraded)
-        half = len(degraded) // 2
-        coarse = (degraded[:half] - opened[:half]).mean(dim=1, keepdim=True)
-        fine = rain_layer(self.ema, degraded[half:], threshold=0.01)
+        learned = 1.0 if batch.warm else batch.progress
+        count = round(0.5 * len(degraded) * max(0.0, 1 - 2 * learned))
+        coarse = (degraded[:count] - opened[:count]).mean(dim=1, keepdim=True)
+        fine = rain_layer(self.ema, degraded[count:], threshold=0.01)
         layer = torch.cat([coarse, fine])
         gain = uniform((0.9, 1.6), (len(degraded), 1, 1, 1), generator).to(degraded.device)
         moved = gain * layer.roll(1, dims=0).flip(3)  # another image's rain, mirrored
@@ -180,7 +183,7 @@ class RepairedReconstruction(nn.Module):
             restored = self.restorer.streaks(both, features=features)[1]
             anchors = [maps[len(degraded) :] for maps in features]
         first, second = restored.chunk(2)
-        label = self.label * (1 - 0.9 * batch.progress)
+        label = self.label * (1 - 0.9 * learned)
         terms = {
             "reconstruction": label * relative(charbonnier(first - opened))
             + relative(charbonnier(second - clean))
