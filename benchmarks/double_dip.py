@@ -1,14 +1,11 @@
 """Double-DIP measured: haze, two mixtures of two photographs, figure and ground.
 
     python benchmarks/double_dip.py --hazy ./hazy/ --clean ./clean/ --sheet haze.png
-    python benchmarks/double_dip.py --rainy ./rainy/ --clean ./clean/ --side 480 --sheet rain.png
     python benchmarks/double_dip.py --mixtures ./photos/ --sheet mixtures.png
     python benchmarks/double_dip.py --figures ./photos/ --sheet figures.png
 
 --hazy and --clean hold pictures of the same names, which are made smaller to --longest pixels.  The
 table has the PSNR of the input, of `dark_channel`, of the start of Double-DIP, and of its result.
-
---rainy and --clean are the same for rain, beside an opening and the built-in derainer.
 
 --mixtures holds photographs, of which pairs are drawn from --seed, with weights of 0.5 to 0.8 in
 one mixture and 0.2 to 0.5 in the other, both rounded to 8 bits.  PSNR of the worse layer, up to
@@ -38,17 +35,13 @@ from torch import Tensor
 
 from ssl_restore import rng
 from ssl_restore.errors import UserError
-from ssl_restore.inference.fine_to_coarse import restore_values
-from ssl_restore.inference.load import load_restorer
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
-from ssl_restore.objectives.opening import opening
 from ssl_restore.solvers import (
     dark_channel,
     double_dip,
     double_dip_haze,
     double_dip_mixtures,
-    double_dip_rain,
     double_dip_segmentation,
 )
 
@@ -98,25 +91,6 @@ def haze(options: argparse.Namespace) -> Iterator[tuple[Row, list[Tensor]]]:
                    "double_dip": layers["clean"]}  # fmt: skip
         scores = {name: psnr(result, clean) for name, result in results.items()}
         shown = [image, classical, layers["clean"], layers["transmission"], clean]
-        yield (path.name, scores, seconds), shown
-
-
-def rain(options: argparse.Namespace) -> Iterator[tuple[Row, list[Tensor]]]:
-    derainer = load_restorer(None, torch.device("cpu"), task="derain")
-    for path in images.find(options.rainy)[: options.limit]:
-        image, clean = (
-            read(folder / path.name, options.longest) for folder in (options.rainy, options.clean)
-        )
-        built_in = restore_values(derainer, image, scale=None)
-        start = time.perf_counter()
-        layers = double_dip.solve(image, generator=rng.derive(options.seed, "solve"),
-                                  use="rain", **limits(options))  # fmt: skip
-        seconds = time.perf_counter() - start
-        results = {"input": image, "opening": opening(image),
-                   "start": image - double_dip_rain.start_of(image),
-                   "double_dip": layers["clean"], "derain": built_in}  # fmt: skip
-        scores = {name: psnr(result, clean) for name, result in results.items()}
-        shown = [image, layers["clean"], 3 * layers["rain"], built_in, clean]
         yield (path.name, scores, seconds), shown
 
 
@@ -258,11 +232,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--hazy", type=Path, help="Folder of hazy pictures.")
-    kind.add_argument("--rainy", type=Path, help="Folder of rainy pictures.")
     kind.add_argument("--mixtures", type=Path, help="Folder of photographs to mix.")
     kind.add_argument("--figures", type=Path, help="Folder of the photographs of FIGURES.")
-    add("--clean", type=Path, help="Folder of the clean pictures of --hazy or --rainy.")
-    add("--longest", type=int, default=400, help="Side that they are reduced to.")
+    add("--clean", type=Path, help="Folder of the clean pictures of --hazy.")
+    add("--longest", type=int, default=400, help="Side that --hazy is reduced to.")
     add("--limit", type=int, help="Only the first so many.")
     add("--seed", type=int, default=0)
     add("--steps", type=int)
@@ -271,15 +244,14 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--width", type=int)
     add("--sheet", type=Path, help="Write a sheet of pictures.")
     options = parser.parse_args(arguments)
-    if (options.hazy is None and options.rainy is None) != (options.clean is None):
-        parser.error("--hazy or --rainy and --clean belong together")
+    if (options.hazy is None) != (options.clean is None):
+        parser.error("--hazy and --clean belong together")
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parsed(arguments)
-    kinds = {"hazy": haze, "rainy": rain, "mixtures": mixtures, "figures": figures}
-    measured = next(kind for name, kind in kinds.items() if getattr(options, name) is not None)
+    measured = haze if options.hazy else mixtures if options.mixtures else figures
     rows, shown = [], []
     try:
         for row, parts in measured(options):

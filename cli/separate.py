@@ -26,10 +26,10 @@ Examples:
                 type=options.PATH)  # fmt: skip
 @click.option(
     "--use",
-    type=click.Choice(["haze", "layers", "segmentation", "rain"]),
+    type=click.Choice(["haze", "layers", "segmentation"]),
     default="haze",
     show_default=True,
-    help="What the layers are: picture and haze, two pictures, figure and ground, scene and rain.",
+    help="What the layers are: picture and haze, two pictures, figure and ground.",
 )
 @click.option(
     "--hints",
@@ -75,8 +75,7 @@ def command(
 
     haze: clean, transmission, airlight.  layers: layer_1 and layer_2, two pictures seen through
     each other, and the weights of the first; a SECOND mixture of the same pictures with other
-    weights tells them apart, one alone hardly does.  segmentation: figure, ground, mask.  rain:
-    clean, rain.
+    weights tells them apart, one alone hardly does.  segmentation: figure, ground, mask.
 
     It takes minutes: the networks that draw the layers learn them from nothing.  With --seconds the
     result also depends on how fast the machine is.

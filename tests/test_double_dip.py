@@ -11,7 +11,6 @@ from ssl_restore.errors import UnknownName, UserError
 from ssl_restore.solvers import coupled_layers, double_dip_haze, double_dip_mixtures
 from ssl_restore.solvers.coupled_layers import consistent_layers
 from ssl_restore.solvers.double_dip import layer_names, solve
-from ssl_restore.solvers.double_dip_rain import start_of
 from ssl_restore.solvers.double_dip_segmentation import mask_of_hints, middle_and_border
 
 SMALL = {"steps": 4, "width": 8, "side": 48, "precision": "fp32"}
@@ -170,19 +169,6 @@ def test_without_hints_the_middle_is_the_figure_and_that_is_said():
     hints = middle_and_border(image)
     assert hints[0, 0, 32, 32] == 1
     assert hints[0, 0, 0].max() == hints[..., 0].max() == 0
-
-
-def test_rain_and_scene_add_up_and_the_rain_is_streaks():
-    clean = scene()
-    rain = torch.zeros(1, 1, *clean.shape[2:])
-    rain[..., 4:40, 10] = rain[..., 12:60, 40] = 0.4
-    rain = torch.minimum(rain, 1 - clean.amax(dim=1, keepdim=True))
-    start = start_of(clean + rain)
-    assert float(start[rain > 0.2].mean()) > 0.5 * float(rain[rain > 0.2].mean())
-    layers = drawn(clean + rain, use="rain", steps=60, side=64)
-    assert layers.keys() == {"clean", "rain"}
-    torch.testing.assert_close(layers["clean"] + layers["rain"], clean + rain)
-    assert float((layers["clean"] - clean).square().mean()) < 0.5 * float(rain.square().mean())
 
 
 def test_seeds_repeat_and_differ():

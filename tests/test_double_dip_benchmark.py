@@ -54,15 +54,6 @@ def test_haze_has_a_row_a_picture_and_their_mean(benchmark, tmp_path, capsys):
     assert images.read(sheet).pixels.shape == (2 * 144, 5 * 240, 3)
 
 
-def test_rain_has_the_opening_and_the_derainer_beside_it(benchmark, tmp_path, capsys):
-    for folder in ("rainy", "clean"):
-        write_photo(tmp_path / folder / "a.png", seed=1)
-    lines = run(benchmark, capsys, "--rainy", tmp_path / "rainy", "--clean", tmp_path / "clean",
-                "--longest", 40)  # fmt: skip
-    assert lines[0].split() == ["input", "opening", "start", "double_dip", "derain", "seconds"]
-    assert float(lines[1].split()[1]) > float(lines[1].split()[2])  # nothing is rain in it
-
-
 def test_mixtures_and_figures_are_made_from_photographs(benchmark, monkeypatch, tmp_path, capsys):
     for seed, name in enumerate(("1.png", "2.png")):
         write_photo(tmp_path / name, 48, 64, seed=seed)

@@ -9,12 +9,11 @@ the simpler one first (`deep_image_prior`). Networks for y1, y2 and m are fitted
 
 `haze`: m is the transmission, y2 the airlight, and y1 the clean picture. `layers`: two pictures
 seen through each other, m a constant; given a second mixture of them, both are told but for their
-order. `segmentation`: m shows figure or ground. `rain`: I = y1 + y2, of which y2 is streaks. Each
-has a start, which the layers follow one by one before they are drawn together (double_dip_haze.py,
-double_dip_mixtures.py, double_dip_segmentation.py, double_dip_rain.py). The networks draw at `side`
-pixels at most; the finest detail is that of the picture. Reference: Gandelsman, Shocher and Irani,
-"Double-DIP: unsupervised image decomposition via coupled deep-image-priors", CVPR 2019 (smaller
-networks and other starts here).
+order. `segmentation`: m shows figure or ground. Each has a start, which the layers follow one by
+one before they are drawn together (double_dip_haze.py, double_dip_mixtures.py,
+double_dip_segmentation.py). The networks draw at `side` pixels at most; the finest detail is
+that of the picture. Reference: Gandelsman, Shocher and Irani, "Double-DIP: unsupervised image
+decomposition via coupled deep-image-priors", CVPR 2019 (smaller networks and other starts here).
 """
 
 from __future__ import annotations
@@ -25,19 +24,13 @@ import torch
 from torch import Tensor
 
 from ssl_restore.errors import UnknownName, UserError
-from ssl_restore.solvers import (
-    double_dip_haze,
-    double_dip_mixtures,
-    double_dip_rain,
-    double_dip_segmentation,
-)
+from ssl_restore.solvers import double_dip_haze, double_dip_mixtures, double_dip_segmentation
 from ssl_restore.solvers.coupled_layers import Course
 
 NAMES = {
     "haze": ("clean", "transmission", "airlight"),
     "layers": ("layer_1", "layer_2", "weight_1"),
     "segmentation": ("figure", "ground", "mask"),
-    "rain": ("clean", "rain"),
 }
 
 
@@ -71,8 +64,7 @@ def solve(
     """The layers of an image (1, 3, H, W), as `use` says: {"clean", "transmission", "airlight"} for
     `haze`; {"layer_1", "layer_2", "weight_1"} for `layers`, and "weight_2", that of the first layer
     in the `second` mixture (1, 3, H, W); {"figure", "ground", "mask"} for `segmentation`, with
-    `hints` (1, 1, H, W) of 1 for figure, 0 for ground and 0.5 elsewhere; {"clean", "rain"} for
-    `rain`.  Settings: `steps` at
+    `hints` (1, 1, H, W) of 1 for figure, 0 for ground and 0.5 elsewhere.  Settings: `steps` at
     most, longest `side` in pixels at which is drawn, `width` of the networks, `lr`, deviation of
     the noise on their codes (`shake`), steps that the averages of the outputs reach back
     (`memory`), and `patience` steps after their least variance.  `show` is called with the layers
@@ -97,6 +89,4 @@ def solve(
         return double_dip_mixtures.separate(image, second, course)
     if use == "segmentation":
         return double_dip_segmentation.separate(image, hints, course)
-    if use == "rain":
-        return double_dip_rain.separate(image, course)
     return double_dip_haze.separate(image, course)
