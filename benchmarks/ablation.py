@@ -48,10 +48,9 @@ DERAIN: dict[str, dict[str, Any]] = {
     "aecr": {"contrast": "aecr"},
     "triplet": {"contrast": "triplet"},
 }
+UPSCALE: dict[str, dict[str, Any]] = {"none": {"alpha": 0.0}, "pcl": {}}
 FRAMES, CLIP_PX = 4, 960  # of a clip
 RETRIEVED, SCENE_PX = 40, 256
-UPSCALE: dict[str, dict[str, Any]] = {"none": {"alpha": 0.0}, "pcl": {}}
-
 
 Score = dict[str, float]
 

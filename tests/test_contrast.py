@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from ssl_restore.errors import UserError
 from ssl_restore.networks.projection import ProjectionHead
 from ssl_restore.objectives.contrast import (
     distance_ratio,
@@ -18,6 +19,7 @@ from ssl_restore.objectives.contrast import (
     triplet,
 )
 from ssl_restore.objectives.rrcl import tiles
+from ssl_restore.recipes import rrcl
 
 
 def stream(seed=0):
@@ -222,3 +224,18 @@ def test_an_anchor_nearer_to_its_positive_costs_less():
         lambda a: triplet(a.flatten(1), positive.flatten(1), negative.flatten(1), 500.0),
     ):
         assert loss(near) < loss(anchor)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"contrast": "pictures", "batch": 1}, "batch: 1 picture has no other to be told from"),
+        ({"reconstruction": "literal", "contrast": "pcl"}, "contrast: pcl needs the backgrounds"),
+        ({"contrast": "layers", "patch": 40}, "patch: 40 is no multiple of 16"),
+        ({"contrast": "scene"}, "contrast: 'scene' is unknown; use scenes or pictures"),
+        ({"temperature": 0.0}, "temperature: more than 0 is expected, got 0"),
+    ],
+)
+def test_settings_of_rrcl_that_do_not_go_together_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        rrcl.build(width=4, **settings)

@@ -126,8 +126,9 @@ def test_each_player_moves_its_own_network_only():
     [
         ({"scale": 5}, "scale: 2, 3 or 4 is expected, got 5"),
         ({"scale": 3, "patch": 32}, "patch: 32 is no multiple of 8 and 3"),
-        ({"temperature": 0.0}, "temperature: a positive number is expected, got 0"),
-        ({"alpha": -1.0}, "alpha: a positive number is expected, got -1"),
+        ({"temperature": 0.0}, "temperature: more than 0 is expected, got 0"),
+        ({"alpha": -1.0}, "alpha: 0 or more is expected, got -1"),
+        ({"prior": -1.0}, "prior: 0 or more is expected, got -1"),
         ({"negatives": 0}, "negatives: at least 1 is expected, got 0"),
     ],
 )
@@ -219,6 +220,9 @@ def test_scores_stand_beside_the_repeated_input_and_cubic_interpolation(tmp_path
     assert {score.method for score in without} == {"input", "cubic", "restorer"}
     with pytest.raises(UserError, match=r"64 x 64, but .* is 128 x 124"):
         ssl_restore.evaluate(tmp_path / "small", tmp_path / "odd", "upscale")
+    four = ssl_restore.load("upscale", scale=4)
+    with pytest.raises(UserError, match=r"restored, it is 256 x 256, but .* is 128 x 128"):
+        ssl_restore.evaluate(tmp_path / "small", tmp_path / "large", four)
 
 
 def test_fit_names_the_folder_that_is_given_twice(tmp_path):

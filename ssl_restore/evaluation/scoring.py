@@ -148,7 +148,11 @@ def measure(
             given = degraded if result.shape == degraded.shape else enlarged(degraded, result)
             return no_reference.scores(given, result, without_truth)
         if result.shape != clean.shape:
-            refuse_size(pair.degraded, degraded)
+            height, width = result.shape[:2]
+            raise UserError(
+                f"restored, it is {width} x {height}, but {pair.clean} is {clean.shape[1]} x "
+                f"{clean.shape[0]}; these weights are for another size"
+            )
         return metrics.scores(result, clean)
 
     area = truth.shape[0] * truth.shape[1]

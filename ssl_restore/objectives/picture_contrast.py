@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ssl_restore.networks.critic import Critic, features_at_rest
 from ssl_restore.objectives.contrast import distance_ratio, pixel_contrast, triplet
@@ -75,7 +76,6 @@ def picture_contrast(
         weights = [2.0 ** (level - len(anchor) + 1) for level in range(len(anchor))]
         return distance_ratio(anchor, positive, negative, weights)
     pooled = [
-        torch.nn.functional.normalize(maps[-1].abs().mean(dim=(2, 3)), dim=1)
-        for maps in (anchor, positive, negative)
+        F.normalize(maps[-1].abs().mean(dim=(2, 3)), dim=1) for maps in (anchor, positive, negative)
     ]
     return triplet(pooled[0], pooled[1], pooled[2], MARGIN)

@@ -59,9 +59,11 @@ def build(
     for name, value in (("positives", positives), ("negatives", negatives)):
         if value < 1:
             raise UserError(f"at least 1 is expected, got {value}", parameter=name)
-    for name, number in (("temperature", temperature), ("alpha", alpha)):
-        if number < 0 or (name == "temperature" and number == 0):
-            raise UserError(f"a positive number is expected, got {number:g}", parameter=name)
+    if temperature <= 0:
+        raise UserError(f"more than 0 is expected, got {temperature:g}", parameter="temperature")
+    for name, weight in (("alpha", alpha), ("prior", prior)):
+        if weight < 0:
+            raise UserError(f"0 or more is expected, got {weight:g}", parameter=name)
     keywords: dict[str, Any] = {"width": width, "blocks": blocks, "scale": scale}
     restorer, critic = upscaler.build(**keywords), Critic(3, critic_width, depth=4)
     shares = Shares(plain=plain, soft=soft, noise=noise, jpeg=jpeg)

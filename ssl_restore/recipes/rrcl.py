@@ -58,36 +58,18 @@ def build(
     patches of what was restored with patches of the rain; pcl, aecr and triplet: the restored
     picture with its truth, in the features of a critic), `temperature`, size of the `embedding`,
     `critic_width`, `critic_lr`."""
-    if not contrast:
-        contrast = "scenes" if reconstruction == "repaired" else "pictures"
-    for name, value, known in (
-        ("reconstruction", reconstruction, ("repaired", "literal")),
-        ("contrast", contrast, CONTRASTS),
-    ):
-        if value not in known:
-            raise UserError(f"{value!r} is unknown; use {' or '.join(known)}", parameter=name)
-    if contrast == "layers" and patch % TILE_PX:
-        raise UserError(f"{patch} is no multiple of {TILE_PX}", parameter="patch")
     repaired = reconstruction == "repaired"
-    if contrast not in ("pictures", "layers") and not repaired:
-        raise UserError(
-            f"{contrast} needs the backgrounds that the repaired reconstruction knows; use "
-            "pictures or layers", parameter="contrast",
-        )  # fmt: skip
-    if lambda_c > 0 and contrast == "pictures" and batch < 2:
-        raise UserError(
-            f"{batch} picture has no other to be told from; use 2 or more, contrast=scenes, or "
-            "lambda_c=0", parameter="batch",
-        )  # fmt: skip
+    contrast = contrast or ("scenes" if repaired else "pictures")
+    _check(reconstruction, contrast, lambda_c, batch=batch, patch=patch, temperature=temperature)
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
+    contrast = contrast if lambda_c > 0 else ""
     head = ProjectionHead(unet.deepest_channels(width), embedding)
     heads = nn.ModuleList(
         ProjectionHead(width * 2**depth, embedding) for depth in range(len(unet.BLOCKS))
     )
     critic = Critic(3, critic_width, depth=4)
-    contrast = contrast if lambda_c > 0 else ""
     judged = (critic, contrast) if contrast in picture_contrast.KINDS else None
     objectives: list[nn.Module] = [
         RepairedReconstruction(
@@ -120,3 +102,35 @@ def build(
         batch=batch,
         patch=patch,
     )
+
+
+def _check(
+    reconstruction: str,
+    contrast: str,
+    lambda_c: float,
+    *,
+    batch: int,
+    patch: int,
+    temperature: float,
+) -> None:
+    """UserError for settings that do not go together."""
+    for name, value, known in (
+        ("reconstruction", reconstruction, ("repaired", "literal")),
+        ("contrast", contrast, CONTRASTS),
+    ):
+        if value not in known:
+            raise UserError(f"{value!r} is unknown; use {' or '.join(known)}", parameter=name)
+    if temperature <= 0:
+        raise UserError(f"more than 0 is expected, got {temperature:g}", parameter="temperature")
+    if contrast not in ("pictures", "layers") and reconstruction == "literal":
+        raise UserError(
+            f"{contrast} needs the backgrounds that the repaired reconstruction knows; use "
+            "pictures or layers", parameter="contrast",
+        )  # fmt: skip
+    if contrast == "layers" and patch % TILE_PX:
+        raise UserError(f"{patch} is no multiple of {TILE_PX}", parameter="patch")
+    if lambda_c > 0 and contrast == "pictures" and batch < 2:
+        raise UserError(
+            f"{batch} picture has no other to be told from; use 2 or more, contrast=scenes, or "
+            "lambda_c=0", parameter="batch",
+        )  # fmt: skip
