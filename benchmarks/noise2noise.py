@@ -42,7 +42,7 @@ from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
 from ssl_restore.networks import denoiser
 from ssl_restore.objectives.noise2noise import LOSS_FOR, Noise2Noise, exponent, power
 from ssl_restore.restorer import Restorer
-from ssl_restore.training import data, session
+from ssl_restore.training import data, material
 from ssl_restore.training.fit import fit
 from ssl_restore.types import Average, Batch, Player, Recipe
 
@@ -228,7 +228,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.steps < 1 or options.patch < 8 or options.patch % 8:
         parser.error("--steps must be at least 1, --patch a multiple of 8")
     if options.pictures is None:
-        options.pictures = session.bundled_photographs()
+        options.pictures = material.bundled_photographs()
     return options
 
 

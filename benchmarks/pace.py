@@ -35,7 +35,7 @@ from ssl_restore.device import place, thread_pool
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
 from ssl_restore.training import data
-from ssl_restore.training.session import bundled_photographs
+from ssl_restore.training.material import bundled_photographs
 from ssl_restore.types import Batch
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -36,6 +36,7 @@ Examples:
 @click.option(
     "--clean", type=options.PATH, help="Folder of clean photographs.  [default: those installed]"
 )
+@click.option("--paired", is_flag=True, help="CLEAN has the same pictures under the same names.")
 @click.option(
     "--task", default="derain", show_default=True, help="derain, denoise ...: names the recipe."
 )

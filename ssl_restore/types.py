@@ -24,8 +24,8 @@ class Batch:
     A subclass may hold further tensors; of all, the first dimension is that of the batch.
     """
 
-    clean: Tensor | None  # (B, 3, P, P), of other scenes than `degraded`
-    degraded: Tensor | None  # (B, 3, P, P)
+    clean: Tensor | None  # (B, 3, P, P), of other scenes than `degraded`, but in pairs
+    degraded: Tensor | None  # (B, 3, P, P); in pairs for an enlarging restorer P / scale
     progress: float = 0.0  # share of the run that is done, 0 to 1
     warm: bool = False  # the run started from a trained restorer
     observations: Tensor | None = None  # (B, 2, 3, P, P): one scene seen twice, noise of its own
@@ -127,6 +127,7 @@ class Recipe(Learning):
     upright: bool = True  # degraded pictures are mirrored left to right only: rain falls down
     shrink: int = 3  # large pictures are also seen at up to this part of their size
     coarse_from: int | None = None  # of the restorer, as in `Restorer`
+    paired: bool = False  # the clean pictures are of the same scenes as the degraded ones
     notes: tuple[str, ...] = ()  # what the recipe chose for these pictures, a line each
 
     @property

@@ -85,6 +85,9 @@ def made(name):
     own["Anchored"] = lambda kind: kind(
         KINDS["Noise2Void"](restorer, 1), restorer, copy.deepcopy(restorer)
     )
+    own["Rehearsal"] = lambda kind: kind(
+        restorer, past_start(ema), KINDS["SyntheticRain"](restorer, RAIN, Sensor())
+    )
     own["Sure"] = lambda kind: kind(restorer, 0.01, 0.1, 1)
     own["Recorrupted"] = lambda kind: kind(restorer, 0.01, 0.1, 0.5, 1)
     if name in own:
@@ -114,7 +117,7 @@ def batch(seed=0):
     clean, degraded = torch.rand(2, 4, 3, 16, 16, generator=draws)
     pairs = torch.rand(4, 2, 3, 16, 16, generator=draws)
     views = torch.rand(4, 3, 3, 16, 16, generator=draws)
-    return Batch(clean, degraded, progress=0.5, observations=pairs, places=views)
+    return Batch(clean, degraded, progress=0.5, warm=True, observations=pairs, places=views)
 
 
 each = pytest.mark.parametrize("name", sorted(KINDS))

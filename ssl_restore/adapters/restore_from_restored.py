@@ -38,7 +38,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels, eight_bit_rgb
 from ssl_restore.restorer import Restorer
-from ssl_restore.training import data, session
+from ssl_restore.training import data, material
 from ssl_restore.types import Batch, StreamModel
 
 MEASURED = 8  # frames, in which the degradation is measured
@@ -132,7 +132,7 @@ class _Student:
         least = min(min(memory_item.clean.shape[:2]) for memory_item in self.memory.kept)
         size = min(self.patch, least) // self.stride * self.stride
         if self.others is None:
-            photographs = images.find(session.bundled_photographs())
+            photographs = images.find(material.bundled_photographs())
             self.others = data.load(photographs, patch=self.patch, seed=self.course.seed)
 
         def drawn(name: str, pictures: data.Pictures, count: int, upright: bool) -> Tensor:

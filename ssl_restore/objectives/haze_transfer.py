@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from degradations.haze_like import MeasuredHaze
 from degradations.sensor import quantise
 from degradations.types import Range, uniform
+from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.dehazer import Dehazer
 from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.picture_contrast import Judged, picture_contrast
 from ssl_restore.objectives.synthetic_haze import Hazy, Shares, haze_loss, hazed
 from ssl_restore.types import Batch
 
@@ -28,7 +30,8 @@ THICKER: Range = (0.4, 1.8)  # k
 
 
 class HazeTransfer(nn.Module):
-    """Terms: `restore`, `transmission`, `airlight` of `SyntheticHaze`, `rehaze` and `smooth`.
+    """Terms: `restore`, `transmission`, `airlight` of `SyntheticHaze`, `rehaze` and `smooth`; with
+    a critic `contrast` of what was restored of the clear photographs.
 
     Args:
         restorer: What learns.
@@ -36,6 +39,7 @@ class HazeTransfer(nn.Module):
         rows: The haze of these pictures, as measured; none: haze of all kinds.
         like: Share of the clear photographs that get haze like it.
         shares: As of `SyntheticHaze`.
+        judged: A critic, and a kind of `picture_contrast`.
     """
 
     def __init__(
@@ -45,8 +49,11 @@ class HazeTransfer(nn.Module):
         rows: tuple[MeasuredHaze, ...],
         like: float,
         shares: Shares,
+        judged: Judged | None = None,
     ) -> None:
         super().__init__()
+        self.critic: Critic | None
+        self.critic, self.kind = judged or (None, "")
         self.restorer = restorer
         self.ema = ema
         self.rows = rows
@@ -64,8 +71,13 @@ class HazeTransfer(nn.Module):
             t = (-factor * depth).exp()
             again = quantise(restored * t + found["airlight"] * (1 - t))
         tau, _ = self.restorer.haze(degraded)
+        terms, clear = haze_loss(self.restorer, hazy)
+        if self.critic is not None:
+            terms["contrast"] = picture_contrast(
+                self.kind, self.critic, clear, hazy.target, hazy.hazy, generator
+            )
         return {
-            **haze_loss(self.restorer, hazy),
+            **terms,
             "rehaze": relative(charbonnier(self.restorer.layers(again)["clean"] - restored)),
             "smooth": roughness(tau, degraded),
         }

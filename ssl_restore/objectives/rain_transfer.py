@@ -21,7 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from degradations.types import Degradation, Range, uniform
+from ssl_restore.networks.critic import Critic
 from ssl_restore.objectives.opening import opening
+from ssl_restore.objectives.picture_contrast import Judged, picture_contrast
 from ssl_restore.objectives.rendered_rain import (
     RenderedRain,
     joined,
@@ -41,7 +43,8 @@ class RainTransfer(nn.Module):
     physics.
 
     In a run from scratch `coarse` of the layers come from the opening, linearly less and none after
-    half of the run. The last `wide_share` of a batch is rendered by `wide`, where it is given.
+    half of the run. The last `wide_share` of a batch is rendered by `wide`, where it is given. With
+    a critic and a kind of `picture_contrast` (`judged`) there is a term `contrast`.
     """
 
     def __init__(
@@ -56,8 +59,11 @@ class RainTransfer(nn.Module):
         coarse: float,
         wide: SyntheticRain | None = None,
         wide_share: float = 0.0,
+        judged: Judged | None = None,
     ) -> None:
         super().__init__()
+        self.critic: Critic | None
+        self.critic, self.kind = judged or (None, "")
         self.wide = wide
         self.wide_share = wide_share
         self.restorer = restorer
@@ -92,7 +98,13 @@ class RainTransfer(nn.Module):
             )
         rendered = rendered.stored()
         predicted, thorough = predicted_layers(self.restorer, rendered, generator)
-        return layer_loss(predicted, rendered, thorough)
+        terms = layer_loss(predicted, rendered, thorough)
+        if self.critic is not None:
+            terms["contrast"] = picture_contrast(
+                self.kind, self.critic, predicted["clean"], rendered.veiled, rendered.rainy,
+                generator,
+            )  # fmt: skip
+        return terms
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> RenderedRain:
         """The batch with physics rain on its clean pictures."""

@@ -45,7 +45,7 @@ from ssl_restore.networks.unet import RainUNet
 from ssl_restore.objectives.contrast import info_nce, info_nce_against, place_contrast
 from ssl_restore.objectives.distance import charbonnier, relative
 from ssl_restore.objectives.opening import opening
-from ssl_restore.objectives.picture_contrast import picture_contrast
+from ssl_restore.objectives.picture_contrast import Judged, picture_contrast
 from ssl_restore.objectives.positives import positive
 from ssl_restore.objectives.rain_transfer import rain_layer
 from ssl_restore.restorer import Restorer
@@ -149,16 +149,15 @@ class RepairedReconstruction(nn.Module):
         label: float,
         heads: nn.ModuleList | None = None,
         temperature: float = 0.1,
-        judged: tuple[Critic, str] | None = None,
+        judged: Judged | None = None,
     ) -> None:
         super().__init__()
         self.restorer = restorer
         self.ema = ema
         self.label = label
         self.heads = heads
-        self.critic: Critic | None = None
-        if judged is not None:
-            self.critic, self.kind = judged
+        self.critic: Critic | None
+        self.critic, self.kind = judged or (None, "")
         self.temperature = temperature
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -215,3 +214,10 @@ class Joined(nn.Module):
         for objective in self.objectives:
             terms |= objective(batch, generator)
         return terms
+
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch as prepared by those that prepare one."""
+        for objective in self.objectives:
+            if hasattr(objective, "prepare"):
+                batch = objective.prepare(batch, generator)  # type: ignore[operator]
+        return batch

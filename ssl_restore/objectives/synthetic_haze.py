@@ -102,7 +102,7 @@ class SyntheticHaze(nn.Module):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         hazy = batch if isinstance(batch, Hazy) else self.prepare(batch, generator)
-        return haze_loss(self.restorer, hazy)
+        return haze_loss(self.restorer, hazy)[0]
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> Hazy:
         """The batch with haze on its clean pictures."""
@@ -219,15 +219,16 @@ def drawn_airlight(dense: Tensor, shares: Shares, generator: torch.Generator) ->
     return (grey + tint).clamp(0, 1)
 
 
-def haze_loss(restorer: Dehazer, hazy: Hazy) -> dict[str, Tensor]:
-    """The terms of a dehazer on pictures of which all is known."""
+def haze_loss(restorer: Dehazer, hazy: Hazy) -> tuple[dict[str, Tensor], Tensor]:
+    """The terms of a dehazer on pictures of which all is known, and what it restored."""
     depth, airlight = restorer.haze(hazy.hazy)
     away = removable(hazy.hazy, depth, airlight).expm1()
     clean = hazy.hazy + away * (hazy.hazy - airlight)
     t = hazy.transmission
     predicted = (-depth.clamp(-1, THICKEST)).exp()  # where it sees less than none, it learns, too
-    return {
+    terms = {
         "restore": relative(charbonnier(clean - hazy.target)),
         "transmission": (predicted - t).abs().mean(),
         "airlight": ((1 - t) * (airlight - hazy.airlight[:, :, None, None]).abs()).mean(),
     }
+    return terms, clean

@@ -65,13 +65,25 @@ def smaller(clean: Tensor, scale: int, shares: Shares, generator: torch.Generato
     return quantise(torch.where(plain.to(clean.device), cubic, other))
 
 
+def large_and_small(
+    batch: Batch, scale: int, shares: Shares | None, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """The clean pictures of a batch, and what they became: in pairs the degraded ones."""
+    clean = batch.clean
+    assert clean is not None
+    if shares is not None:
+        return clean, smaller(clean, scale, shares, generator)
+    assert batch.degraded is not None
+    return clean, batch.degraded
+
+
 class Upscaling(nn.Module):
     """Terms: `restore`; `contrast` where there are `contrasts`; `prior` where `adversarial`.
 
     Args:
         restorer: What learns; its `scale` is how much larger its pictures are.
         critic: Whose features are contrasted, and whose scores are the prior.
-        shares: Of kinds of pictures.
+        shares: Of kinds of pictures; None: they come in pairs.
         contrasts: None: no contrast.
         adversarial: Whether the critic's scores count.
     """
@@ -80,7 +92,7 @@ class Upscaling(nn.Module):
         self,
         restorer: Restorer,
         critic: Critic,
-        shares: Shares = Shares(),
+        shares: Shares | None = Shares(),
         contrasts: Contrasts | None = None,
         adversarial: bool = False,
     ) -> None:
@@ -103,9 +115,7 @@ class Upscaling(nn.Module):
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> Smaller:
         """The batch with its clean pictures made smaller."""
-        assert batch.clean is not None
-        clean = batch.clean
-        small = smaller(clean, self.restorer.scale, self.shares, generator)
+        clean, small = large_and_small(batch, self.restorer.scale, self.shares, generator)
         return Smaller(**vars(batch), small=small, target=clean)
 
 
@@ -117,15 +127,15 @@ class UpscalingCritic(nn.Module):
     Nothing of the restorer moves.
     """
 
-    def __init__(self, restorer: Restorer, critic: Critic, shares: Shares = Shares()) -> None:
+    def __init__(
+        self, restorer: Restorer, critic: Critic, shares: Shares | None = Shares()
+    ) -> None:
         super().__init__()
         self.restorer = restorer
         self.critic = critic
         self.shares = shares
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        assert batch.clean is not None
-        clean = batch.clean
-        small = smaller(clean, self.restorer.scale, self.shares, generator)
+        clean, small = large_and_small(batch, self.restorer.scale, self.shares, generator)
         loss, penalty = contest(self.critic, clean, as_it_trains(self.restorer, small))
         return {"critic": loss, "penalty": penalty}

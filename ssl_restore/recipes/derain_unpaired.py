@@ -14,6 +14,7 @@ from typing import Any
 
 from ssl_restore.calibration import rain_file
 from ssl_restore.networks import unet
+from ssl_restore.objectives import picture_contrast
 from ssl_restore.objectives.rain_transfer import RainTransfer
 from ssl_restore.objectives.synthetic_rain import COARSE_FROM, EXPOSURE, WIDE, SyntheticRain
 from ssl_restore.training.optimizers import adamw
@@ -39,6 +40,10 @@ def build(
     varied: float = 0.0,
     wide: float = 1.0,
     rain_layers: str = "",
+    contrast: str = "",
+    alpha: float = 0.1,
+    critic_width: int = 16,
+    critic_lr: float = 1e-4,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `share` of transferred rain, range of its `gain`, `threshold` of a rain layer, share
@@ -46,19 +51,23 @@ def build(
     physics rain, file of a `calibration` that it is like, share of `varied` rain of all kinds
     besides, factor on the share that gets as `wide` a range of rain as the built-in restorer has
     learned from, which is that of the pictures in which the calibration found none, folder of
-    harvested `rain_layers`."""
+    harvested `rain_layers`; and of a `contrast` of what was restored with its truth (pcl, aecr or
+    triplet) in the features of a critic that learns in turn, the weight `alpha`, `critic_width` and
+    `critic_lr`."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
     rain = rain_file.rain_prior(calibration, rain_free=rain_free, varied=varied, layers=rain_layers)
     unmeasured = rain_file.read(Path(calibration)).unmeasured if calibration else 1.0
     wide_share = min(1.0, wide * unmeasured)
+    judged, critics = picture_contrast.in_turn(contrast, restorer, critic_width, critic_lr)
     objective = RainTransfer(
         restorer, ema, rain,
         share=share, gain=gain, threshold=threshold, coarse=coarse,
         wide=SyntheticRain(restorer, rain_file.wide_rain(), EXPOSURE, WIDE),
-        wide_share=wide_share,
+        wide_share=wide_share, judged=judged,
     )  # fmt: skip
+    weights = {"restore": 1.0, "veil": 0.1} | ({"contrast": alpha} if judged else {})
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(
         task="derain",
@@ -66,7 +75,7 @@ def build(
         keywords=keywords,
         restorer=restorer,
         averages=(Average(ema, restorer, decay),),
-        players=(Player(objective, {"restore": 1.0, "veil": 0.1}, optimizer),),
+        players=(Player(objective, weights, optimizer), *critics),
         batch=batch,
         patch=patch,
         warm_rate=WARM_RATE if wide_share else 1.0,

@@ -45,13 +45,15 @@ def build(
     soft: float = 0.4,
     noise: float = 0.4,
     jpeg: float = 0.7,
+    paired: bool = False,
 ) -> Recipe:
     """Settings: `scale` (2, 3 or 4), `width` and residual `blocks` of the network, `lr`,
     `weight_decay`, `batch`, `patch` px of the large pictures, `decay` of the average, weight
     `alpha` of the contrast (0: none), numbers of its sharpened `positives` and blurred `negatives`,
     its `temperature`, weight of the critic's `prior` (0: none), `critic_width`, `critic_lr`, weight
     of the critic's `penalty`, share of `plain` cubic pictures, and of the others those that are
-    `soft`, with `noise`, and stored as `jpeg`."""
+    `soft`, with `noise`, and stored as `jpeg`; `paired`: small pictures and their large
+    originals are given, and none is made smaller."""
     if scale not in upscaler.SCALES:
         raise UserError(f"2, 3 or 4 is expected, got {scale}", parameter="scale")
     if patch % MULTIPLE or patch % scale:
@@ -66,7 +68,7 @@ def build(
             raise UserError(f"0 or more is expected, got {weight:g}", parameter=name)
     keywords: dict[str, Any] = {"width": width, "blocks": blocks, "scale": scale}
     restorer, critic = upscaler.build(**keywords), Critic(3, critic_width, depth=4)
-    shares = Shares(plain=plain, soft=soft, noise=noise, jpeg=jpeg)
+    shares = None if paired else Shares(plain=plain, soft=soft, noise=noise, jpeg=jpeg)
     contrasts = Contrasts(positives, negatives, temperature) if alpha else None
     terms = {"restore": 1.0}
     terms |= {"contrast": alpha} if alpha else {}
@@ -94,7 +96,9 @@ def build(
         restorer=restorer,
         averages=(Average(copy.deepcopy(restorer), restorer, decay),),
         players=tuple(players),
-        needs=frozenset({"clean"}),
+        needs=frozenset({"clean", "degraded"} if paired else {"clean"}),
         batch=batch,
         patch=patch,
+        upright=False,
+        paired=paired,
     )

@@ -9,16 +9,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import torch
 from torch import nn
 
 from degradations.rain import Rain
+from ssl_restore.calibration.rain_file import wide_rain
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
-from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.projection import ProjectionHead
 from ssl_restore.objectives import picture_contrast
-from ssl_restore.objectives.physics_gan import PictureCritic
+from ssl_restore.objectives.rehearsal import Rehearsal
 from ssl_restore.objectives.rrcl import (
     TILE_PX,
     Contrast,
@@ -27,6 +26,7 @@ from ssl_restore.objectives.rrcl import (
     LiteralReconstruction,
     RepairedReconstruction,
 )
+from ssl_restore.objectives.synthetic_rain import EXPOSURE, WIDE, SyntheticRain
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
@@ -46,6 +46,7 @@ def build(
     lambda_c: float = 0.01,
     contrast: str = "",
     lambda_r: float = 1.0,
+    rehearsal: float = 1.0,
     temperature: float = 0.1,
     embedding: int = 64,
     critic_width: int = 16,
@@ -53,7 +54,8 @@ def build(
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `reconstruction` (repaired or literal), weight of the opening's `label`, weights
-    `lambda_c` of InfoNCE (0: none) and `lambda_r` of the reconstruction, what `contrast` compares
+    `lambda_c` of InfoNCE (0: none), `lambda_r` of the reconstruction, and after a warm start of the
+    `rehearsal` of rain of all kinds by the repaired form (0: none), what `contrast` compares
     (scenes: places in other rain; pictures with one another, as published and for literal; layers:
     patches of what was restored with patches of the rain; pcl, aecr and triplet: the restored
     picture with its truth, in the features of a critic), `temperature`, size of the `embedding`,
@@ -69,8 +71,8 @@ def build(
     heads = nn.ModuleList(
         ProjectionHead(width * 2**depth, embedding) for depth in range(len(unet.BLOCKS))
     )
-    critic = Critic(3, critic_width, depth=4)
-    judged = (critic, contrast) if contrast in picture_contrast.KINDS else None
+    kind = contrast if contrast in picture_contrast.KINDS else ""
+    judged, critics = picture_contrast.in_turn(kind, restorer, critic_width, critic_lr)
     objectives: list[nn.Module] = [
         RepairedReconstruction(
             restorer, ema, label, heads if contrast == "scenes" else None, temperature, judged
@@ -82,22 +84,25 @@ def build(
         objectives.append(Contrast(restorer.encoder, head, temperature))
     elif contrast == "layers":
         objectives.append(LayerContrast(restorer, head, temperature))
+    weights = {"reconstruction": lambda_r}
+    if contrast:
+        weights["contrast"] = lambda_c
+    start = copy.deepcopy(restorer) if repaired and rehearsal > 0 else None
+    if start is not None:
+        rendered = SyntheticRain(restorer, wide_rain(), EXPOSURE, WIDE)
+        objectives.append(Rehearsal(restorer, start, rendered))
+        weights["rehearsal"] = rehearsal
     own = {"scenes": heads, "pictures": head, "layers": head}.get(contrast)
     parameters = [*restorer.parameters(), *(own.parameters() if own is not None else ())]
     optimizer = adamw(parameters, lr=lr, weight_decay=weight_decay)
-    weights = {"reconstruction": lambda_r} | ({"contrast": lambda_c} if contrast else {})
-    players = [Player(Joined(*objectives), weights, optimizer)]
-    if judged is not None:
-        judging = torch.optim.Adam(critic.parameters(), lr=critic_lr, betas=(0.5, 0.99), fused=True)
-        terms = {"critic": 1.0, "penalty": 0.1}
-        players.append(Player(PictureCritic(restorer, critic), terms, judging, name="critic"))
     return Recipe(
         task="derain",
         network="unet",
         keywords=keywords,
         restorer=restorer,
         averages=(Average(ema, restorer, decay),),
-        players=tuple(players),
+        players=(Player(Joined(*objectives), weights, optimizer), *critics),
+        anchor=start,
         needs=frozenset({"degraded", "clean"} if repaired else {"degraded"}),
         batch=batch,
         patch=patch,

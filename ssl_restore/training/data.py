@@ -84,14 +84,23 @@ def hold_out(pictures: Pictures, most: int) -> tuple[Pictures, tuple[np.ndarray,
 
 def window(pixels: np.ndarray, area: int, least: int, generator: torch.Generator) -> np.ndarray:
     """A random window of at most `area` pixels, of the picture's own shape, `least` to a side."""
-    height, width = pixels.shape[:2]
+    rows, columns = window_of(pixels.shape[:2], area, least, generator)
+    part = pixels[rows, columns]
+    return pixels if part.shape == pixels.shape else part.copy()
+
+
+def window_of(
+    size: tuple[int, ...], area: int, least: int, generator: torch.Generator
+) -> tuple[slice, slice]:
+    """Rows and columns of that window of a picture of (height, width)."""
+    height, width = size
     scale = (area / (height * width)) ** 0.5
     if scale >= 1:
-        return pixels
+        return slice(0, height), slice(0, width)
     rows, columns = max(least, int(height * scale)), max(least, int(width * scale))
     top = int(torch.randint(height - rows + 1, (), generator=generator))
     left = int(torch.randint(width - columns + 1, (), generator=generator))
-    return pixels[top : top + rows, left : left + columns].copy()
+    return slice(top, top + rows), slice(left, left + columns)
 
 
 def patches(
@@ -158,13 +167,23 @@ def _crop(
     factor = 1 + int(draw[1] * most)
     side = size * factor
     top, left = int(draw[2] * (height - side + 1)), int(draw[3] * (width - side + 1))
-    part = torch.from_numpy(whole[top : top + side, left : left + side])
-    values = part.permute(2, 0, 1).float() / (1 if part.is_floating_point() else 255)
-    patch = F.avg_pool2d(values, factor)
-    if draw[4] < 0.5:
+    patch = F.avg_pool2d(values(whole[top : top + side, left : left + side]), factor)
+    return turned(patch, draw[4:], upright)
+
+
+def values(pixels: np.ndarray) -> Tensor:
+    """(H, W, C), uint8 or float32 -> display values (C, H, W)."""
+    part = torch.from_numpy(pixels)
+    return part.permute(2, 0, 1).float() / (1 if part.is_floating_point() else 255)
+
+
+def turned(patch: Tensor, draws: list[float], upright: bool) -> Tensor:
+    """A patch (C, H, W) mirrored by the first of three draws; unless `upright`, by the second from
+    top to bottom, and by the third about its diagonal."""
+    if draws[0] < 0.5:
         patch = patch.flip(2)
-    if not upright and draw[5] < 0.5:
+    if not upright and draws[1] < 0.5:
         patch = patch.flip(1)
-    if not upright and draw[6] < 0.5:
+    if not upright and draws[2] < 0.5:
         patch = patch.transpose(1, 2)
     return patch

@@ -30,6 +30,7 @@ class Request:
     steps: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     rain_layers: Path | None = None
+    paired: bool = False
     start: Path | None = None
     from_scratch: bool = False
     calibrate: bool = True
@@ -67,6 +68,10 @@ class Request:
             if "rain_layers" not in discover.settings(build):
                 raise UserError(f"recipe {recipe} takes none", parameter="rain_layers")
             given["rain_layers"] = str(self.rain_layers.resolve())
+        if self.paired:
+            if "paired" not in discover.settings(build):
+                raise UserError(f"recipe {recipe} learns without pairs", parameter="paired")
+            given["paired"] = True
         settings = discover.checked_settings(build, given)
         for key in session.CALIBRATIONS:
             if settings.get(key):

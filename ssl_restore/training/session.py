@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_restore import __version__, discover, rng
+from ssl_restore import __version__, discover
 from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.files import check_writable
 from ssl_restore.restorer import Restorer
-from ssl_restore.training import clips, data, observations, report
+from ssl_restore.training import data, material, report
 from ssl_restore.training.fit import Row, fit
 from ssl_restore.training.group import barrier, rank, world
 from ssl_restore.training.kept import Judge, keep_start, worse_than
@@ -33,8 +34,6 @@ SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 120.0
 CALIBRATED_PICTURES = 64  # of the folder, at most
 HELD_OUT = 4  # degraded pictures that are not learned from, at most and of ten times as many
-LOADERS = {"observations": observations.load, "places": clips.load}  # of kinds that are no folder
-DRAWS = {"observations": data.observations, "places": data.views}
 CALIBRATIONS = {  # settings of recipes that take one: its kind, and what is learned without it
     "calibration": ("rain", "with rain of all kinds"),
     "noise_calibration": ("noise", "as if the noise of each pixel were its own"),
@@ -99,10 +98,7 @@ def prepare(
             run.refuse_existing()
     torch.manual_seed(plan.seed)  # initial weights; everything else draws from named streams
     recipe, start = _built(plan, run), None
-    pictures = {
-        kind: _load(kind, source, recipe, plan.seed, on_read)
-        for kind, source in sources(plan, recipe).items()
-    }
+    pictures = material.load(plan, recipe, on_read)
     fingerprints = {kind: loaded.fingerprint for kind, loaded in pictures.items()}
     if resume and fingerprints != plan.data:
         raise UserError(
@@ -117,6 +113,8 @@ def prepare(
     held_out: tuple[np.ndarray, ...] = ()
     if "degraded" in pictures:
         pictures["degraded"], held_out = data.hold_out(pictures["degraded"], HELD_OUT)
+    if recipe.paired:
+        pictures["clean"], _ = data.hold_out(pictures["clean"], HELD_OUT)
     if not resume:
         parts = plan.parts or usual_parts(recipe.batch, device)
         plan = replace(plan, data=fingerprints, parts=parts, version=__version__)
@@ -197,55 +195,6 @@ def _in_place(settings: dict[str, Any], run: Run) -> dict[str, Any]:
     return {**settings, **named}
 
 
-def sources(plan: RunPlan, recipe: Recipe) -> dict[str, Path]:
-    """The folder of each kind of picture that a recipe needs."""
-    found: dict[str, Path] = {}
-    for kind in ("degraded", "observations", "places"):
-        if kind in recipe.needs:
-            if plan.images is None:
-                raise UserError(
-                    f"recipe {plan.recipe} learns from degraded pictures; give a folder of them",
-                    parameter="images",
-                )
-            found[kind] = Path(plan.images)
-    if "clean" in recipe.needs:
-        found["clean"] = Path(plan.clean) if plan.clean is not None else bundled_photographs()
-    if (
-        found.get("clean")
-        and plan.images
-        and found["clean"].resolve() == Path(plan.images).resolve()
-    ):
-        raise UserError(
-            f"{found['clean']} is the folder of degraded pictures; give one of clean photographs "
-            "of other scenes, or none to use those installed with the package",
-            parameter="clean",
-        )
-    return found
-
-
-def bundled_photographs() -> Path:
-    """The clean photographs installed with the package."""
-    import ssl_restore_samples  # noqa: PLC0415  (data only; needed by this function alone)
-
-    folder: Path = ssl_restore_samples.photographs()
-    return folder
-
-
-def _load(
-    kind: str, folder: Path, recipe: Recipe, seed: int, on_read: Callable[[Path], None]
-) -> data.Pictures:
-    if kind in LOADERS:
-        pictures = LOADERS[kind](folder, patch=recipe.patch, seed=seed, on_read=on_read)
-    else:
-        pictures = data.load(images.find(folder), patch=recipe.patch, seed=seed, on_read=on_read)
-    if not pictures.pixels:
-        raise UserError(
-            f"{folder}: no picture there can be used ({pictures.skipped[0]}); "
-            "for small pictures try `patch=32`"
-        )
-    return pictures
-
-
 def train(
     job: TrainingJob,
     *,
@@ -289,7 +238,7 @@ def train(
 
     try:
         steps = fit(
-            recipe, lambda step, progress: _draw(job, step, progress), seed=plan.seed,
+            recipe, partial(_draw, job), seed=plan.seed,
             steps=plan.steps, seconds=plan.seconds, done=done, spent=spent, precision=precision,
             parts=plan.parts, ahead=True,
         )  # fmt: skip
@@ -341,27 +290,15 @@ def _keep_the_better(
 
 
 def _draw(job: TrainingJob, step: int, progress: float) -> Batch:
-    number, recipe = step * world() + rank(), job.recipe
+    drawn = material.draw(job.pictures, job.recipe, job.plan.seed, step * world() + rank())
+    placed: dict[str, Any] = {kind: _placed(crops, job.device) for kind, crops in drawn.items()}
+    everything = {"clean": None, "degraded": None, **placed}
+    return Batch(**everything, progress=progress, warm=job.plan.start is not None)
 
-    def patches(kind: str) -> Tensor | None:
-        if kind not in job.pictures:
-            return None
-        draw = DRAWS.get(kind, data.patches)
-        crops = draw(
-            job.pictures[kind], recipe.batch, recipe.patch, rng.derive(job.plan.seed, kind, number),
-            upright=kind != "clean" and recipe.upright, shrink=recipe.shrink,
-        )  # fmt: skip
-        layout = torch.channels_last if crops.dim() == 4 else torch.contiguous_format
-        return crops.to(job.device, memory_format=layout)
 
-    return Batch(
-        clean=patches("clean"),
-        degraded=patches("degraded"),
-        progress=progress,
-        warm=job.plan.start is not None,
-        observations=patches("observations"),
-        places=patches("places"),
-    )
+def _placed(crops: Tensor, device: torch.device) -> Tensor:
+    layout = torch.channels_last if crops.dim() == 4 else torch.contiguous_format
+    return crops.to(device, memory_format=layout)
 
 
 def _modules(recipe: Recipe) -> list[nn.Module]:

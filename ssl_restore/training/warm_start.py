@@ -29,7 +29,7 @@ def start_from(recipe: Recipe, path: Path) -> Recipe:
             for net in (form.restorer, form.ema):
                 net.load_state_dict(grown(trained.state_dict(), net))
             if form.anchor is not None:
-                form.anchor.load_state_dict(trained.core.state_dict())
+                form.anchor.load_state_dict(grown(trained.core.state_dict(), form.anchor))
             for player in form.players:
                 for group in player.optimizer.param_groups:
                     group["lr"] *= form.warm_rate
