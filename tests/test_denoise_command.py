@@ -107,12 +107,26 @@ def test_each_task_opens_its_own_built_in_restorer(tmp_path, monkeypatch):
     assert asked == ["denoise", "derain"]
 
 
-def test_installation_without_the_built_in_denoiser_says_so_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "built_in", lambda task: tmp_path / f"{task}.safetensors")
-    result = denoise(write_photo(tmp_path / "a.png"), tmp_path / "b.png")
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("denoise", ["denoise"]),
+        ("dehaze", ["dehaze"]),
+        ("upscale", ["upscale"]),
+        ("upscale_x4", ["upscale", "--scale", "4"]),
+        ("veil", ["derain", "--veil"]),
+    ],
+)
+def test_an_installation_without_a_built_in_restorer_says_so(tmp_path, monkeypatch, name, command):
+    for file in weights.FOLDER.glob("*.safetensors"):
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / f"{name}.safetensors").unlink()
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    source = write_photo(tmp_path / "a.png")
+    result = CliRunner().invoke(main, [*command, str(source), str(tmp_path / "b.png")])
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert "lacks the built-in restorer of denoise" in result.stderr
+    assert f"lacks the built-in restorer {name} (" in result.stderr
     assert "--weights" in result.stderr
 
 

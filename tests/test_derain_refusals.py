@@ -161,9 +161,9 @@ def test_missing_weights_are_named(tmp_path):
 
 
 def test_an_installation_without_the_built_in_restorer_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "built_in", lambda task: tmp_path / f"{task}.safetensors")
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     message = refused(write_photo(tmp_path / "a.png"), tmp_path / "b.png")
-    assert "lacks the built-in restorer" in message
+    assert "lacks the built-in restorer derain" in message
     assert "--weights" in message
 
 

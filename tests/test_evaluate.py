@@ -205,7 +205,7 @@ def test_a_bad_tile_is_refused_once(pair, tiny):
 
 
 def test_an_installation_without_the_built_in_restorer_says_so(pair, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "built_in", lambda task: tmp_path / "gone.safetensors")
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     result = run(*pair)
     assert result.exit_code == 1
     assert "lacks the built-in restorer" in result.stderr

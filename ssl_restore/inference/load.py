@@ -33,11 +33,11 @@ def load_restorer(
                 f"the task {task!r} has no built-in restorer; give its `weights`, or one of: "
                 f"{', '.join(known)}"
             )
-        if not path.is_file():
-            raise UserError(
-                f"this installation lacks the built-in restorer of {task} ({path}); install "
-                "ssl-restore again, or give the `weights` of your own fit"
-            )
+    if path.parent == weights.FOLDER and not path.is_file():
+        raise UserError(
+            f"this installation lacks the built-in restorer {path.stem} ({path}); install "
+            "ssl-restore again, or give the `weights` of your own fit"
+        )
     restorer, header = checkpoint.load(path, task=task)
     if header.task in discover.names("tasks", "task"):
         restorer.symmetry = discover.task(header.task).symmetry

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+FOLDER = Path(__file__).parent
+
 
 def built_in(task: str) -> Path:
     """The restorer that the command of that name uses and `fit` starts from; may be missing."""
-    return Path(__file__).parent / f"{task}.safetensors"
+    return FOLDER / f"{task}.safetensors"
 
 
 def veil() -> Path:
@@ -22,9 +24,9 @@ def upscale(scale: int) -> Path:
 
 def rain_layer() -> Path:
     """The restorer whose layers `rain_estimator` reads: it has learned from those of this one."""
-    return Path(__file__).parent / "rain_layer.safetensors"
+    return FOLDER / "rain_layer.safetensors"
 
 
 def rain_estimator() -> Path:
     """What `calibrate` estimates the numbers of rain with."""
-    return Path(__file__).parent / "rain_estimator.safetensors"
+    return FOLDER / "rain_estimator.safetensors"
