@@ -48,7 +48,12 @@ DERAIN: dict[str, dict[str, Any]] = {
     "aecr": {"contrast": "aecr"},
     "triplet": {"contrast": "triplet"},
 }
-UPSCALE: dict[str, dict[str, Any]] = {"none": {"alpha": 0.0}, "pcl": {}}
+UPSCALE: dict[str, dict[str, Any]] = {
+    "none": {"alpha": 0.0},
+    "pcl": {},
+    "aecr": {"contrast": "aecr", "alpha": 0.1},
+    "triplet": {"contrast": "triplet", "alpha": 0.1},
+}
 FRAMES, CLIP_PX = 4, 960  # of a clip
 RETRIEVED, SCENE_PX = 40, 256
 

@@ -61,12 +61,15 @@ class Contrasts:
     temperature: float = 0.1
 
 
+USUAL = Contrasts()
+
+
 def pcl(
     critic: Critic,
     restored: Tensor,
     truth: Tensor,
     generator: torch.Generator,
-    contrasts: Contrasts = Contrasts(),
+    contrasts: Contrasts = USUAL,
 ) -> Tensor:
     """Over all layers of a critic at rest, scalar; pictures (B, 3, H, W)."""
     others = (
@@ -90,10 +93,11 @@ def picture_contrast(
     truth: Tensor,
     degraded: Tensor,
     generator: torch.Generator,
+    contrasts: Contrasts = USUAL,
 ) -> Tensor:
     """The contrast of a kind, scalar; pictures (B, 3, H, W)."""
     if kind == "pcl":
-        return pcl(critic, restored, truth, generator)
+        return pcl(critic, restored, truth, generator, contrasts)
     anchor = features_at_rest(critic, restored)
     with torch.no_grad():
         positive, negative = critic.features(truth), critic.features(degraded)

@@ -26,8 +26,9 @@ from degradations.resample import Resample
 from degradations.sampling import degrade, degrade_share
 from degradations.sensor import quantise
 from ssl_restore.networks.critic import Critic
+from ssl_restore.networks.upscaler import enlarged
 from ssl_restore.objectives.adversarial import as_it_trains, contest, judged
-from ssl_restore.objectives.picture_contrast import Contrasts, pcl
+from ssl_restore.objectives.picture_contrast import USUAL, Contrasts, picture_contrast
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -78,13 +79,14 @@ def large_and_small(
 
 
 class Upscaling(nn.Module):
-    """Terms: `restore`; `contrast` where there are `contrasts`; `prior` where `adversarial`.
+    """Terms: `restore`; `contrast` of a kind, where one is given; `prior` where `adversarial`.
 
     Args:
         restorer: What learns; its `scale` is how much larger its pictures are.
         critic: Whose features are contrasted, and whose scores are the prior.
         shares: Of kinds of pictures; None: they come in pairs.
-        contrasts: None: no contrast.
+        contrast: A kind of `picture_contrast`; "": none.
+        contrasts: Of `pcl`.
         adversarial: Whether the critic's scores count.
     """
 
@@ -93,13 +95,15 @@ class Upscaling(nn.Module):
         restorer: Restorer,
         critic: Critic,
         shares: Shares | None = Shares(),
-        contrasts: Contrasts | None = None,
+        contrast: str = "",
+        contrasts: Contrasts = USUAL,
         adversarial: bool = False,
     ) -> None:
         super().__init__()
         self.restorer = restorer
         self.critic = critic
         self.shares = shares
+        self.contrast = contrast
         self.contrasts = contrasts
         self.adversarial = adversarial
 
@@ -107,8 +111,11 @@ class Upscaling(nn.Module):
         drawn = batch if isinstance(batch, Smaller) else self.prepare(batch, generator)
         target, restored = drawn.target, self.restorer(drawn.small)
         terms = {"restore": (restored - target).abs().mean()}
-        if self.contrasts is not None:
-            terms["contrast"] = pcl(self.critic, restored, target, generator, self.contrasts)
+        if self.contrast:
+            cubic = enlarged(drawn.small, self.restorer.scale)
+            terms["contrast"] = picture_contrast(
+                self.contrast, self.critic, restored, target, cubic, generator, self.contrasts
+            )
         if self.adversarial:
             terms["prior"] = F.softplus(-judged(self.critic, restored)).mean()
         return terms

@@ -15,7 +15,7 @@ import torch
 from ssl_restore.errors import UserError
 from ssl_restore.networks import upscaler
 from ssl_restore.networks.critic import Critic
-from ssl_restore.objectives.picture_contrast import Contrasts
+from ssl_restore.objectives.picture_contrast import KINDS, Contrasts
 from ssl_restore.objectives.upscaling import Shares, Upscaling, UpscalingCritic
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
@@ -33,6 +33,7 @@ def build(
     batch: int = 16,
     patch: int = 96,
     decay: float = 0.999,
+    contrast: str = "pcl",
     alpha: float = 1.0,
     positives: int = 4,
     negatives: int = 4,
@@ -48,12 +49,12 @@ def build(
     paired: bool = False,
 ) -> Recipe:
     """Settings: `scale` (2, 3 or 4), `width` and residual `blocks` of the network, `lr`,
-    `weight_decay`, `batch`, `patch` px of the large pictures, `decay` of the average, weight
-    `alpha` of the contrast (0: none), numbers of its sharpened `positives` and blurred `negatives`,
-    its `temperature`, weight of the critic's `prior` (0: none), `critic_width`, `critic_lr`, weight
-    of the critic's `penalty`, share of `plain` cubic pictures, and of the others those that are
-    `soft`, with `noise`, and stored as `jpeg`; `paired`: small pictures and their large
-    originals are given, and none is made smaller."""
+    `weight_decay`, `batch`, `patch` px of the large pictures, `decay` of the average, what
+    `contrast` compares with (pcl, aecr or triplet), its weight `alpha` (0: none), of pcl the
+    numbers of sharpened `positives` and blurred `negatives` and the `temperature`, weight of the
+    critic's `prior` (0: none), `critic_width`, `critic_lr`, weight of the critic's `penalty`, share
+    of `plain` cubic pictures, and of the others those that are `soft`, with `noise`, and stored as
+    `jpeg`; `paired`: small pictures and their large originals are given, none is made smaller."""
     if scale not in upscaler.SCALES:
         raise UserError(f"2, 3 or 4 is expected, got {scale}", parameter="scale")
     if patch % MULTIPLE or patch % scale:
@@ -61,6 +62,8 @@ def build(
     for name, value in (("positives", positives), ("negatives", negatives)):
         if value < 1:
             raise UserError(f"at least 1 is expected, got {value}", parameter=name)
+    if contrast not in KINDS:
+        raise UserError(f"{contrast!r} is unknown; use {' or '.join(KINDS)}", parameter="contrast")
     if temperature <= 0:
         raise UserError(f"more than 0 is expected, got {temperature:g}", parameter="temperature")
     for name, weight in (("alpha", alpha), ("prior", prior)):
@@ -69,13 +72,13 @@ def build(
     keywords: dict[str, Any] = {"width": width, "blocks": blocks, "scale": scale}
     restorer, critic = upscaler.build(**keywords), Critic(3, critic_width, depth=4)
     shares = None if paired else Shares(plain=plain, soft=soft, noise=noise, jpeg=jpeg)
-    contrasts = Contrasts(positives, negatives, temperature) if alpha else None
+    kind, contrasts = contrast if alpha else "", Contrasts(positives, negatives, temperature)
     terms = {"restore": 1.0}
     terms |= {"contrast": alpha} if alpha else {}
     terms |= {"prior": prior} if prior else {}
     players = [
         Player(
-            Upscaling(restorer, critic, shares, contrasts, adversarial=prior > 0),
+            Upscaling(restorer, critic, shares, kind, contrasts, adversarial=prior > 0),
             terms,
             adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay),
         )
