@@ -11,8 +11,8 @@ width. An attention block weighs channels and pixels,
     h = conv(relu(conv(x)) + x),   h <- h sigmoid(c(mean h)),   y = x + h sigmoid(p(h))
 
 Where it differs from the publication, for tiles that are exact: the mean that weighs the channels
-is over the `WINDOW_PX` around each pixel, as far as they lie in the picture, in place of the whole
-picture, and offsets are bounded. The receptive field is finite, patches and pictures of any size
+is over a window of 36 pixels around each pixel, as far as it lies in the picture, in place of the
+whole picture, and offsets are bounded, by 16 pixels. The receptive field is finite, patches and pictures of any size
 are weighed alike (Chu et al., "Improving image restoration by revisiting global information
 aggregation", ECCV 2022), and no tile has to know the others. The reflection at the borders is
 within the receptive field. What is predicted is added to the picture; untrained it is zero.
@@ -34,7 +34,6 @@ from ssl_restore.restorer import UPRIGHT, Restorer
 
 QUARTER = 4  # pixels of the picture to one of the coarsest features
 RADIUS = 4  # of the window of the channel attention, in pixels of the coarsest features
-WINDOW_PX = QUARTER * (2 * RADIUS + 1)
 BLOCKS, DEFORMABLE = 6, 2  # times that each is applied
 BORDER = 3  # of the 7 x 7 convolutions
 SQUEEZE, FEWEST = 8, 8  # channels over those between the two layers of an attention, and the least

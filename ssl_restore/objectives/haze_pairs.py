@@ -4,7 +4,8 @@
 
 The restored picture f(I) is drawn to the clear one J and away from the hazy one I, in the features
 phi of a critic, w_l = 2^(l - L) of its layers l = 1 .. L. The critic learns in turn to tell clear
-pictures from restored ones.
+pictures from restored ones. Untrained, f(I) is I and the ratio is cut off at a large number: the
+norm of a step is bounded, and the first steps lead away from there.
 
 Reference: Wu et al., "Contrastive learning for compact single image dehazing", CVPR 2021, eq. 3.
 """

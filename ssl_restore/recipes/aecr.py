@@ -24,7 +24,7 @@ MULTIPLE = 8  # of the sides that a critic takes
 def build(
     *,
     width: int = 64,
-    lr: float = 2e-4,
+    lr: float = 5e-4,
     weight_decay: float = 0.0,
     batch: int = 4,
     patch: int = 128,
