@@ -10,12 +10,12 @@ width. An attention block weighs channels and pixels,
 
     h = conv(relu(conv(x)) + x),   h <- h sigmoid(c(mean h)),   y = x + h sigmoid(p(h))
 
-Where it differs from the publication, for tiles that are exact: the mean that weighs the channels
-is over a window of 36 pixels around each pixel, as far as it lies in the picture, in place of the
-whole picture, and offsets are bounded, by 16 pixels. The receptive field is finite, patches and pictures of any size
-are weighed alike (Chu et al., "Improving image restoration by revisiting global information
-aggregation", ECCV 2022), and no tile has to know the others. The reflection at the borders is
-within the receptive field. What is predicted is added to the picture; untrained it is zero.
+It differs from the publication so that tiles are exact: the mean that weighs the channels is over
+a window of 36 pixels around each pixel, as far as it lies in the picture, in place of the whole
+picture, and offsets are bounded by 16 pixels. So the receptive field is finite, and patches and
+pictures of any size are weighed alike (Chu et al., "Improving image restoration by revisiting
+global information aggregation", ECCV 2022). The reflection at the borders lies within the receptive
+field. What is predicted is added to the picture; untrained it is zero.
 
 References: Wu et al., "Contrastive learning for compact single image dehazing", CVPR 2021; Qin et
 al., "FFA-Net: feature fusion attention network for single image dehazing", AAAI 2020 (attention).
