@@ -2,12 +2,15 @@
 
     python benchmarks/pace.py ../old_checkout --plain
     python benchmarks/pace.py ../old_checkout --only fit --repeats 7
+    python benchmarks/pace.py --recipes aecr derain_physics --batch 4 --patch 128
 
 Both are driven by their command lines, each in its own `.venv`. Seconds of training are those of
 their logs, from the tenth step on; of a larger folder a smaller one is subtracted, so that the
 start does not count. Runs of both alternate; medians are given, and the spread. `--plain` lets the
 kernels use no more than AVX2 and the default precision no bfloat16, as ordinary processors have it.
 The busy core runs a loop of Python that is pinned to it.
+
+With `--recipes` their steps are timed beside each other instead, in turns, on one thread.
 """
 
 from __future__ import annotations
@@ -35,8 +38,9 @@ from ssl_restore.device import place, thread_pool
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
 from ssl_restore.training import data
+from ssl_restore.training.fit import Row, fit
 from ssl_restore.training.material import bundled_photographs
-from ssl_restore.types import Batch
+from ssl_restore.types import Batch, Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
@@ -48,14 +52,22 @@ Timed = Callable[[], float]  # makes a run, gives its rate
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("other", type=Path, help="Another checkout, with its .venv.")
+    parser.add_argument("other", type=Path, nargs="?", help="Another checkout, with its .venv.")
     parser.add_argument("--plain", action="store_true", help="AVX2 and float32.")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=("fit", "derain"))
+    parser.add_argument("--recipes", nargs="+", default=[], help="Time their steps.")
+    parser.add_argument("--batch", type=int, default=4, help="Of --recipes.")
+    parser.add_argument("--patch", type=int, default=128, help="Of --recipes.")
     options = parser.parse_args()
+    if (options.other is None) is not bool(options.recipes):
+        parser.error("give another checkout or --recipes")
     if options.plain:
         os.environ.update(PLAIN)
     precision = "fp32" if options.plain else "auto"
+    if options.recipes:
+        steps_of(options.recipes, options.batch, options.patch, precision, options.repeats)
+        return
     checkouts = {"this": ROOT, "other": options.other.resolve()}
     print(f"{os.cpu_count()} cores, {'AVX2, float32' if options.plain else 'as they are'}")
     with tempfile.TemporaryDirectory() as folder:
@@ -118,6 +130,35 @@ def _spin() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     while True:
         pass
+
+
+def steps_of(names: list[str], batch: int, patch: int, precision: str, repeats: int) -> None:
+    """Print parameters and seconds of a step of recipes, all players, medians, one thread."""
+    torch.set_num_threads(1)
+    timed: dict[str, tuple[Recipe, Iterator[Row]]] = {}
+    seconds: dict[str, list[float]] = {}
+    for name in names:
+        recipe = discover.builder("recipes", name)(batch=batch, patch=patch)
+        for player in recipe.players:
+            place(player.objective, torch.device("cpu"))
+        pictures = data.load(images.find(bundled_photographs()), patch=patch)
+        crops = data.patches(pictures, batch, patch, rng.derive(0, "x"), upright=True)
+        given = Batch(crops, crops)
+        rows = fit(recipe, lambda *_, given=given: given, seed=0, steps=10**6, precision=precision,
+                   parts=1)  # fmt: skip
+        timed[name], seconds[name] = (recipe, rows), []
+        next(rows)
+    for number in range(repeats):
+        for name in sorted(names, reverse=number % 2 == 1):
+            begun = time.perf_counter()
+            next(timed[name][1])
+            seconds[name].append(time.perf_counter() - begun)
+    print(f"{'recipe':20} {'network':10} parameters  s/step   from           {batch} x {patch} px")
+    for name, (recipe, _) in timed.items():
+        count = sum(weight.numel() for weight in recipe.restorer.parameters())
+        middle, taken = statistics.median(seconds[name]), seconds[name]
+        print(f"{name:20} {recipe.network:10} {count / 1e6:8.2f} M {middle:7.3f}   "
+              f"{min(taken):.3f} to {max(taken):.3f}")  # fmt: skip
 
 
 def command(checkout: Path, *words: object) -> float:

@@ -101,7 +101,7 @@ def made(name):
         "threshold": 0.01, "coarse": 0.5, "label": 0.5, "exposure": Sensor(),
         "critic": critic, "layer_critic": layer_critic,
             "sorts": ((Noise(), 0.5),), "jpeg": 0.3,
-        "loss": "l2", "shuffle": 1, "rendered": 0.5,
+        "loss": "l2", "shuffle": 1, "rendered": 0.5, "shares": Shares(),
     }  # fmt: skip
     needed = [
         argument
