@@ -11,7 +11,7 @@ from tiny import save_restorer
 from ssl_restore import weights
 from ssl_restore.io import images, shots
 from ssl_restore.networks import denoiser
-from ssl_restore.training import checkpoint, session
+from ssl_restore.training import checkpoint, material
 from ssl_restore_cli.main import main
 
 QUICK = ("--steps", 1, "--set", "batch=2", "--set", "patch=16", "--precision", "fp32")
@@ -25,7 +25,7 @@ def small(tmp_path, monkeypatch):
     checkpoint.save(path, denoiser.build(width=4), header)
     monkeypatch.setattr(weights, "built_in", lambda task: path)
     folder = save_photographs(tmp_path / "photographs")
-    monkeypatch.setattr(session, "bundled_photographs", lambda: folder)
+    monkeypatch.setattr(material, "bundled_photographs", lambda: folder)
 
 
 @pytest.fixture

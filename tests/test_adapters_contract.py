@@ -17,7 +17,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics
 from ssl_restore.inference.tiles import restore
 from ssl_restore.networks import denoiser
-from ssl_restore.training import session
+from ssl_restore.training import material
 
 NAMES = discover.names("adapters")
 TINY = {"batch": 2, "patch": 16}
@@ -29,7 +29,7 @@ both = pytest.mark.parametrize("online", [False, True], ids=["offline", "online"
 def few_photographs(tmp_path, monkeypatch):
     """Loading all those installed takes longer than the rest of a test."""
     folder = save_photographs(tmp_path / "photographs")
-    monkeypatch.setattr(session, "bundled_photographs", lambda: folder)
+    monkeypatch.setattr(material, "bundled_photographs", lambda: folder)
 
 
 def run(name, restorer, given, *, online=False, steps=2, **settings):

@@ -16,7 +16,7 @@ import ssl_restore
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import niqe, no_reference
 from ssl_restore.io import images
-from ssl_restore.training.session import bundled_photographs
+from ssl_restore.training.material import bundled_photographs
 from ssl_restore_cli.main import main
 
 

@@ -19,14 +19,14 @@ from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
 from ssl_restore.networks import denoiser
 from ssl_restore.solvers import rerained_fine_tuning
-from ssl_restore.training import checkpoint, session
+from ssl_restore.training import checkpoint, material
 from ssl_restore_cli.main import main
 
 
 @pytest.fixture(autouse=True)
 def few_photographs(tmp_path, monkeypatch):
     folder = save_photographs(tmp_path / "photographs")
-    monkeypatch.setattr(session, "bundled_photographs", lambda: folder)
+    monkeypatch.setattr(material, "bundled_photographs", lambda: folder)
 
 
 def texture(seed=0, side=160):

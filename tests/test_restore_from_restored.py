@@ -20,13 +20,13 @@ from ssl_restore.calibration.noise import PictureNoise
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import rain_left
 from ssl_restore.inference.tiles import restore
-from ssl_restore.training import session
+from ssl_restore.training import material
 
 
 @pytest.fixture(autouse=True)
 def few_photographs(tmp_path, monkeypatch):
     folder = save_photographs(tmp_path / "photographs")
-    monkeypatch.setattr(session, "bundled_photographs", lambda: folder)
+    monkeypatch.setattr(material, "bundled_photographs", lambda: folder)
 
 
 def run(restorer, given, **keywords):
