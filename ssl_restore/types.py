@@ -127,6 +127,7 @@ class Recipe(Learning):
     upright: bool = True  # degraded pictures are mirrored left to right only: rain falls down
     shrink: int = 3  # large pictures are also seen at up to this part of their size
     coarse_from: int | None = None  # of the restorer, as in `Restorer`
+    keeps_scales: bool = False  # after a warm start that of the start
     paired: bool = False  # the clean pictures are of the same scenes as the degraded ones
     notes: tuple[str, ...] = ()  # what the recipe chose for these pictures, a line each
 

@@ -85,9 +85,7 @@ def made(name):
     own["Anchored"] = lambda kind: kind(
         KINDS["Noise2Void"](restorer, 1), restorer, copy.deepcopy(restorer)
     )
-    own["Rehearsal"] = lambda kind: kind(
-        restorer, past_start(ema), KINDS["SyntheticRain"](restorer, RAIN, Sensor())
-    )
+    own["Rehearsal"] = lambda kind: kind(KINDS["SyntheticRain"](restorer, RAIN, Sensor()))
     own["Sure"] = lambda kind: kind(restorer, 0.01, 0.1, 1)
     own["Recorrupted"] = lambda kind: kind(restorer, 0.01, 0.1, 0.5, 1)
     if name in own:

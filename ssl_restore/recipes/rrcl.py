@@ -87,11 +87,10 @@ def build(
     weights = {"reconstruction": lambda_r}
     if contrast:
         weights["contrast"] = lambda_c
-    start = copy.deepcopy(restorer) if repaired and rehearsal > 0 else None
-    if start is not None:
-        rendered = SyntheticRain(restorer, wide_rain(), EXPOSURE, WIDE)
-        objectives.append(Rehearsal(restorer, start, rendered))
-        weights["rehearsal"] = rehearsal
+    rehearses = repaired and rehearsal > 0
+    if rehearses:
+        objectives.append(Rehearsal(SyntheticRain(restorer, wide_rain(), EXPOSURE, WIDE)))
+        weights |= {"restore": rehearsal, "veil": 0.1 * rehearsal}
     own = {"scenes": heads, "pictures": head, "layers": head}.get(contrast)
     parameters = [*restorer.parameters(), *(own.parameters() if own is not None else ())]
     optimizer = adamw(parameters, lr=lr, weight_decay=weight_decay)
@@ -102,10 +101,10 @@ def build(
         restorer=restorer,
         averages=(Average(ema, restorer, decay),),
         players=(Player(Joined(*objectives), weights, optimizer), *critics),
-        anchor=start,
         needs=frozenset({"degraded", "clean"} if repaired else {"degraded"}),
         batch=batch,
         patch=patch,
+        keeps_scales=rehearses,
     )
 
 

@@ -33,7 +33,8 @@ def start_from(recipe: Recipe, path: Path) -> Recipe:
             for player in form.players:
                 for group in player.optimizer.param_groups:
                     group["lr"] *= form.warm_rate
-            return replace(form, frozen_batchnorm=True)
+            coarse = header.coarse_from if form.keeps_scales else form.coarse_from
+            return replace(form, frozen_batchnorm=True, coarse_from=coarse)
     raise UserError(
         f"{path}: holds network {header.network} {header.keywords}, the recipe wants "
         f"{recipe.network} {recipe.keywords}; change its settings, or start from scratch"
