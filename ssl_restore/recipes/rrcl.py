@@ -46,7 +46,7 @@ def build(
     lambda_c: float = 0.01,
     contrast: str = "",
     lambda_r: float = 1.0,
-    rehearsal: float = 1.0,
+    rehearsal: float = 0.1,
     temperature: float = 0.1,
     embedding: int = 64,
     critic_width: int = 16,
