@@ -21,7 +21,7 @@ from ssl_restore.io.picture import Picture
 from ssl_restore.networks import memory, memorynet
 from ssl_restore.networks.memory import Memory, addressing, perplexity, shrunk
 from ssl_restore.objectives.contrast import triplet
-from ssl_restore.objectives.memorynet import EPS, Pairs, Remembering, edge_loss
+from ssl_restore.objectives.memorynet import EPS, Remembering, edge_loss
 from ssl_restore.recipes import memorynet as recipe
 from ssl_restore.training import checkpoint
 from ssl_restore.training.fit import fit as train
@@ -169,19 +169,11 @@ def test_untrained_every_stage_returns_its_input():
     assert [torch.equal(stage, image) for stage in net.stages(image)] == [True] * 3
 
 
-def test_the_result_is_that_of_the_last_stage_and_the_stages_differ():
-    net, image = past_start(), torch.rand(1, 3, 16, 24, generator=draws())
-    with torch.no_grad():
-        first, second, third = net.stages(image)
-        assert torch.equal(net(image), third)
-    assert not torch.equal(first, second)
-    assert not torch.equal(second, third)
-
-
 def test_a_stage_knows_those_before_it_and_none_after():
     net, image = past_start(), torch.rand(1, 3, 16, 16, generator=draws())
     with torch.no_grad():
         before = net.stages(image)
+        assert torch.equal(net(image), before[-1])
         for number, head in enumerate((net.attend1.head, net.attend2.head, net.head3)):
             kept = head.bias.clone()
             head.bias.add_(0.5)
@@ -268,11 +260,19 @@ def test_gradients_reach_every_weight_the_memory_included():
         assert weight.grad.abs().max() > 0, key
 
 
-def test_the_task_alone_teaches_the_memory():
+def learned_by(term, progress):
     net = past_start()
-    Remembering(net, None)(batch(), draws())["restore"].backward()
-    learned = [key for key, weight in net.named_parameters() if weight.grad is not None]
-    assert {"unet1.memory.parts", "unet2.memory.summaries.1"} <= set(learned)
+    Remembering(net, None)(batch(progress), draws())[term].backward()
+    return {key for key, weight in net.named_parameters() if weight.grad is not None}
+
+
+def test_the_task_teaches_the_memory_and_the_memory_its_encoders_at_first_only():
+    """Later they would make all features alike."""
+    assert {"unet1.memory.parts", "unet2.memory.summaries.1"} <= learned_by("restore", 0.5)
+    memories = learned_by("memory", 0.5)
+    assert memories
+    assert all(".memory." in key for key in memories)
+    assert {"stem1.weight", "unet2.memory.parts"} <= learned_by("memory", 0.1)
 
 
 def test_first_the_memory_is_learned_then_the_restorer_and_the_memory_with_it():
@@ -324,7 +324,6 @@ def test_pairs_are_those_given_or_what_the_degradation_makes():
     assert torch.equal(paired.picture, given.degraded)
     assert torch.equal(paired.truth, given.clean)
     made = Remembering(net, RAIN).prepare(Batch(given.clean, None, 0.4), draws())
-    assert isinstance(made, Pairs)
     assert made.progress == 0.4
     assert torch.equal(made.truth, given.clean)
     assert not torch.equal(made.picture, made.truth)
@@ -337,7 +336,6 @@ def test_pairs_are_those_given_or_what_the_degradation_makes():
     ("setting", "message"),
     [
         ({"alpha": -1.0}, "alpha: 0 or more"),
-        ({"beta": -1.0}, "beta: 0 or more"),
         ({"memory_first": 1.0}, "memory_first: at least 0 and below 1"),
         ({"task": "upscale"}, "task: upscale enlarges"),
         ({"task": "dehase"}, "dehaze"),
@@ -388,15 +386,13 @@ def test_pairs_are_learned_from_and_what_is_learned_derains(folders):
     fit(folders, "--images", folders / "rainy", "--clean", folders / "clean", "--paired")
     weights = folders / "run" / "restorer.safetensors"
     assert checkpoint.read_header(weights).network == "memorynet"
-    head = (folders / "run" / "log.csv").read_text(encoding="utf-8").splitlines()[0]
-    assert {"restore", "edge", "contrast", "memory", "rebuild"} <= set(head.split(","))
+    assert "contrast" in (folders / "run" / "log.csv").read_text(encoding="utf-8")
     run("derain", folders / "rainy", folders / "out", "--weights", weights)
     assert images.read(folders / "out" / "0.png").pixels.shape == (37, 45, 3)
 
 
 def test_without_pairs_clean_pictures_are_enough_for_the_task_of_the_command(folders):
     fit(folders, "--task", "denoise", "--clean", folders / "clean", "--set", "memory=no")
-    weights = folders / "run" / "restorer.safetensors"
-    header = checkpoint.read_header(weights)
+    header = checkpoint.read_header(weights := folders / "run" / "restorer.safetensors")
     assert (header.task, header.keywords["memory"]) == ("denoise", False)
     run("denoise", folders / "rainy", folders / "out", "--weights", weights)

@@ -156,9 +156,13 @@ class MemoryNet(Restorer):
         """Of the encoder of the first stage."""
         return self.unet1.encode(self.stem1(F.pixel_unshuffle(image, 2)))
 
-    def readings(self, image: Tensor) -> list[Reading]:
-        """What the memories of both U-Nets make of a picture; none without a memory."""
-        first, _, second = self._to_second(F.pixel_unshuffle(image, 2))
+    def readings(self, image: Tensor, *, at_rest: bool = False) -> list[Reading]:
+        """What the memories of both U-Nets make of a picture; none without a memory.
+
+        `at_rest` gives a gradient to the memories alone, not to what encodes the picture.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not at_rest):
+            first, _, second = self._to_second(F.pixel_unshuffle(image, 2))
         pairs = (self.unet1.memory, first), (self.unet2.memory, second)
         return [memory.read(maps[-1]) for memory, maps in pairs if memory is not None]
 

@@ -8,9 +8,10 @@ the degraded one as negative, in the features of the first encoder, at rest. M i
 distance of the features of J from what the memories read out for them. Pairs are given, or made by
 a degradation of the library.
 
-In a first share of the run clean pictures alone are learned: the memories fit their features, and
-of what is read out each picture must be rebuilt, by a layer that is not used after. Else features
-that are all alike would fit best. Degraded pictures come then, and M stays.
+In a first share of the run clean pictures alone are learned: encoders and memories fit each other,
+and of what is read out each picture must be rebuilt, by a layer that is not used after. Degraded
+pictures come then. M stays, but moves the memories only: with nothing to rebuild, encoders that
+followed it would make all features alike, and one or two prototypes would be enough for them.
 
 References: Zhang, Gu and Zhu, "Memory augment is all you need for image restoration", arXiv
 2309.01377; Zamir et al., "Multi-stage progressive image restoration", CVPR 2021 (stages and edges);
@@ -82,12 +83,13 @@ class Remembering(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         pairs = self.prepare(batch, generator)
         truth, zero = pairs.truth, pairs.truth.new_zeros(())
-        readings = self.restorer.readings(truth) if self.rebuild else []
+        first = batch.progress < self.memory_first and not batch.warm
+        readings = self.restorer.readings(truth, at_rest=not first) if self.rebuild else []
         terms = {"restore": zero, "edge": zero} | ({"contrast": zero} if self.contrast else {})
         if readings:
             distances = torch.stack([reading.distance() for reading in readings])
             terms |= {"memory": distances.mean(), "rebuild": zero}
-        if batch.progress < self.memory_first and not batch.warm:
+        if first:
             return terms | {"rebuild": self._rebuilt(readings, truth)}
         stages = self.restorer.stages(pairs.picture)
         errors = [restored - truth for restored in stages]
