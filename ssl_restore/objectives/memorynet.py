@@ -24,12 +24,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from degradations.sampling import degrade
 from degradations.sensor import quantise
 from degradations.types import Degradation
+from ssl_restore.networks.critic import features_at_rest
 from ssl_restore.networks.memory import Reading
 from ssl_restore.networks.memorynet import MemoryNet
 from ssl_restore.objectives.adversarial import both
@@ -122,20 +122,10 @@ class Remembering(nn.Module):
 
     def _contrast(self, restored: Tensor, truth: Tensor, picture: Tensor) -> Tensor:
         """Triplet loss of coarsest features; what was restored alone gets a gradient."""
-        weights = {f"net.{name}": w.detach() for name, w in self.restorer.named_parameters()}
-        anchor: Tensor = functional_call(_Coarsest(self.restorer), weights, restored)
+        anchor = features_at_rest(self.restorer, restored)[-1]
         with torch.no_grad():
             others = [self.restorer.features(one)[-1] for one in (truth, picture)]
         return pooled_triplet(anchor.float(), others[0].float(), others[1].float())
-
-
-class _Coarsest(nn.Module):
-    def __init__(self, net: MemoryNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.net.features(image)[-1]
 
 
 def edge_loss(error: Tensor) -> Tensor:
