@@ -4,7 +4,7 @@
     w'_i = s_i / sum_j s_j,     s_i = max(w_i - lambda, 0) w_i / (|w_i - lambda| + eps)
 
 q are the features of one pixel divided by their root mean square, m_i the N prototypes. Weights
-below lambda vanish, so that few prototypes make up a read-out; eps makes the cut continuous.
+below lambda vanish: prototypes that are far away give nothing. eps makes the cut continuous.
 
 There are three levels. Prototypes of parts are learned; those of instances are weighted means of
 parts, those of semantics weighted means of instances, of which the weights are learned: they begin
