@@ -17,7 +17,7 @@ from degradations.noise import Noise
 from degradations.rain import Rain
 from degradations.sensor import Sensor
 from ssl_restore import objectives, rng
-from ssl_restore.networks import dehazer, pyramid, unet
+from ssl_restore.networks import dehazer, memorynet, pyramid, unet
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.features import Features
 from ssl_restore.networks.projection import ProjectionHead
@@ -85,6 +85,7 @@ def made(name):
     own["Anchored"] = lambda kind: kind(
         KINDS["Noise2Void"](restorer, 1), restorer, copy.deepcopy(restorer)
     )
+    own["Remembering"] = lambda kind: kind(past_start(memorynet.build(width=2)), RAIN)
     own["Rehearsal"] = lambda kind: kind(KINDS["SyntheticRain"](restorer, RAIN, Sensor()))
     own["Sure"] = lambda kind: kind(restorer, 0.01, 0.1, 1)
     own["Recorrupted"] = lambda kind: kind(restorer, 0.01, 0.1, 0.5, 1)

@@ -31,6 +31,7 @@ ALSO = {  # forms of a recipe that its defaults do not show
     ],
     "derain_unpaired": [{"share": 0.0}, {"share": 1.0}, {"contrast": "pcl"}],
     "dehaze_unpaired": [{"contrast": "pcl"}],
+    "memorynet": [{"memory": False}, {"alpha": 0.0}, {"paired": True}, {"task": "dehaze"}],
     "physics_gan": [{"form": "literal"}, {"share": 0.0}],
     "derain_physics": [{"rain_free": 1.0}],
     "pcl": [{"contrast": "aecr"}, {"contrast": "triplet"}, {"alpha": 0.0}],

@@ -14,7 +14,9 @@ contrastive learning framework for single-image super-resolution", arXiv 2111.13
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -92,17 +94,25 @@ class Critic(nn.Module):
         return self.head(self.features(image)[-1]).float()
 
 
+class Featured(Protocol):
+    """A network with feature maps, finest first."""
+
+    def features(self, image: Tensor) -> list[Tensor]: ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+
+
 class _Features(nn.Module):
-    def __init__(self, critic: Critic) -> None:
+    def __init__(self, net: Featured) -> None:
         super().__init__()
-        self.critic = critic
+        self.net = net
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        return self.critic.features(image)
+        return self.net.features(image)
 
 
-def features_at_rest(critic: Critic, image: Tensor) -> list[Tensor]:
-    """critic.features(image) with a gradient for the image only."""
-    weights = {f"critic.{name}": value.detach() for name, value in critic.named_parameters()}
-    maps: list[Tensor] = functional_call(_Features(critic), weights, image)
+def features_at_rest(net: Featured, image: Tensor) -> list[Tensor]:
+    """net.features(image) with a gradient for the image only."""
+    weights = {f"net.{name}": value.detach() for name, value in net.named_parameters()}
+    maps: list[Tensor] = functional_call(_Features(net), weights, image)
     return maps

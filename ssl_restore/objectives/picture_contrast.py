@@ -104,7 +104,11 @@ def picture_contrast(
     if kind == "aecr":
         weights = [2.0 ** (level - len(anchor) + 1) for level in range(len(anchor))]
         return distance_ratio(anchor, positive, negative, weights)
-    pooled = [
-        F.normalize(maps[-1].abs().mean(dim=(2, 3)), dim=1) for maps in (anchor, positive, negative)
-    ]
+    return pooled_triplet(anchor[-1], positive[-1], negative[-1])
+
+
+def pooled_triplet(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Triplet loss of feature maps (B, C, H, W): of their absolute means, scaled to length one."""
+    maps = (anchor, positive, negative)
+    pooled = [F.normalize(one.abs().mean(dim=(2, 3)), dim=1) for one in maps]
     return triplet(pooled[0], pooled[1], pooled[2], MARGIN)

@@ -63,16 +63,7 @@ class Request:
                 raise UserError(f"above 0 is expected, got {value}", parameter=name)
         recipe = self.chosen_recipe()
         build = discover.builder("recipes", recipe)
-        given = dict(self.settings)
-        if self.rain_layers is not None:
-            if "rain_layers" not in discover.settings(build):
-                raise UserError(f"recipe {recipe} takes none", parameter="rain_layers")
-            given["rain_layers"] = str(self.rain_layers.resolve())
-        if self.paired:
-            if "paired" not in discover.settings(build):
-                raise UserError(f"recipe {recipe} learns without pairs", parameter="paired")
-            given["paired"] = True
-        settings = discover.checked_settings(build, given)
+        settings = discover.checked_settings(build, self._given(recipe, discover.settings(build)))
         for key in session.CALIBRATIONS:
             if settings.get(key):
                 settings[key] = str(Path(settings[key]).resolve())
@@ -92,6 +83,21 @@ class Request:
             clean=None if self.clean is None else str(self.clean.resolve()),
             start=start,
         )
+
+    def _given(self, recipe: str, known: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings, with those that options and the task stand for; `known` to the recipe."""
+        given = dict(self.settings)
+        if self.rain_layers is not None:
+            if "rain_layers" not in known:
+                raise UserError(f"recipe {recipe} takes none", parameter="rain_layers")
+            given["rain_layers"] = str(self.rain_layers.resolve())
+        if self.paired:
+            if "paired" not in known:
+                raise UserError(f"recipe {recipe} learns without pairs", parameter="paired")
+            given["paired"] = True
+        if "task" in known:
+            given.setdefault("task", self.task)
+        return given
 
 
 def start(
