@@ -37,7 +37,7 @@ from .chain import Chain, ChainParams
 from .choice import Choice, ChoiceParams
 from .color import luma, to_display, to_linear
 from .depth import plausible_depth
-from .drops import Drops, DropsParams, add_drops
+from .drops import DefocusedDrops, Drops, DropsParams, add_drops
 from .falling import advance_streaks
 from .harvested_rain import HarvestedRain, HarvestedRainParams, add_layer
 from .haze import Haze, HazeParams, add_haze, transmission, visibility_m
@@ -116,6 +116,7 @@ __all__ = [
     "ChoiceParams",
     "CorrelatedNoise",
     "CorrelatedParams",
+    "DefocusedDrops",
     "Degradation",
     "Drops",
     "DropsParams",
