@@ -51,6 +51,7 @@ from .kernels import (
     path_kernel,
     segment_kernel,
 )
+from .layered_blur import LayeredBlur, LayeredBlurParams, blur_layer
 from .lost_pixels import BernoulliParams, ImpulseParams, break_pixels, drop_pixels
 from .noise import (
     BernoulliNoise,
@@ -75,7 +76,7 @@ from .rainfall import Rainfall, RainfallParams, Weather, add_rainfall
 from .resample import Resample, ResampleParams, resample, resample_adjoint, resampling
 from .sampling import degrade, degrade_chosen, degrade_share, sample_params
 from .sensor import Sensor, SensorParams, expose, quantise, tone
-from .shadow import Shadow, ShadowParams, add_shadow, shadow_mask
+from .shadow import CastShadow, Shadow, ShadowParams, add_shadow, shadow_mask
 from .shake import Shake, ShakeParams, shake, shake_adjoint, shake_light
 from .streaks import RainParams, StreakLayers, join_streaks, light_layers, streak_layer
 from .types import Degradation, Range, Shape, follow, map_tensors, tensors, uniform
@@ -85,12 +86,14 @@ from .veil import Veil, VeilParams, add_veil, veil
 PRIORS: tuple[type[Degradation], ...] = (
     BernoulliNoise,
     Blur,
+    CastShadow,
     CorrelatedNoise,
     Drops,
     Haze,
     HazeLike,
     ImpulseNoise,
     Jpeg,
+    LayeredBlur,
     Noise,
     PoissonNoise,
     Rain,
@@ -110,6 +113,7 @@ __all__ = [
     "BernoulliParams",
     "Blur",
     "BlurParams",
+    "CastShadow",
     "Chain",
     "ChainParams",
     "Choice",
@@ -130,6 +134,8 @@ __all__ = [
     "Jpeg",
     "JpegParams",
     "Kind",
+    "LayeredBlur",
+    "LayeredBlurParams",
     "MeasuredHaze",
     "MeasuredRain",
     "Noise",
@@ -171,6 +177,7 @@ __all__ = [
     "blur",
     "blur_adjoint",
     "blur_kernel",
+    "blur_layer",
     "blur_light",
     "break_pixels",
     "check_fps",

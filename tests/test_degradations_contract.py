@@ -32,6 +32,7 @@ from degradations import (
     Chain,
     DefocusedDrops,
     HarvestedRain,
+    LayeredBlur,
     PoissonNoise,
     Rain,
     Rainfall,
@@ -208,7 +209,17 @@ def test_parameters_take_the_dtype_of_the_image(degradation):
 
 # Elsewhere than on the CPU.  The device `meta` has shapes and no values: of a kernel that is built
 # from values, and of which pixels a streak or a drop touches, it knows nothing.
-READ_VALUES = (Blur, DefocusedDrops, Shake, PoissonNoise, Rain, RainLike, Rainfall, Chain)
+READ_VALUES = (
+    Blur,
+    LayeredBlur,
+    DefocusedDrops,
+    Shake,
+    PoissonNoise,
+    Rain,
+    RainLike,
+    Rainfall,
+    Chain,
+)
 
 
 @pytest.mark.parametrize(
