@@ -24,6 +24,7 @@ Conventions, stated once:
 from __future__ import annotations
 
 from .blur import Blur, BlurParams, blur, blur_adjoint, blur_kernel, blur_light
+from .camera_blur import camera_blur
 from .capabilities import (
     at_frame,
     check_fps,
@@ -180,6 +181,7 @@ __all__ = [
     "blur_layer",
     "blur_light",
     "break_pixels",
+    "camera_blur",
     "check_fps",
     "convolve",
     "convolve_adjoint",

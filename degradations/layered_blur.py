@@ -1,11 +1,13 @@
 """Blur of one layer of the picture: a thing that moves before a still ground, or is out of focus.
 
-    I = k * (m J) + (1 - k * m) G,     G = (1 - m) J + m fill((1 - m) J)
+    in front     I = k * (m J) + (1 - k * m) fill(J, 1 - m)
+    behind       I = (1 - m) J + m (k * fill(J, m))
 
-The layer of matte m is convolved with k = disc(radius) * segment(length, angle), and with it the
-matte: at its border the ground G shines through as long as the layer does not cover it. What the
-layer hides of the ground is filled from around it by normalised convolution. A matte of all but
-one thing is a camera that follows the thing, or a ground out of focus behind it.
+The layer of matte m is convolved with k = disc(radius) * segment(length, angle). In front of a
+still ground its matte is convolved with it, and at its border the ground shines through as long as
+the layer does not cover it. Behind a still thing it is a ground out of focus, or that of a camera
+that follows the thing. What is hidden of the ground is filled from around it by normalised
+convolution: fill(J, w) is w J + (1 - w) times a mean of w J.
 Linear light, where radiances add; the border mirrors (`kernels.py`).
 
 References: Nah, Kim and Lee, "Deep multi-scale convolutional neural network for dynamic scene
@@ -47,6 +49,7 @@ class LayeredBlurParams:
     length_px: Tensor  # (B,) way of the layer during the exposure
     angle_rad: Tensor  # (B,) of that way, from the vertical, positive towards the lower right
     radius_px: Tensor  # (B,) of the disc of defocus of the layer
+    behind: Tensor | None = None  # (B,) bool, whether all else is in front; None is nowhere
 
 
 def _filled(light: Tensor, ground: Tensor) -> Tensor:
@@ -74,7 +77,10 @@ def _filled(light: Tensor, ground: Tensor) -> Tensor:
 
 
 def blur_layer(image: Tensor, params: LayeredBlurParams) -> Tensor:
-    """k * (m J) + (1 - k * m) G in linear light.
+    """The layer convolved with its k in linear light, in front of all else or behind it.
+
+        in front     I = k * (m J) + (1 - k * m) fill(J, 1 - m)
+        behind       I = (1 - m) J + m (k * fill(J, m))
 
     Args:
         image: (B, C, H, W) display values.
@@ -102,15 +108,21 @@ def blur_layer(image: Tensor, params: LayeredBlurParams) -> Tensor:
     unit = f"px in a picture of {image.shape[-1]} x {image.shape[-2]}"
     check_values("length_px", params.length_px.cpu(), unit, 0, side)
     check_values("radius_px", params.radius_px.cpu(), unit, 0, side / 2)
-    params = map_tensors(params, lambda t: t.to(image))
-    light = to_linear(image)
-    layers = torch.cat([params.matte * light, params.matte.expand(-1, 1, -1, -1)], dim=1)
+    params = map_tensors(params, lambda t: t.to(image) if t.is_floating_point() else t)
+    light, matte = to_linear(image), params.matte
+    behind = torch.zeros(len(image), dtype=torch.bool) if params.behind is None else params.behind
+    behind = behind.to(image.device).view(-1, 1, 1, 1)
+    ground = _filled(light, torch.where(behind, matte, 1 - matte))
+    layer = torch.where(behind, ground, matte * light)
+    cover = torch.where(behind, torch.ones_like(matte), matte)
     kernels = BlurParams(
         torch.zeros_like(params.length_px), params.radius_px, params.length_px, params.angle_rad
     )
-    moved = torch.stack([convolve(t, blur_kernel(kernels, i)) for i, t in enumerate(layers)])
-    layer, cover = moved[:, :-1], moved[:, -1:]
-    return to_display(layer + (1 - cover) * _filled(light, 1 - params.matte))
+    stacked = torch.cat([layer, cover], dim=1)
+    moved = torch.stack([convolve(t, blur_kernel(kernels, i)) for i, t in enumerate(stacked)])
+    layer, cover = moved.split([layer.shape[1], cover.shape[1]], dim=1)
+    in_front = layer + (1 - cover) * ground
+    return to_display(torch.where(behind, (1 - matte) * light + matte * layer, in_front))
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ class LayeredBlur:
     angle_rad: Range = (-math.pi / 2, math.pi / 2)
     radius_px: Range = (1.0, 7.0)
     moving: float = 0.6  # share of images in which the layer moves; in the others it is defocused
-    ground: float = 0.35  # share of images whose layer is all but the thing
+    ground: float = 0.35  # share of images whose layer is the ground behind the thing
 
     apply = staticmethod(blur_layer)
 
@@ -143,15 +155,18 @@ class LayeredBlur:
         batch, _, height, width = shape
         size, side = (batch,), float(max(height, width))
         moves = torch.rand(size, generator=generator) < self.moving
+        behind = torch.rand(size, generator=generator) < self.ground
+        things = self._things(batch, height, width, generator)
         return LayeredBlurParams(
-            matte=self._mattes(batch, height, width, generator),
+            matte=torch.where(behind.view(-1, 1, 1, 1), 1 - things, things),
             length_px=uniform(self.length_px, size, generator).clamp(max=side) * moves,
             angle_rad=uniform(self.angle_rad, size, generator),
             radius_px=uniform(self.radius_px, size, generator).clamp(max=side / 2) * ~moves,
+            behind=behind,
         )
 
-    def _mattes(self, batch: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-        """(B, 1, H, W) things of round, stretched, lobed outlines, or all but them."""
+    def _things(self, batch: int, height: int, width: int, generator: torch.Generator) -> Tensor:
+        """(B, 1, H, W) mattes of round, stretched, lobed outlines."""
         one = (batch, 1, 1, 1)
         radius = uniform(self.size, one, generator, log=True) * min(height, width)
         x = torch.arange(width).view(1, 1, 1, -1) - uniform((0.1, 0.9), one, generator) * width
@@ -167,6 +182,4 @@ class LayeredBlur:
         ]
         inside = radius * torch.stack(waves).sum(0).exp() - torch.hypot(x, y)
         ramp = (0.5 + inside / (2 * uniform(_EDGE_PX, one, generator))).clamp(0, 1)
-        matte = ramp.square() * (3 - 2 * ramp)
-        behind = torch.rand(one, generator=generator) < self.ground
-        return torch.where(behind, 1 - matte, matte)
+        return ramp.square() * (3 - 2 * ramp)
