@@ -11,9 +11,10 @@ real drop shows a wide view. m is 1 inside and fades over the rim; g is the ligh
 Out of focus (`defocus_px`), linear light, where the aperture adds what passes beside a drop and
 through it:
 
-    I(x) = (1 - a) J(x) + a g (k * J)(x - bend (x - c)) + h max(k * J)
+    I(x) = (1 - a) ((1 - f) J + f k * J)(x) + a g (k * J)(x - bend (x - c)) + h max(k * J)
 
-a is the share of the aperture that drops cover, h their highlights (`drop_layer.py`). A drop is a
+a is the share of the aperture that drops cover, h their highlights (`drop_layer.py`), f that of a
+film of droplets too small to be seen one by one. A drop is a
 spherical cap here, its slope proportional to x - c up to the rim; k is a Gaussian, as the view
 through the drop is out of focus like the drop itself.
 
@@ -34,13 +35,14 @@ from torch.nn import functional
 
 from .color import to_display, to_linear
 from .drop_layer import FIRST_HARMONIC, Outlines, drop_layer
-from .types import Range, Shape, check_image, check_values, map_tensors, uniform
+from .types import Range, Shape, check_image, check_values, map_tensors, per_image, uniform
 
 _RIM = 0.2  # share of the radius over which a drop in focus fades
 _VIEW_PX = 4  # side of the pixels of the view through drops out of focus
 _SMALLEST_SIGMA = 0.5  # of the blur of that view, in its pixels
 _HARMONICS = 3  # of an outline
 _TURN_RAD = 0.7  # of the highlights of a picture about straight down, standard deviation
+_VIEW = 0.7  # most of the picture's shorter side that a drop shows, middle to rim
 _DROPLET = 0.3  # radius of a small drop, over that of the others
 
 
@@ -69,13 +71,15 @@ class DropsParams:
     rim: Tensor | None = None  # (B, N) share of the light that is lost at the rim
     highlight: Tensor | None = None  # (B, N) over the brightest light of the view
     angle_rad: Tensor | None = None  # (B, N) of the highlight, from straight down to the right
+    film: Tensor | None = None  # (B,) share of the aperture that a film of droplets covers
 
 
 def add_drops(image: Tensor, params: DropsParams) -> Tensor:
     """The image behind drops.
 
         in focus         I(x) = (1 - m (1 - g)) J(x - m bend u(x)), later drops on earlier ones
-        out of focus     I(x) = (1 - a) J(x) + a g (k * J)(x - bend (x - c)) + h max(k * J)
+        out of focus     I(x) = (1 - a) ((1 - f) J + f k * J)(x)
+                                + a g (k * J)(x - bend (x - c)) + h max(k * J)
 
     Args:
         image: (B, C, H, W) display values.
@@ -86,7 +90,7 @@ def add_drops(image: Tensor, params: DropsParams) -> Tensor:
 
     Raises:
         ValueError: for a radius or stretch that is not above 0, for light or bend below 0, for an
-            opacity or a rim above 1.
+            opacity, a rim or a film above 1.
 
     Example:
         >>> one = torch.ones(1, 1)
@@ -113,6 +117,7 @@ def _check_defocused(params: DropsParams) -> None:
         ("outline", "of the logarithm of the radius", -1, 1),
         ("opacity", "share of the light", 0, 1),
         ("rim", "share of the light", 0, 1),
+        ("film", "share of the light", 0, 1),
         ("highlight", "brightest light of the view", 0, math.inf),
     ):
         values = getattr(params, name)
@@ -214,6 +219,9 @@ def _out_of_focus(image: Tensor, params: DropsParams, defocus_px: Tensor) -> Ten
     x, y = _places(image)
     to_right, down = layer.shift_px.unbind(1)
     seen = layer.light * _sampled(view, x + to_right, y + down, (height, width))
+    if params.film is not None:
+        unbent = functional.interpolate(view, (height, width), mode="bilinear")
+        light = light + per_image(params.film, image) * (unbent - light)
     seen = light + layer.alpha * (seen - light)
     return to_display(seen + layer.glow * view.amax((2, 3), keepdim=True))
 
@@ -240,9 +248,10 @@ class Drops:
     touching: Range = (0.0, 0.5)  # share of those that touch another
     stretch: Range = (0.9, 1.6)  # height over width
     irregularity: Range = (0.0, 0.08)  # of the logarithm of the radius about the outline
-    opacity: Range = (0.5, 1.0)
+    opacity: Range = (0.6, 1.0)
     rim: Range = (0.0, 0.7)
-    highlight: Range = (0.0, 0.6)
+    highlight: Range = (0.0, 0.8)
+    film: Range = (0.0, 0.3)  # share of the aperture under droplets too small to be seen
 
     apply = staticmethod(add_drops)
 
@@ -256,7 +265,7 @@ class Drops:
         check_values("stretch", self.stretch, "height over width", above=True)
         check_values("irregularity", self.irregularity, "of the logarithm of the radius", 0, 0.3)
         check_values("highlight", self.highlight, "brightest light of the view")
-        for name in ("coverage", "droplets", "touching", "opacity", "rim"):
+        for name in ("coverage", "droplets", "touching", "opacity", "rim", "film"):
             check_values(name, getattr(self, name), "share", 0, 1)
 
     def sample(self, shape: Shape, generator: torch.Generator) -> DropsParams:
@@ -303,6 +312,11 @@ class Drops:
         x = torch.where(touches, x.roll(1, dims=1) + near * turn.cos(), x)
         y = torch.where(touches, y.roll(1, dims=1) + near * turn.sin(), y)
         bend = uniform(self.bend, one, generator, log=True)
+        bends = bend * uniform((0.7, 1.4), each, generator, log=True)
+        widest = (
+            _VIEW * min(height, width) / radius
+        )  # beyond, the picture is mirrored over and over
+        bends = bends.minimum(widest).clamp(*self.bend)
         order = torch.arange(FIRST_HARMONIC, FIRST_HARMONIC + _HARMONICS).repeat_interleave(2)
         harmonics = torch.randn((*each, 2 * _HARMONICS), generator=generator).clamp(-2, 2)
         harmonics = harmonics * uniform(self.irregularity, one, generator).unsqueeze(2)
@@ -311,7 +325,7 @@ class Drops:
             x_px=x,
             y_px=y,
             radius_px=radius,
-            bend=(bend * uniform((0.7, 1.4), each, generator, log=True)).clamp(*self.bend),
+            bend=bends,
             light=about(self.light),
             present=(index < self.count[0]) | (index < number) & within,
             defocus_px=defocus.squeeze(1),
@@ -322,6 +336,7 @@ class Drops:
             rim=about(self.rim),
             highlight=about(self.highlight) * torch.rand(each, generator=generator),
             angle_rad=down + 0.3 * torch.randn(each, generator=generator),
+            film=uniform(self.film, (batch,), generator),
         )
 
 
@@ -336,8 +351,8 @@ class DefocusedDrops(Drops):
     """
 
     count: tuple[int, int] = (4, 200)
-    radius_px: Range = (3.0, 45.0)
-    bend: Range = (2.0, 12.0)
-    light: Range = (0.7, 1.3)
-    defocus_radii: Range = (0.2, 2.0)
-    coverage: Range = (0.05, 0.5)
+    radius_px: Range = (4.0, 50.0)
+    bend: Range = (3.0, 20.0)
+    light: Range = (0.6, 1.5)
+    defocus_radii: Range = (0.2, 1.2)
+    coverage: Range = (0.1, 0.9)

@@ -148,6 +148,19 @@ def test_a_picture_cut_from_a_larger_one_has_the_same_drops(seed):
     torch.testing.assert_close(add_drops(torch.ones(1, 1, 40, 48), params), large)
 
 
+def test_a_film_takes_a_share_of_the_detail_and_none_of_the_light():
+    light = 0.2 + 0.6 * torch.rand(SIZE, generator=stream(), dtype=torch.float64)
+    params = dataclasses.replace(
+        drop(opacity=0.0, view_blur_px=40.0),
+        view_blur_px=torch.tensor([40.0]),
+        film=torch.tensor([0.25]),
+    )
+    filmed = to_linear(add_drops(to_display(light), params))
+    assert filmed.mean().item() == pytest.approx(light.mean().item(), rel=1e-2)
+    ratio = filmed.diff(dim=3).abs().mean() / light.diff(dim=3).abs().mean()
+    assert ratio.item() == pytest.approx(0.75, abs=0.01)
+
+
 def test_a_share_of_the_picture_is_covered_whatever_its_size():
     prior = DefocusedDrops(coverage=(0.2, 0.2), radius_px=(3, 5), defocus_radii=(0.2, 0.3))
     for side in (96, 192):
