@@ -63,7 +63,8 @@ def _windows(drops: Outlines, height: int, width: int) -> tuple[Tensor, Tensor, 
     """(drop, row, column) of every pixel that a drop may touch, each (M,) whole numbers."""
     with torch.no_grad():
         pairs = torch.hypot(drops.harmonics[:, ::2], drops.harmonics[:, 1::2]).sum(1)
-        round_reach = torch.maximum(drops.radius_px, drops.defocus_px) * pairs.exp()
+        middle = torch.maximum(drops.radius_px, drops.defocus_px)
+        round_reach = middle * (pairs * drops.radius_px / middle).exp()
         round_reach = round_reach + torch.minimum(drops.radius_px, drops.defocus_px) + 1
         root = drops.stretch.sqrt()
 
@@ -76,14 +77,11 @@ def _windows(drops: Outlines, height: int, width: int) -> tuple[Tensor, Tensor, 
         left, columns = span(drops.x_px, round_reach / root, width)
         count = rows * columns
         drop = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
-        place = torch.arange(len(drop), device=count.device) - (count.cumsum(0) - count)[drop]
-        wide = columns[drop]
-        down = torch.div(place, wide, rounding_mode="floor")
-        row, column = top[drop] + down, left[drop] + place - down * wide
-        across = (column - drops.x_px[drop]) * (root / round_reach)[drop]
-        along = (row - drops.y_px[drop]) / (root * round_reach)[drop]
-        near = (across.square() + along.square() < 1).nonzero().squeeze(1)
-        return drop[near], row[near], column[near]
+        windows = torch.stack([top, left, columns, count.cumsum(0) - count])
+        top, left, columns, first = windows.index_select(1, drop)
+        place = torch.arange(len(drop), device=count.device) - first
+        down = torch.div(place, columns, rounding_mode="floor")
+        return drop, top + down, left + place - down * columns
 
 
 def _outline(cosine: Tensor, sine: Tensor, harmonics: Tensor) -> Tensor:
@@ -109,36 +107,42 @@ def drop_layer(drops: Outlines, batch: int, height: int, width: int) -> DropLaye
         Maps of shape (B, 1 or 2, H, W).
     """
     drop, row, column = _windows(drops, height, width)
-    per_drop = torch.stack(
-        [
-            drops.x_px, drops.y_px, drops.radius_px, drops.defocus_px, drops.stretch.sqrt(),
-            drops.opacity, drops.bend, drops.light, drops.rim, drops.highlight,
-            drops.angle_rad.cos(), drops.angle_rad.sin(),
-        ]
-    )  # fmt: skip
-    x, y, radius, defocus, root, opacity, bend, light, rim, highlight, toward_y, toward_x = (
-        per_drop.index_select(1, drop)
-    )
+    middle = torch.maximum(drops.radius_px, drops.defocus_px)
+    edge = torch.minimum(drops.radius_px, drops.defocus_px) + 0.5
+    filled = drops.radius_px / middle
+    even = (middle.square() - _RAMP * edge.square()).sqrt()
+    arc = _ARC_WIDTH + 0.5 * (1 - filled)
+
+    outlines = torch.stack([drops.x_px, drops.y_px, drops.stretch.sqrt(), even, edge])
+    x, y, root, even, edge = outlines.index_select(1, drop)
     right, down = column - x, row - y
     u, v = right * root, down / root
-    distance = (u.square() + v.square() + _TINY).sqrt()
-    middle, edge = torch.maximum(radius, defocus), torch.minimum(radius, defocus) + 0.5
-    filled = radius / middle
+    distance = (u * u + v * v + _TINY).sqrt()
     cosine, sine = u / distance, v / distance
-    even = (middle.square() - _RAMP * edge.square()).sqrt()
-    own = even * _outline(cosine, sine, filled * drops.harmonics.T.index_select(1, drop))
+    harmonics = (filled.unsqueeze(1) * drops.harmonics).T.index_select(1, drop)
+    own = even * _outline(cosine, sine, harmonics)
     ramp = ((own + edge - distance) / (2 * edge)).clamp(0, 1)
-    weight = opacity * filled.square() * ramp.square() * (3 - 2 * ramp)
 
-    inner = distance / own
-    passed = light * (1 - rim * filled * inner.square().square().clamp(max=1))
-    arc = _ARC_WIDTH + 0.5 * (1 - filled)
-    across, along = ((inner - _ARC) / arc).square() / 2, cosine * toward_x + sine * toward_y - 1
-    glow = highlight * (_ARC_WIDTH / arc) * torch.exp(_ARC_ASPECT * along - across)
+    seen = ramp.detach().nonzero().squeeze(1)  # beyond, value and slope are 0
+    drop, row, column = (t.index_select(0, seen) for t in (drop, row, column))
+    ramp, right, down, cosine, sine, inner = (
+        t.index_select(0, seen) for t in (ramp, right, down, cosine, sine, distance / own)
+    )
+    looks = torch.stack(
+        [
+            drops.opacity * filled.square(), drops.bend, drops.light, drops.rim * filled,
+            drops.highlight * (_ARC_WIDTH / arc), arc, drops.angle_rad.sin(), drops.angle_rad.cos(),
+        ]
+    )  # fmt: skip
+    peak, bend, light, rim, highlight, arc, toward_x, toward_y = looks.index_select(1, drop)
+    weight = peak * ramp * ramp * (3 - 2 * ramp)
+    passed = light * (1 - rim * inner.clamp(max=1) ** 4)
+    across, along = (inner - _ARC) / arc, cosine * toward_x + sine * toward_y - 1
+    glow = highlight * torch.exp(_ARC_ASPECT * along - across * across / 2)
 
     values = torch.stack([torch.ones_like(weight), -bend * right, -bend * down, passed, glow])
     flat = values.new_zeros(5, batch * height * width).index_add(
-        1, (drops.image[drop] * height + row) * width + column, weight * values
+        1, (drops.image.index_select(0, drop) * height + row) * width + column, weight * values
     )
     total, shift_x, shift_y, passed, glow = flat.view(5, batch, 1, height, width)
     covered = total.clamp_min(_TINY)
