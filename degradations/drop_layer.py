@@ -12,7 +12,7 @@ drops merge: the weights add up to at most one, all else is their weighted mean.
 References: Roser, Kurz and Geiger, "Realistic modeling of water droplets for monocular adherent
 raindrop recognition using Bezier curves", ACCV 2010 (outlines, refraction); You, Tan, Kawakami,
 Mukaigawa and Ikeuchi, "Adherent raindrop modeling, detection and removal in video", IEEE TPAMI
-2016, section 3 (blending by the share of the aperture that a drop covers).
+2016 (blending by the share of the aperture that a drop covers).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ through the drop is out of focus like the drop itself.
 References: Roser, Kurz and Geiger, "Realistic modeling of water droplets for monocular adherent
 raindrop recognition using Bezier curves", ACCV 2010 (refraction by the surface of the drop); You,
 Tan, Kawakami, Mukaigawa and Ikeuchi, "Adherent raindrop modeling, detection and removal in video",
-IEEE TPAMI 2016, section 3 (drops out of focus).
+IEEE TPAMI 2016 (drops out of focus).
 """
 
 from __future__ import annotations
