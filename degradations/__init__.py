@@ -24,6 +24,7 @@ Conventions, stated once:
 from __future__ import annotations
 
 from .blur import Blur, BlurParams, blur, blur_adjoint, blur_kernel, blur_light
+from .camera_blur import camera_blur
 from .capabilities import (
     at_frame,
     check_fps,
@@ -37,7 +38,7 @@ from .chain import Chain, ChainParams
 from .choice import Choice, ChoiceParams
 from .color import luma, to_display, to_linear
 from .depth import plausible_depth
-from .drops import Drops, DropsParams, add_drops
+from .drops import DefocusedDrops, Drops, DropsParams, add_drops
 from .falling import advance_streaks
 from .harvested_rain import HarvestedRain, HarvestedRainParams, add_layer
 from .haze import Haze, HazeParams, add_haze, transmission, visibility_m
@@ -51,6 +52,7 @@ from .kernels import (
     path_kernel,
     segment_kernel,
 )
+from .layered_blur import LayeredBlur, LayeredBlurParams, blur_layer
 from .lost_pixels import BernoulliParams, ImpulseParams, break_pixels, drop_pixels
 from .noise import (
     BernoulliNoise,
@@ -75,7 +77,7 @@ from .rainfall import Rainfall, RainfallParams, Weather, add_rainfall
 from .resample import Resample, ResampleParams, resample, resample_adjoint, resampling
 from .sampling import degrade, degrade_chosen, degrade_share, sample_params
 from .sensor import Sensor, SensorParams, expose, quantise, tone
-from .shadow import Shadow, ShadowParams, add_shadow, shadow_mask
+from .shadow import CastShadow, Shadow, ShadowParams, add_shadow, shadow_mask
 from .shake import Shake, ShakeParams, shake, shake_adjoint, shake_light
 from .streaks import RainParams, StreakLayers, join_streaks, light_layers, streak_layer
 from .types import Degradation, Range, Shape, follow, map_tensors, tensors, uniform
@@ -85,12 +87,14 @@ from .veil import Veil, VeilParams, add_veil, veil
 PRIORS: tuple[type[Degradation], ...] = (
     BernoulliNoise,
     Blur,
+    CastShadow,
     CorrelatedNoise,
     Drops,
     Haze,
     HazeLike,
     ImpulseNoise,
     Jpeg,
+    LayeredBlur,
     Noise,
     PoissonNoise,
     Rain,
@@ -110,12 +114,14 @@ __all__ = [
     "BernoulliParams",
     "Blur",
     "BlurParams",
+    "CastShadow",
     "Chain",
     "ChainParams",
     "Choice",
     "ChoiceParams",
     "CorrelatedNoise",
     "CorrelatedParams",
+    "DefocusedDrops",
     "Degradation",
     "Drops",
     "DropsParams",
@@ -129,6 +135,8 @@ __all__ = [
     "Jpeg",
     "JpegParams",
     "Kind",
+    "LayeredBlur",
+    "LayeredBlurParams",
     "MeasuredHaze",
     "MeasuredRain",
     "Noise",
@@ -170,8 +178,10 @@ __all__ = [
     "blur",
     "blur_adjoint",
     "blur_kernel",
+    "blur_layer",
     "blur_light",
     "break_pixels",
+    "camera_blur",
     "check_fps",
     "convolve",
     "convolve_adjoint",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .capabilities import without_streaks
-from .types import Degradation, Shape, check_batch, check_values
+from .types import Degradation, Shape, check_batch, check_values, map_tensors
 from .veil import veil
 
 
@@ -59,8 +59,29 @@ class Choice:
     def apply(self, image: Tensor, params: ChoiceParams) -> Tensor:
         """Each image as its degradation leaves it, (B, C, H, W)."""
         check_batch(image)
+        if len(params.second_one) != len(image):
+            raise ValueError(
+                f"{len(image)} images need as many choices, got {len(params.second_one)}"
+            )
+        if params.second_one.device.type == "cpu":  # elsewhere a look would wait for the device
+            return self._split(image, params)
         first = self.first.apply(image, params.first)
         return _chosen(params, self.second.apply(image, params.second), first)
+
+    def _split(self, image: Tensor, params: ChoiceParams) -> Tensor:
+        """The same, each degradation on its own images only."""
+        pairs = ((self.first, params.first), (self.second, params.second))
+        places = [(params.second_one == bool(i)).nonzero()[:, 0] for i in range(2)]
+
+        def rows(own: Any, place: Tensor) -> Any:  # of parameters; one row serves all
+            return map_tensors(own, lambda t: t[place] if len(t) == len(image) else t)
+
+        parts = [
+            one.apply(image[place], rows(own, place))
+            for (one, own), place in zip(pairs, places, strict=True)
+            if len(place)
+        ]
+        return torch.cat(parts)[torch.cat(places).argsort()]
 
     def without_streaks(self, params: ChoiceParams) -> ChoiceParams:
         return replace(

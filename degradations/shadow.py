@@ -1,15 +1,18 @@
 """Cast shadows: direct light is missing under a soft mask, the light of the sky is left.
 
-    I_c = J_c (1 - m (1 - g_c)),      m = logistic((field - level) / softness)
+    I_c = J_c (1 - m (1 - a g_c)),      m = logistic((field - level) / (softness penumbra))
 
 Linear light; `add_shadow` converts from display values and back. The sky is blue, so that the gain
-g of the blue channel is above that of the red.
+g of the blue channel is above that of the red. Where there are maps of them, the penumbra is wider
+where what throws the shadow is farther from the ground, and the light a g of the umbra varies, as
+each place there sees another part of the sky.
 
 Reference: Le and Samaras, "Shadow removal via shadow image decomposition", ICCV 2019, eqs. 3 and 5.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +20,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from .color import to_display, to_linear
+from .shadow_shapes import SHAPES, noise, shadow_field
 from .types import Range, Shape, check_image, check_map, check_values, follow, per_image, uniform
+
+_WIDER = {"foliage": 3.0}  # penumbra of what is high above the ground, over that of the others
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,12 @@ class ShadowParams:
     level: Tensor  # (B,) in units of the field
     softness: Tensor  # (B,) width of the penumbra, in units of the field
     gain: Tensor  # (B, C) share of the light that is left in the umbra, linear light
+    penumbra: Tensor | None = None  # (B, 1, H, W) width of the penumbra, over `softness`
+    attenuation: Tensor | None = None  # (B, 1, H, W) light in the umbra, over `gain`
 
 
 def shadow_mask(params: ShadowParams) -> Tensor:
-    """m = logistic((field - level) / softness): 0 in the light, 1 in the umbra.
+    """m = logistic((field - level) / (softness penumbra)): 0 in the light, 1 in the umbra.
 
     Args:
         params: of B images.
@@ -51,11 +59,13 @@ def shadow_mask(params: ShadowParams) -> Tensor:
         tensor([[[[1.2339e-04, 5.0000e-01, 9.9988e-01]]]])
     """
     level, softness = (per_image(v, params.field) for v in (params.level, params.softness))
+    if params.penumbra is not None:
+        softness = softness * params.penumbra
     return torch.sigmoid((params.field - level) / softness)
 
 
 def add_shadow(image: Tensor, params: ShadowParams) -> Tensor:
-    """J (1 - m (1 - g)) in linear light.
+    """J (1 - m (1 - a g)) in linear light.
 
     Args:
         image: (B, C, H, W) display values.
@@ -65,7 +75,8 @@ def add_shadow(image: Tensor, params: ShadowParams) -> Tensor:
         (B, C, H, W) display values.
 
     Raises:
-        ValueError: for a field of another size, a softness that is not above 0, a gain below 0.
+        ValueError: for a map of another size, a softness or penumbra that is not above 0, a gain
+            or attenuation below 0.
 
     Example:
         >>> field, gain = torch.tensor([[[[-9.0, 9.0]]]]), torch.tensor([[0.2]])
@@ -77,8 +88,16 @@ def add_shadow(image: Tensor, params: ShadowParams) -> Tensor:
     check_map("field", params.field, image)
     check_values("softness", params.softness, "units of the field", above=True)
     check_values("gain", params.gain, "share of the light")
-    lost = shadow_mask(follow(params, image)) * (1 - per_image(params.gain, image))
-    return to_display(to_linear(image) * (1 - lost))
+    own = follow(params, image)
+    left = per_image(own.gain, image)
+    if own.penumbra is not None:
+        check_map("penumbra", own.penumbra, image)
+        check_values("penumbra", own.penumbra, "over the softness", above=True)
+    if own.attenuation is not None:
+        check_map("attenuation", own.attenuation, image)
+        check_values("attenuation", own.attenuation, "over the gain")
+        left = left * own.attenuation
+    return to_display(to_linear(image) * (1 - shadow_mask(own) * (1 - left)))
 
 
 @dataclass(frozen=True)
@@ -122,3 +141,67 @@ class Shadow:
             softness=uniform(self.softness, (batch,), generator, log=True),
             gain=grey + uniform(self.blue, (batch, 1), generator) * ramp,
         )
+
+
+@dataclass(frozen=True)
+class CastShadow:
+    """Prior over shadows of one thing a picture: `shapes` of `shadow_shapes.py` by chance.
+
+    The level is such that a share of the picture within `coverage` lies in shadow.
+
+    Example:
+        >>> prior = CastShadow(shapes=("polygon",), coverage=(0.3, 0.3))
+        >>> params = prior.sample((1, 3, 40, 60), torch.Generator().manual_seed(0))
+        >>> (shadow_mask(params) > 0.5).float().mean()
+        tensor(0.3000)
+    """
+
+    shapes: tuple[str, ...] = tuple(SHAPES)
+    coverage: Range = (0.05, 0.7)
+    softness_px: Range = (0.4, 8.0)  # in the middle of the picture
+    penumbra: float = 1.0  # greatest of the logarithm of the width, between middle and border
+    gain: Range = (0.06, 0.5)
+    blueness: Range = (1.0, 2.0)  # gain of the last channel over that of the first
+    attenuation: Range = (0.0, 0.4)  # standard deviation of the logarithm of the light in the umbra
+
+    apply = staticmethod(add_shadow)
+
+    def __post_init__(self) -> None:
+        unknown = [shape for shape in self.shapes if shape not in SHAPES]
+        if unknown or not self.shapes:
+            raise ValueError(f"shapes must be some of {', '.join(SHAPES)}, got {self.shapes}")
+        check_values("coverage", self.coverage, "share of the picture", 0, 1)
+        check_values("softness_px", self.softness_px, "px", above=True)
+        check_values("penumbra", self.penumbra, "of the logarithm of its width")
+        check_values("gain", self.gain, "share of the light")
+        check_values("blueness", self.blueness, "last channel over the first", above=True)
+        check_values("attenuation", self.attenuation, "of the logarithm of the light")
+
+    def sample(self, shape: Shape, generator: torch.Generator) -> ShadowParams:
+        batch, channels, height, width = shape
+        rows = [self._one(height, width, generator) for _ in range(batch)]
+        fields, levels, penumbras, attenuations = zip(*rows, strict=True)
+        grey = uniform(self.gain, (batch, 1), generator, log=self.gain[0] > 0)
+        ramp = torch.linspace(0, 1, channels) if channels > 1 else torch.zeros(channels)
+        gain = (grey * uniform(self.blueness, (batch, 1), generator) ** ramp).clamp(max=1)
+        most = (1 / gain.amax(1).clamp_min(1e-3)).view(-1, 1, 1, 1)  # a shadow adds no light
+        return ShadowParams(
+            field=torch.stack(fields).unsqueeze(1),
+            level=torch.tensor(levels),
+            softness=uniform(self.softness_px, (batch,), generator, log=True),
+            gain=gain,
+            penumbra=torch.stack(penumbras).unsqueeze(1),
+            attenuation=torch.stack(attenuations).unsqueeze(1).minimum(most),
+        )
+
+    def _one(
+        self, height: int, width: int, generator: torch.Generator
+    ) -> tuple[Tensor, float, Tensor, Tensor]:
+        kind = self.shapes[int(torch.randint(len(self.shapes), (), generator=generator))]
+        field, level = shadow_field(height, width, kind, self.coverage, generator)
+        across = torch.linspace(-1, 1, width).view(1, -1)
+        down = torch.linspace(-1, 1, height).view(-1, 1)
+        right, below = uniform((-self.penumbra / 2, self.penumbra / 2), (2,), generator)
+        width_log = right * across + below * down + math.log(_WIDER.get(kind, 1.0))
+        varied = uniform(self.attenuation, (), generator) * noise(height, width, 3, generator)
+        return field, level, width_log.exp(), varied.exp()

@@ -78,7 +78,7 @@ def test_a_prior_of_negative_quantities_is_refused(prior, name):
 # Parameters of any value; of the others, those below 0 cannot be, or those that are as large.
 ANY_VALUE = {
     "x_px", "y_px", "angle_rad", "phase_rad", "roll_rad", "eps", "field", "level", "seed", "rank",
-    "value", "present",
+    "value", "present", "behind",
 }  # fmt: skip
 TOO_LARGE = {"contrast": 2.0}
 TOO_LARGE_SHIFT = {"x_px": 100.0, "y_px": 100.0}  # of a whole picture, not of a thing in it

@@ -30,7 +30,9 @@ import degradations
 from degradations import (
     Blur,
     Chain,
+    DefocusedDrops,
     HarvestedRain,
+    LayeredBlur,
     PoissonNoise,
     Rain,
     Rainfall,
@@ -206,8 +208,18 @@ def test_parameters_take_the_dtype_of_the_image(degradation):
 
 
 # Elsewhere than on the CPU.  The device `meta` has shapes and no values: of a kernel that is built
-# from values, and of which pixels a streak touches, it knows nothing.
-READ_VALUES = (Blur, Shake, PoissonNoise, Rain, RainLike, Rainfall, Chain)
+# from values, and of which pixels a streak or a drop touches, it knows nothing.
+READ_VALUES = (
+    Blur,
+    LayeredBlur,
+    DefocusedDrops,
+    Shake,
+    PoissonNoise,
+    Rain,
+    RainLike,
+    Rainfall,
+    Chain,
+)
 
 
 @pytest.mark.parametrize(
