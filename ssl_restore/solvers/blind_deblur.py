@@ -150,9 +150,8 @@ def _check(image: Tensor, kernel_px: int | None) -> None:
         )
     if kernel_px is not None and not 3 <= kernel_px <= min(height, width):
         raise UserError(
-            f"3 to {min(height, width)}, the shorter side of the picture, is expected, "
-            f"got {kernel_px}; leave it out to have it chosen",
-            parameter="kernel_px",
+            f"`kernel_px` from 3 to {min(height, width)}, the shorter side of the picture, is "
+            f"expected, got {kernel_px}; leave it out to have it chosen"
         )
 
 

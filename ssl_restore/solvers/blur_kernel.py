@@ -48,7 +48,7 @@ RIDGE = 8.0  # in units of the squared gradient of one pixel from black to white
 PEAK_SHARE = 0.05  # of the largest value of a kernel; less is noise
 LEAST_PEAK_SHARE = 0.03  # in the final turns
 PART_SHARE = 0.1  # of the sum of a kernel; a detached part of less is noise
-DESCENT_STEPS = 60
+DESCENT_STEPS = 30
 
 
 def estimate(
