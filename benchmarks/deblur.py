@@ -6,7 +6,7 @@
 PSNR of 8-bit values over all channels, of the whole picture and without a border of 20 px, each at
 the best shift of up to 8 px (a kernel and a picture can be shifted against each other), means over
 the pictures, and seconds a picture. Both filters of scikit-image, whose rows are left out where it
-is not installed, are not blind: they get a Gaussian of 2 px as kernel. With `--sharp` the pictures
+is not installed, are not blind: they get a Gaussian of 1 px as kernel. With `--sharp` the pictures
 are their own truth: what is changed in them is damage.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -30,7 +30,7 @@ from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.solvers import blind_deblur
 
 SHIFT_PX, BORDER_PX = 8, 20
-GUESS_PX = 2.0  # standard deviation of the kernel that the filters get
+GUESS_PX = 1.0  # standard deviation of the kernel that the filters get
 LEAST_ERROR = 1e-10  # of a picture that came back as it was: 100 dB
 SHOWN_PX = 320
 Method = Callable[[Pixels], Pixels]
@@ -89,7 +89,7 @@ def psnr(restored: Pixels, clean: Pixels, border: int = 0) -> float:
     return float(-10 * np.log10(max(LEAST_ERROR, min(errors))))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n", 1)[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--sharp", action="store_true", help="The pictures have no blur.")
     parser.add_argument("--limit", type=int, help="Only the first so many pictures.")
     parser.add_argument("--sheet", type=Path, help="Picture to look at, .png.")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.clean is None and not given.sharp:
         parser.error("give a folder of clean pictures, or --sharp")
     truths = given.blurred if given.sharp else given.clean

@@ -122,21 +122,21 @@ def find(
     side = _odd(kernel_px or min(most, FIRST_PX))
     if kernel_px is None and max(grey.shape) > LOOK_PX:
         side = _odd(min(most, _side_of_large(grey, saturated, until)))
-    progress(0.2)
+    candidates: list[Found] = []
     while True:
-        crop = _crop(grey, saturated, side)
-        display = blur_kernel.estimate(_stretched(grey[crop]), side, until=until)
+        rows, columns = _crop(grey, saturated, side)
+        part = image[:, rows, columns]
+        for linear in (False, True):
+            values = (to_linear(part) if linear else part).mean(dim=0)
+            kernel = blur_kernel.estimate(_stretched(values), side, until=until)
+            support = blur_evidence.support(values, kernel)
+            candidates.append(Found(kernel, linear, support))
+            progress(1 - 0.8 ** len(candidates))
         larger = _odd(min(most, round(GROWN * side)))
-        if kernel_px is not None or larger <= side or _rim(display) < RIM_SHARE:
+        tried = max(candidates[-2:], key=lambda found: found.support)
+        if kernel_px is not None or larger <= side or _rim(tried.kernel) < RIM_SHARE:
             break
         side = larger
-    progress(0.6)
-    light = to_linear(image[:, crop[0], crop[1]]).mean(dim=0)
-    linear = blur_kernel.estimate(_stretched(light), side, until=until)
-    candidates = [
-        Found(display, False, blur_evidence.support(grey[crop], display)),
-        Found(linear, True, blur_evidence.support(light, linear)),
-    ]
     progress(1.0)
     return max(candidates, key=lambda found: found.support)
 
