@@ -122,8 +122,9 @@ def find(
     side = _odd(kernel_px or min(most, FIRST_PX))
     if kernel_px is None and max(grey.shape) > LOOK_PX:
         side = _odd(min(most, _side_of_large(grey, saturated, until)))
+    sides = [side] if kernel_px is not None else [_odd(side / GROWN), side]
     candidates: list[Found] = []
-    while True:
+    for side in sides:  # grows
         rows, columns = _crop(grey, saturated, side)
         part = image[:, rows, columns]
         for linear in (False, True):
@@ -132,11 +133,10 @@ def find(
             support = blur_evidence.support(values, kernel)
             candidates.append(Found(kernel, linear, support))
             progress(1 - 0.8 ** len(candidates))
+        best = max(candidates[-2:], key=lambda found: found.support)
         larger = _odd(min(most, round(GROWN * side)))
-        tried = max(candidates[-2:], key=lambda found: found.support)
-        if kernel_px is not None or larger <= side or _rim(tried.kernel) < RIM_SHARE:
-            break
-        side = larger
+        if kernel_px is None and larger > sides[-1] and _rim(best.kernel) >= RIM_SHARE:
+            sides.append(larger)
     progress(1.0)
     return max(candidates, key=lambda found: found.support)
 
