@@ -125,7 +125,7 @@ def find(
     sides = [side] if kernel_px is not None else [_odd(side / GROWN), side]
     candidates: list[Found] = []
     for side in sides:  # grows
-        rows, columns = _crop(grey, saturated, side)
+        rows, columns = _crop(grey, saturated, sides[-1])  # one for the first two: comparable
         part = image[:, rows, columns]
         for linear in (False, True):
             values = (to_linear(part) if linear else part).mean(dim=0)
