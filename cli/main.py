@@ -53,6 +53,7 @@ def main() -> None:
     \b
     ssl-restore derain in.png out.png        restore with the built-in restorer
     ssl-restore denoise in.png out.png       the same for noise; dehaze for haze
+    ssl-restore deblur in.png out.png        undo camera shake and defocus
     ssl-restore upscale in.png out.png       twice as large; four times with --scale 4
     ssl-restore inpaint in.png out.png       fill the pixels that a --mask marks as lost
     ssl-restore fit --images ./rainy/        learn a better one from your own rainy pictures

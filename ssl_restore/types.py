@@ -191,4 +191,5 @@ class Task:
     measure: Callable[[Pixels, Pixels], dict[str, float]] = lambda degraded, restored: {}
     stream: StreamModel | None = None  # what adapters know of it; None: it has no stream
     symmetry: tuple[int, ...] = SQUARE  # positions of a picture that it does not tell apart
+    built_in: bool = True  # a restorer is installed; else the command runs the solver
     clip_recipe: str = ""  # that `fit` takes for a clip, or frames of one camera; "": none does

@@ -170,6 +170,7 @@ def prepared(tmp_path_factory):
         save(folder / "clean" / f"{number}.png", scene)
         save(folder / "rainy" / f"{number}.png", rained_on(scene, number))
         save(folder / "hazy" / f"{number}.png", 0.5 * scene + 0.4)
+        save(folder / "blurred" / f"{number}.png", cv2.blur(scene, (9, 1)))
         save(folder / "small" / f"{number}.png", scene[::4, ::4])
         noisy = [scene + draws.normal(0, 0.1, scene.shape) for _ in range(3)]
         save(folder / "noisy" / f"{number}.png", noisy[0])
@@ -187,6 +188,7 @@ def prepared(tmp_path_factory):
     save(folder / "noisy.jpg", noisy[0])
     save(folder / "small.jpg", scene[::4, ::4])
     save(folder / "hazy.jpg", 0.5 * scene + 0.4)
+    save(folder / "blurred.jpg", cv2.blur(scene, (9, 1)))
     lost = draws.random((176, 224, 1)) < 0.1
     save(folder / "scratched.png", np.where(lost, 0, scene))
     save(folder / "mask.png", np.float32(lost))

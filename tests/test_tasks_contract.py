@@ -26,7 +26,10 @@ CPU = torch.device("cpu")
 NAMES = discover.names("tasks", "task")
 each = pytest.mark.parametrize("name", NAMES)
 ENLARGING = {"upscale"}  # which has no stream, no calibration and no measure without a truth
-each_in_place = pytest.mark.parametrize("name", sorted(set(NAMES) - ENLARGING))
+WITHOUT_STREAM = ENLARGING | {"deblur"}
+WITHOUT_WEIGHTS = {"deblur"}  # whose command runs its solver
+each_built_in = pytest.mark.parametrize("name", sorted(set(NAMES) - WITHOUT_WEIGHTS))
+each_streamed = pytest.mark.parametrize("name", sorted(set(NAMES) - WITHOUT_STREAM))
 
 TOY = '''
 """Pictures that came out negative are inverted back."""
@@ -77,9 +80,14 @@ def test_the_tasks_are_found_without_importing_any():
 
 
 @each
-def test_its_name_is_that_of_its_file_its_command_and_its_weights(name):
+def test_its_name_is_that_of_its_file_and_its_command(name):
     assert discover.task(name).name == name
     assert (Path(ssl_restore_cli.__file__).parent / f"{name}.py").is_file()
+    assert discover.task(name).built_in == (name not in WITHOUT_WEIGHTS)
+
+
+@each_built_in
+def test_its_name_is_that_of_its_weights(name):
     assert weights.built_in(name).is_file()
     assert checkpoint.read_header(weights.built_in(name)).task == name
     assert load_restorer(None, CPU, task=name).symmetry == discover.task(name).symmetry
@@ -90,10 +98,10 @@ def test_what_it_names_exists_and_is_of_its_task(name):
     task = discover.task(name)
     assert discover.builder("recipes", task.recipe)().task == name
     assert callable(discover.solver(task.solver))
-    assert bool(task.adapter) == (task.stream is not None) == (name not in ENLARGING)
+    assert bool(task.adapter) == (task.stream is not None) == (name not in WITHOUT_STREAM)
     if task.adapter:
         assert callable(discover.builder("adapters", task.adapter)(task.stream))
-    assert bool(task.calibration) == (name not in ENLARGING)
+    assert bool(task.calibration) == (name not in WITHOUT_STREAM)
     if task.calibration:
         assert callable(discover.builder("calibration", task.calibration, "calibrate"))
     assert {0} <= set(task.symmetry) <= set(SQUARE)
@@ -109,7 +117,7 @@ def test_the_classical_filter_keeps_size_and_type_and_does_something(name):
     assert np.array_equal(filtered, given) == (name in ENLARGING)  # by cubic interpolation
 
 
-@each_in_place
+@each_streamed
 def test_measures_without_a_truth_are_one_for_the_input_and_less_for_the_clean_picture(name):
     task = discover.task(name)
     clean = picture()
@@ -130,7 +138,7 @@ def test_measures_of_a_tiny_picture_are_numbers_or_none(name):
     assert all(isinstance(v, float) for v in discover.task(name).measure(tiny, tiny).values())
 
 
-@each_in_place
+@each_streamed
 def test_an_adapter_learns_to_undo_what_the_frames_show(name):
     task = discover.task(name)
     restorer = load_restorer(None, CPU, task=name, trainable=True)
@@ -151,6 +159,12 @@ def test_an_adapter_learns_to_undo_what_the_frames_show(name):
     assert all(torch.isfinite(term) for term in terms.values())
     reason = frames.rejected_reason(given, given, given)
     assert reason is None
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_WEIGHTS))
+def test_without_built_in_weights_the_solver_is_named(name):
+    with pytest.raises(UserError, match=f"no restorer is built in for the task '{name}'; give the"):
+        load_restorer(None, CPU, task=name)
 
 
 def test_an_unknown_task_gets_the_nearest():

@@ -33,6 +33,11 @@ def load_restorer(
                 f"the task {task!r} has no built-in restorer; give its `weights`, or one of: "
                 f"{', '.join(known)}"
             )
+        if not path.is_file() and not discover.task(task).built_in:
+            raise UserError(
+                f"no restorer is built in for the task {task!r}; give the `weights` of your own "
+                f"fit, or restore with its solver, {discover.task(task).solver}"
+            )
     if path.parent == weights.FOLDER and not path.is_file():
         raise UserError(
             f"this installation lacks the built-in restorer {path.stem} ({path}); install "

@@ -1,0 +1,19 @@
+"""Blur of camera shake and of a lens out of focus is undone.
+
+No restorer is built in: its command runs the solver unless weights are given.
+"""
+
+from __future__ import annotations
+
+from degradations.blur import Blur
+from ssl_restore.evaluation.baselines import unsharp_mask
+from ssl_restore.types import Task
+
+task = Task(
+    name="deblur",
+    recipe="deblur_physics",
+    solver="blind_deblur",
+    prior=Blur,
+    baseline=("unsharp mask", unsharp_mask),
+    built_in=False,
+)
