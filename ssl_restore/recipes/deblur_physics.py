@@ -1,23 +1,18 @@
 """Deblurring learned from clean photographs and physics alone.
 
-Blur of lens, defocus, straight motion and camera shake, then noise and JPEG; some photographs stay
-sharp and must come back as they were.
+Shaken cameras, lenses out of focus, and single layers that move or are out of focus, then noise and
+JPEG; some photographs stay sharp and must come back as they were.
 """
 
 from __future__ import annotations
 
 import copy
 
-from degradations.blur import Blur
-from degradations.chain import Chain
-from degradations.noise import Noise
-from degradations.shake import Shake
+from degradations.camera_blur import camera_blur
 from ssl_restore.networks import denoiser
 from ssl_restore.objectives.synthetic_noise import SyntheticNoise
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
-
-NOISE = Noise(gain=(0.0, 0.002), sigma=(0.0, 0.01))
 
 
 def build(
@@ -28,15 +23,17 @@ def build(
     batch: int = 8,
     patch: int = 96,
     decay: float = 0.999,
-    blurred: float = 0.45,
-    shaken: float = 0.45,
-    jpeg: float = 0.3,
+    sharp: float = 0.1,
+    shaken: float = 0.4,
+    defocused: float = 0.3,
+    layered: float = 0.3,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, shares of pictures that are `blurred` evenly (lens, defocus, straight motion) and that
-    are `shaken` along a winding way, and the share that is then stored as `jpeg`."""
+    average, share of pictures that stay `sharp`, and weights of those that are `shaken`,
+    `defocused`, and in which one layer moves or is out of focus (`layered`)."""
     restorer = denoiser.build(width=width)
-    sorts = ((Chain((Blur(), NOISE)), blurred), (Chain((Shake(), NOISE)), shaken))
+    blur = camera_blur(shaken=shaken, defocused=defocused, layered=layered)
+    objective = SyntheticNoise(restorer, ((blur, 1 - sharp),), jpeg=0.0)
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(
         task="deblur",
@@ -44,7 +41,7 @@ def build(
         keywords={"width": width},
         restorer=restorer,
         averages=(Average(copy.deepcopy(restorer), restorer, decay),),
-        players=(Player(SyntheticNoise(restorer, sorts, jpeg), {"restore": 1.0}, optimizer),),
+        players=(Player(objective, {"restore": 1.0}, optimizer),),
         needs=frozenset({"clean"}),
         batch=batch,
         patch=patch,

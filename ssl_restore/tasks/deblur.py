@@ -5,7 +5,7 @@ No restorer is built in: its command runs the solver unless weights are given.
 
 from __future__ import annotations
 
-from degradations.blur import Blur
+from degradations.camera_blur import camera_blur
 from ssl_restore.evaluation.baselines import unsharp_mask
 from ssl_restore.types import Task
 
@@ -13,7 +13,7 @@ task = Task(
     name="deblur",
     recipe="deblur_physics",
     solver="blind_deblur",
-    prior=Blur,
+    prior=camera_blur,
     baseline=("unsharp mask", unsharp_mask),
     built_in=False,
 )
