@@ -337,7 +337,6 @@ def test_pairs_are_those_given_or_what_the_degradation_makes():
     [
         ({"alpha": -1.0}, "alpha: 0 or more"),
         ({"memory_first": 1.0}, "memory_first: at least 0 and below 1"),
-        ({"task": "upscale"}, "task: upscale enlarges"),
         ({"task": "dehase"}, "dehaze"),
         ({"shrinkage": 0.1}, "below 1 / 64"),
         ({"width": 5}, "width must be even"),

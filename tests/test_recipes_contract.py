@@ -35,6 +35,7 @@ ALSO = {  # forms of a recipe that its defaults do not show
     "physics_gan": [{"form": "literal"}, {"share": 0.0}],
     "derain_physics": [{"rain_free": 1.0}],
     "pcl": [{"contrast": "aecr"}, {"contrast": "triplet"}, {"alpha": 0.0}],
+    "rendered": [{"task": "derain"}],
     "neighbor2neighbor": [{"shuffle": 2, "patch": 32}],
     "noise2noise": [{"noise": "impulse"}, {"noise": "bernoulli"}],
     "noise2void": [{"shuffle": 2}],

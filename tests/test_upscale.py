@@ -26,7 +26,7 @@ from ssl_restore.networks import upscaler
 from ssl_restore.networks.critic import Critic, haar
 from ssl_restore.objectives import picture_contrast, upscaling
 from ssl_restore.objectives.positives import blurred, sharpened
-from ssl_restore.recipes import pcl
+from ssl_restore.recipes import memorynet, pcl, rendered
 from ssl_restore.training import checkpoint
 from ssl_restore.types import Batch
 from ssl_restore_cli.main import main
@@ -230,3 +230,9 @@ def test_fit_names_the_folder_that_is_given_twice(tmp_path):
     result = CliRunner().invoke(main, [*call, "-o", str(tmp_path / "run")])
     assert result.exit_code == 1
     assert f"{COW.parent} is the folder of degraded pictures" in result.stderr
+
+
+@pytest.mark.parametrize("recipe", [memorynet, rendered])
+def test_recipes_that_keep_the_size_refuse_the_task(recipe):
+    with pytest.raises(UserError, match="task: upscale enlarges pictures; use the recipe pcl"):
+        recipe.build(width=2, task="upscale")

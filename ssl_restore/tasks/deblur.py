@@ -11,7 +11,7 @@ from ssl_restore.types import Task
 
 task = Task(
     name="deblur",
-    recipe="deblur_physics",
+    recipe="rendered",
     solver="blind_deblur",
     prior=camera_blur,
     baseline=("unsharp mask", unsharp_mask),
