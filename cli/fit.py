@@ -38,7 +38,7 @@ Examples:
 )
 @click.option("--paired", is_flag=True, help="CLEAN has the same pictures under the same names.")
 @click.option(
-    "--task", default="derain", show_default=True, help="derain, denoise ...: names the recipe."
+    "--task", help="derain, denoise ...: names the recipe.  [default: derain, or the recipe's]"
 )
 @click.option("--recipe", help="Name or ./file.py.  [default: the task's]")
 @click.option("-o", "--output", type=options.PATH, help="Run folder.  [default: runs/IMAGES]")

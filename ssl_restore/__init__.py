@@ -215,7 +215,7 @@ def fit(
     *,
     clean: str | Path | None = None,
     output: str | Path | None = None,
-    task: str = "derain",
+    task: str | None = None,
     recipe: str | None = None,
     minutes: float | None = None,
     steps: int | None = None,
@@ -233,7 +233,7 @@ def fit(
         images: Folder of degraded pictures; None for a recipe that learns from clean ones alone.
         clean: Folder of clean photographs of other scenes; None takes those installed.
         output: Run folder: weights, log, samples; None: runs/NAME of the folder of images.
-        task: What is removed; it names the recipe unless one is given.
+        task: What is removed; it names the recipe unless one is given. None: the recipe's, or rain.
         recipe: Name of a recipe, or the path of a file of your own.
         minutes: Training time; 15 unless `steps` are given.
         steps: Training steps instead: the result depends on the seed alone.

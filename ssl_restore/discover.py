@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ssl_restore.errors import UnknownName, UserError
 
 if TYPE_CHECKING:
-    from ssl_restore.types import Task
+    from ssl_restore.types import Recipe, Task
 
 _ROOT = Path(__file__).parent
 _SINGULAR = {"calibration": "kind of calibration"}
@@ -86,6 +86,24 @@ def summary(kind: str, name: str) -> str:
 def builder(kind: str, name: str, function: str = "build") -> Callable[..., Any]:
     """The `function` of a file of this kind; for recipes also of a path: `./mine.py`."""
     return _function_of(_module(kind, name, function), name, function)
+
+
+def recipe(name: str, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe of that name or path; UserError for settings that it cannot take."""
+    try:
+        built: Recipe = builder("recipes", name)(**settings)
+    except (ValueError, RuntimeError) as error:  # of networks and optimizers
+        raise UserError(
+            f"recipe {name} cannot take these: {error}", parameter="settings"
+        ) from error
+    for player in built.players:
+        for term, weight in player.weights.items():
+            if not weight >= 0:
+                raise UserError(
+                    f"recipe {name}: the weight of {term} is {weight:g}; 0 or more is expected",
+                    parameter="settings",
+                )
+    return built
 
 
 def _module(kind: str, name: str, defined: str) -> ModuleType:

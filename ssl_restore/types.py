@@ -99,6 +99,10 @@ class Average:
     of: nn.Module
     decay: float = 0.999
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay must be at least 0 and below 1, got {self.decay:g}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:

@@ -251,7 +251,10 @@ def test_without_alpha_there_is_no_critic():
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"alpha": -1.0}, "alpha: 0 or more"), ({"patch": 20}, "patch: 20 is no multiple of 8")],
+    [
+        ({"alpha": -1.0}, "alpha: 0 or more"),
+        ({"patch": 20}, "patch: a multiple of 8 is expected, got 20"),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(setting, message):
     with pytest.raises(UserError, match=message):

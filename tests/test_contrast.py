@@ -231,7 +231,7 @@ def test_an_anchor_nearer_to_its_positive_costs_less():
     [
         ({"contrast": "pictures", "batch": 1}, "batch: 1 picture has no other to be told from"),
         ({"reconstruction": "literal", "contrast": "pcl"}, "contrast: pcl needs the backgrounds"),
-        ({"contrast": "layers", "patch": 40}, "patch: 40 is no multiple of 16"),
+        ({"contrast": "layers", "patch": 40}, "patch: a multiple of 16 is expected, got 40"),
         ({"contrast": "scene"}, "contrast: 'scene' is unknown; use scenes or pictures"),
         ({"temperature": 0.0}, "temperature: more than 0 is expected, got 0"),
     ],

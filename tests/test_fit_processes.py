@@ -40,7 +40,7 @@ def test_folder_of_rainy_pictures_as_clean_ones_is_refused(pictures):
 
 def test_folder_of_too_small_pictures_is_refused_with_the_remedy(pictures):
     rainy, clean = pictures("rainy", size=(12, 40)), pictures("clean")
-    with pytest.raises(UserError, match=r"no picture there can be used.*40x12.*patch=32"):
+    with pytest.raises(UserError, match=r"no picture there can be used.*40x12.*patch=24"):
         session.prepare(plan_for(rainy, clean), rainy.parent / "run", CPU)
     assert not (rainy.parent / "run").exists()
 

@@ -136,7 +136,7 @@ def test_what_is_no_set_of_pairs_is_refused(tmp_path, clean, recipe, message):
 
 
 def test_pairs_are_not_made_smaller_again():
-    with pytest.raises(UserError, match="no multiple"):
+    with pytest.raises(UserError, match="a multiple of 8 is expected, got 20"):
         pcl.build(patch=20, paired=True)
     recipe = pcl.build(width=4, blocks=1, paired=True)
     assert recipe.needs == {"clean", "degraded"}

@@ -125,7 +125,7 @@ def test_each_player_moves_its_own_network_only():
     ("setting", "message"),
     [
         ({"scale": 5}, "scale: 2, 3 or 4 is expected, got 5"),
-        ({"scale": 3, "patch": 32}, "patch: 32 is no multiple of 8 and 3"),
+        ({"scale": 3, "patch": 32}, "patch: a multiple of 24 is expected, got 32"),
         ({"temperature": 0.0}, "temperature: more than 0 is expected, got 0"),
         ({"alpha": -1.0}, "alpha: 0 or more is expected, got -1"),
         ({"prior": -1.0}, "prior: 0 or more is expected, got -1"),
@@ -226,7 +226,7 @@ def test_scores_stand_beside_the_repeated_input_and_cubic_interpolation(tmp_path
 
 
 def test_fit_names_the_folder_that_is_given_twice(tmp_path):
-    call = ["fit", "--task", "upscale", "--images", str(COW.parent), "--steps", "1"]
+    call = ["fit", "--images", str(COW.parent), "--no-calibrate", "--steps", "1"]
     result = CliRunner().invoke(main, [*call, "-o", str(tmp_path / "run")])
     assert result.exit_code == 1
     assert f"{COW.parent} is the folder of degraded pictures" in result.stderr

@@ -67,6 +67,8 @@ class Critic(nn.Module):
         self, channels: int = 3, width: int = 16, *, low: bool = False, depth: int = 3
     ) -> None:
         super().__init__()
+        if width < 1:
+            raise ValueError(f"the critic's width must be at least 1, got {width}")
         self.low = low
         widths = ((3 + low) * channels, *(level * width for level in range(1, depth + 1)))
         layers = [

@@ -19,6 +19,8 @@ class ProjectionHead(nn.Module):
 
     def __init__(self, channels: int, size: int) -> None:
         super().__init__()
+        if size < 1:
+            raise ValueError(f"the size of an embedding must be at least 1, got {size}")
         self.layers = nn.Sequential(
             nn.Linear(channels, channels), nn.ReLU(inplace=True), nn.Linear(channels, size)
         )

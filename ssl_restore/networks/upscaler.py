@@ -60,6 +60,8 @@ def enlarged(image: Tensor, scale: int) -> Tensor:
 
 def build(*, width: int = 48, blocks: int = 8, scale: int = 2) -> Upscaler:
     """`width` channels in `blocks` residual blocks; `scale` is 2, 3 or 4."""
+    if blocks < 1:
+        raise ValueError(f"blocks must be at least 1, got {blocks}")
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
     if scale not in SCALES:

@@ -43,7 +43,7 @@ def build(
     if alpha < 0:
         raise UserError(f"0 or more is expected, got {alpha:g}", parameter="alpha")
     if patch % MULTIPLE:
-        raise UserError(f"{patch} is no multiple of {MULTIPLE}", parameter="patch")
+        raise UserError(f"a multiple of {MULTIPLE} is expected, got {patch}", parameter="patch")
     restorer = aecr.build(width=width)
     shares = None if paired else Shares(haze_free=haze_free)
     critic = Critic(3, critic_width, low=True, depth=4) if alpha else None

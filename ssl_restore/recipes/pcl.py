@@ -8,6 +8,7 @@ turn with it.
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -57,8 +58,9 @@ def build(
     `jpeg`; `paired`: small pictures and their large originals are given, none is made smaller."""
     if scale not in upscaler.SCALES:
         raise UserError(f"2, 3 or 4 is expected, got {scale}", parameter="scale")
-    if patch % MULTIPLE or patch % scale:
-        raise UserError(f"{patch} is no multiple of {MULTIPLE} and {scale}", parameter="patch")
+    multiple = math.lcm(MULTIPLE, scale)
+    if patch % multiple:
+        raise UserError(f"a multiple of {multiple} is expected, got {patch}", parameter="patch")
     for name, value in (("positives", positives), ("negatives", negatives)):
         if value < 1:
             raise UserError(f"at least 1 is expected, got {value}", parameter=name)

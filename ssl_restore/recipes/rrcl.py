@@ -63,6 +63,9 @@ def build(
     repaired = reconstruction == "repaired"
     contrast = contrast or ("scenes" if repaired else "pictures")
     _check(reconstruction, contrast, lambda_c, batch=batch, patch=patch, temperature=temperature)
+    for name, weight in (("lambda_c", lambda_c), ("rehearsal", rehearsal), ("label", label)):
+        if weight < 0:
+            raise UserError(f"0 or more is expected, got {weight:g}", parameter=name)
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
     ema = copy.deepcopy(restorer)
@@ -132,7 +135,7 @@ def _check(
             "pictures or layers", parameter="contrast",
         )  # fmt: skip
     if contrast == "layers" and patch % TILE_PX:
-        raise UserError(f"{patch} is no multiple of {TILE_PX}", parameter="patch")
+        raise UserError(f"a multiple of {TILE_PX} is expected, got {patch}", parameter="patch")
     if lambda_c > 0 and contrast == "pictures" and batch < 2:
         raise UserError(
             f"{batch} picture has no other to be told from; use 2 or more, contrast=scenes, or "

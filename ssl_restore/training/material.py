@@ -87,10 +87,9 @@ def _load(
 
 def _refuse_none(folder: Path, pictures: data.Pictures) -> None:
     if not pictures.pixels:
-        raise UserError(
-            f"{folder}: no picture there can be used ({pictures.skipped[0]}); "
-            "for small pictures try `patch=32`"
-        )
+        small = "smaller than the patch" in pictures.skipped[0]
+        remedy = "; for small pictures try `patch=24`" if small else ""
+        raise UserError(f"{folder}: no picture there can be used ({pictures.skipped[0]}){remedy}")
 
 
 def draw(

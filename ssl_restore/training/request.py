@@ -13,8 +13,10 @@ from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.training import checkpoint, clips, session, warm_start
 from ssl_restore.training.run import Run, RunPlan, resumed
+from ssl_restore.types import Recipe
 
 MINUTES = 15.0
+USUAL_TASK = "derain"
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Request:
     images: Path | None = None
     clean: Path | None = None
     output: Path | None = None
-    task: str = "derain"
+    task: str | None = None
     recipe: str | None = None
     minutes: float | None = None
     steps: int | None = None
@@ -39,14 +41,18 @@ class Request:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        name = self.images.resolve().name if self.images else Path(self.recipe or self.task).stem
+        name = self.images.resolve().name if self.images else Path(self.recipe or self._task).stem
         return self.output or Path("runs") / name
+
+    @property
+    def _task(self) -> str:
+        return self.task or USUAL_TASK
 
     def chosen_recipe(self) -> str:
         """The one asked for; else the task's for clips, where the images are one, or its own."""
         if self.recipe:
             return self.recipe
-        task = discover.task(self.task)
+        task = discover.task(self._task)
         if task.clip_recipe and self.images is not None and clips.are_one_scene(self.images):
             return task.clip_recipe
         return task.recipe
@@ -70,8 +76,10 @@ class Request:
         if self.start is not None:
             checkpoint.read_header(self.start)  # refused before any work
         start = None if self.start is None else str(self.start)
+        built = discover.recipe(recipe, settings)
+        self._check(recipe, built)
         if self.start is None and not self.from_scratch:
-            start = warm_start.default_start(build(**settings))
+            start = warm_start.default_start(built)
         minutes = MINUTES if self.minutes is None else self.minutes
         return RunPlan(
             recipe=str(Path(recipe).resolve()) if recipe.endswith(".py") else recipe,
@@ -84,6 +92,22 @@ class Request:
             start=start,
         )
 
+    def _check(self, name: str, recipe: Recipe) -> None:
+        """UserError for a task, or pictures, that the recipe would leave out without a word."""
+        if self.task is not None and recipe.task != self.task:
+            raise UserError(
+                f"recipe {name} learns to {recipe.task}, not to {self.task}; leave one of them out",
+                parameter="task",
+            )
+        known = discover.settings(discover.builder("recipes", name))
+        used = recipe.needs - {"clean"} or set(session.CALIBRATIONS) & set(known)
+        if self.images is not None and not used:
+            pairs = ", or add `paired`" if "paired" in known else ""
+            raise UserError(
+                f"recipe {name} learns from clean photographs alone; leave these out{pairs}",
+                parameter="images",
+            )
+
     def _given(self, recipe: str, known: Mapping[str, Any]) -> dict[str, Any]:
         """The settings, with those that options and the task stand for; `known` to the recipe."""
         given = dict(self.settings)
@@ -95,7 +119,7 @@ class Request:
             if "paired" not in known:
                 raise UserError(f"recipe {recipe} learns without pairs", parameter="paired")
             given["paired"] = True
-        if "task" in known:
+        if "task" in known and self.task is not None:
             given.setdefault("task", self.task)
         return given
 

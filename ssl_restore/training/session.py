@@ -127,12 +127,7 @@ def prepare(
 
 def _built(plan: RunPlan, run: Run) -> Recipe:
     """The recipe of a plan; UserError for settings that it cannot take."""
-    try:
-        recipe: Recipe = discover.builder("recipes", plan.recipe)(**_in_place(plan.settings, run))
-    except ValueError as error:
-        raise UserError(
-            f"recipe {plan.recipe} cannot take these: {error}", parameter="settings"
-        ) from error
+    recipe = discover.recipe(plan.recipe, _in_place(plan.settings, run))
     if recipe.patch < 1 or recipe.patch % recipe.restorer.stride:
         raise UserError(
             f"a multiple of {recipe.restorer.stride} is expected, got {recipe.patch}",
