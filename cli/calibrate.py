@@ -99,7 +99,9 @@ def command(
         click.echo(line)
     click.echo(files, err=True)
     if measured.skipped:
-        raise Failed(f"measured without {len(measured.skipped)} pictures that could not be used")
+        raise Failed(
+            f"measured without the pictures that could not be used: {len(measured.skipped)}"
+        )
 
 
 def _check_output(path: Path, overwrite: bool) -> None:

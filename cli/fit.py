@@ -97,7 +97,7 @@ def command(
     _train(job, resume is not None, precision)
     click.echo(str(job.run.weights))
     if job.skipped:
-        raise Failed(f"learned without {len(job.skipped)} pictures that could not be used")
+        raise Failed(f"learned without the pictures that could not be used: {len(job.skipped)}")
 
 
 def _start(asked: dict[str, Any], settings: tuple[str, ...], device: torch.device) -> TrainingJob:

@@ -178,3 +178,16 @@ def test_calibrate_writes_the_haze_of_a_folder(tmp_path):
     result = CliRunner().invoke(main, [*call, "--noise", "--overwrite"])
     assert result.exit_code == 2
     assert "--noise or --haze" in result.stderr
+
+
+def test_layers_of_pictures_that_differ_in_their_extension_have_names_of_their_own(tmp_path, tiny):
+    for name in ("a.png", "a.jpg", "b.png"):
+        write_photo(tmp_path / "in" / name, 24, 24)
+    layers = tmp_path / "t"
+    call = (tmp_path / "in", tmp_path / "out", "--weights", tiny, "--layers", layers)
+    assert dehaze(*call).exit_code == 0
+    assert sorted(path.name for path in layers.iterdir()) == ["a.jpg.png", "a.png.png", "b.png"]
+    write_photo(tmp_path / "in" / "a.png.tif", 24, 24)
+    result = dehaze(*call, "--overwrite")
+    assert result.exit_code == 1
+    assert "layers of two pictures would be a.png.png; rename one of them" in result.stderr

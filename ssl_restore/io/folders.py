@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,11 +101,17 @@ def _with_layers(jobs: list[Job], source: Path, layers: Path) -> list[Job]:
         raise UserError(f"{layers}: is a file; give a folder", parameter="layers")
     _need_parent(layers)
     root = source if source.is_dir() else source.parent
-    names = [job.source.relative_to(root).with_suffix(".png") for job in jobs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None or any(layers.resolve() == job.target.resolve().parent for job in jobs):
-        what = f"two layers would be {twice}" if twice else "the results go there"
-        raise UserError(f"{layers}: {what}; give another folder", parameter="layers")
+    sources = [job.source.relative_to(root) for job in jobs]
+    count = Counter(path.with_suffix("") for path in sources)
+    names = [  # a.png; of a.jpg and a.png a.jpg.png and a.png.png
+        path.with_suffix(".png") if count[path.with_suffix("")] == 1 else Path(f"{path}.png")
+        for path in sources
+    ]
+    twice = next((name for name, number in Counter(names).items() if number > 1), None)
+    if twice is not None:
+        raise UserError(f"{root}: layers of two pictures would be {twice}; rename one of them")
+    if any(layers.resolve() == job.target.resolve().parent for job in jobs):
+        raise UserError(f"{layers}: the results go there; give another folder", parameter="layers")
     return [replace(job, layer=layers / name) for job, name in zip(jobs, names, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""MemoryNet: restoration in three stages with a memory of clean pictures, for any task.
+"""MemoryNet: three stages and a memory of clean pictures, for any task that keeps the size.
 
 The pairs are given, or are clean photographs and what the task's degradation makes of them. As
 published but for the features that contrast compares, which are those of its own encoder, so that
