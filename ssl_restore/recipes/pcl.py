@@ -22,6 +22,7 @@ from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
 MULTIPLE = 8  # of the sides that a critic takes
+LEVELS = 255  # that the published distance counts in, beside which alpha is 1
 
 
 def build(
@@ -76,7 +77,7 @@ def build(
     shares = None if paired else Shares(plain=plain, soft=soft, noise=noise, jpeg=jpeg)
     kind, contrasts = contrast if alpha else "", Contrasts(positives, negatives, temperature)
     terms = {"restore": 1.0}
-    terms |= {"contrast": alpha} if alpha else {}
+    terms |= {"contrast": alpha / LEVELS} if alpha else {}
     terms |= {"prior": prior} if prior else {}
     players = [
         Player(
