@@ -92,7 +92,7 @@ def recipe(name: str, settings: Mapping[str, Any]) -> Recipe:
     """The recipe of that name or path; UserError for settings that it cannot take."""
     try:
         built: Recipe = builder("recipes", name)(**settings)
-    except (ValueError, RuntimeError) as error:  # of networks and optimizers
+    except ValueError as error:  # of networks and optimizers
         raise UserError(
             f"recipe {name} cannot take these: {error}", parameter="settings"
         ) from error

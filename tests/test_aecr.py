@@ -21,7 +21,8 @@ from ssl_restore.io.picture import Picture
 from ssl_restore.networks import aecr
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.deformable import LARGEST_PX, DeformableConv2d, deformable_convolution
-from ssl_restore.objectives.haze_pairs import Dehazing, HazePairs
+from ssl_restore.objectives.haze_pairs import Dehazing
+from ssl_restore.objectives.pairs import Pairs
 from ssl_restore.objectives.synthetic_haze import Shares
 from ssl_restore.recipes import aecr as recipe
 from ssl_restore.training import checkpoint
@@ -230,13 +231,13 @@ def test_contrast_teaches_the_restorer_and_not_the_critic():
 def test_pairs_are_those_given_or_haze_on_the_clean_pictures():
     net, critic, batch = parts()
     given = Dehazing(net, critic, None).prepare(batch, draws())
-    assert torch.equal(given.hazy, batch.degraded)
-    assert torch.equal(given.clear, batch.clean)
+    assert torch.equal(given.picture, batch.degraded)
+    assert torch.equal(given.truth, batch.clean)
     alone = Batch(batch.clean, None, progress=0.5)
     made = Dehazing(net, critic, Shares(haze_free=0.0, noise=0.0, jpeg=0.0)).prepare(alone, draws())
-    assert isinstance(made, HazePairs)
+    assert isinstance(made, Pairs)
     assert made.progress == 0.5
-    assert not torch.equal(made.hazy, made.clear)
+    assert not torch.equal(made.picture, made.truth)
     assert Dehazing(net, critic, Shares()).prepare(made, draws()) is made
 
 
@@ -344,5 +345,5 @@ def test_it_tells_no_transmission_and_says_so_before_anything_is_restored(tmp_pa
 def test_same_seed_gives_the_same_pairs():
     net, critic, batch = parts()
     objective = Dehazing(net, critic, Shares())
-    one, again = (objective.prepare(batch, rng.derive(0, "x")).hazy for _ in range(2))
+    one, again = (objective.prepare(batch, rng.derive(0, "x")).picture for _ in range(2))
     assert torch.equal(one, again)

@@ -15,6 +15,7 @@ from torch import nn
 from degradations.haze_like import MeasuredHaze
 from degradations.noise import Noise
 from degradations.rain import Rain
+from degradations.sampling import degrade
 from degradations.sensor import Sensor
 from ssl_restore import objectives, rng
 from ssl_restore.networks import dehazer, memorynet, pyramid, unet
@@ -101,6 +102,7 @@ def made(name):
         "critic": critic, "layer_critic": layer_critic,
             "sorts": ((Noise(), 0.5),), "jpeg": 0.3,
         "loss": "l2", "shuffle": 1, "rendered": 0.5, "shares": Shares(),
+        "make": lambda batch, generator: (degrade(batch.clean, RAIN, generator), batch.clean),
     }  # fmt: skip
     needed = [
         argument

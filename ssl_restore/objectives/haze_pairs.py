@@ -12,38 +12,28 @@ Reference: Wu et al., "Contrastive learning for compact single image dehazing", 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ssl_restore.networks.critic import Critic
-from ssl_restore.objectives.adversarial import as_it_trains, both, contest
+from ssl_restore.objectives.pairs import Pairs, given, pairs_of
 from ssl_restore.objectives.picture_contrast import picture_contrast
 from ssl_restore.objectives.synthetic_haze import Shares, hazed
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 
-@dataclass(frozen=True, kw_only=True)
-class HazePairs(Batch):
-    """A batch with its pairs."""
-
-    hazy: Tensor  # I, (B, 3, H, W)
-    clear: Tensor  # J, (B, 3, H, W)
-
-
-def haze_pairs(batch: Batch, shares: Shares | None, generator: torch.Generator) -> HazePairs:
-    """Pairs of the clean pictures and haze on them; without shares those of the batch itself."""
-    if isinstance(batch, HazePairs):
-        return batch
+def haze_pairs(
+    batch: Batch, generator: torch.Generator, *, shares: Shares | None
+) -> tuple[Tensor, Tensor]:
+    """Haze on the clean pictures of a batch, and they; without shares those of its pairs."""
     if shares is None:
-        clear, hazy = both(batch)
-    else:
-        assert batch.clean is not None
-        made = hazed(batch.clean, shares, generator)
-        clear, hazy = made.target, made.hazy
-    return HazePairs(**vars(batch), hazy=hazy, clear=clear)
+        return given(batch, generator)
+    assert batch.clean is not None
+    made = hazed(batch.clean, shares, generator)
+    return made.hazy, made.target
 
 
 class Dehazing(nn.Module):
@@ -59,43 +49,18 @@ class Dehazing(nn.Module):
         super().__init__()
         self.restorer = restorer
         self.critic = critic
-        self.shares = shares
+        self.make = partial(haze_pairs, shares=shares)
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         pairs = self.prepare(batch, generator)
-        restored = self.restorer(pairs.hazy)
-        terms = {"restore": (restored - pairs.clear).abs().mean()}
+        restored = self.restorer(pairs.picture)
+        terms = {"restore": (restored - pairs.truth).abs().mean()}
         if self.critic is not None:
             terms["contrast"] = picture_contrast(
-                "aecr", self.critic, restored, pairs.clear, pairs.hazy, generator
+                "aecr", self.critic, restored, pairs.truth, pairs.picture, generator
             )
         return terms
 
-    def prepare(self, batch: Batch, generator: torch.Generator) -> HazePairs:
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Pairs:
         """The batch with its pairs."""
-        return haze_pairs(batch, self.shares, generator)
-
-
-class DehazingCritic(nn.Module):
-    """Terms of the critic: `critic`, 2 log 2 when it cannot tell, and `penalty`.
-
-        E softplus(-D(J)) + E softplus(D(f(I))),     E |grad D(J)|^2
-
-    Nothing of the restorer moves.
-    """
-
-    def __init__(self, restorer: Restorer, critic: Critic, shares: Shares | None) -> None:
-        super().__init__()
-        self.restorer = restorer
-        self.critic = critic
-        self.shares = shares
-
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        pairs = self.prepare(batch, generator)
-        restored = as_it_trains(self.restorer, pairs.hazy)
-        loss, penalty = contest(self.critic, pairs.clear, restored)
-        return {"critic": loss, "penalty": penalty}
-
-    def prepare(self, batch: Batch, generator: torch.Generator) -> HazePairs:
-        """The batch with its pairs."""
-        return haze_pairs(batch, self.shares, generator)
+        return pairs_of(batch, self.make, generator)

@@ -20,8 +20,6 @@ Gong et al., ICCV 2019 (memory).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,21 +30,13 @@ from degradations.types import Degradation
 from ssl_restore.networks.critic import features_at_rest
 from ssl_restore.networks.memory import Reading
 from ssl_restore.networks.memorynet import MemoryNet
-from ssl_restore.objectives.adversarial import both
 from ssl_restore.objectives.distance import charbonnier
+from ssl_restore.objectives.pairs import Pairs, given, pairs_of
 from ssl_restore.objectives.picture_contrast import pooled_triplet
 from ssl_restore.types import Batch
 
 EPS = 1e-3  # of Charbonnier's distance, in display units
 LAPLACE = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pairs(Batch):
-    """A batch with its pairs."""
-
-    picture: Tensor  # I, (B, 3, H, W)
-    truth: Tensor  # J, (B, 3, H, W)
 
 
 class Remembering(nn.Module):
@@ -101,15 +91,13 @@ class Remembering(nn.Module):
 
     def prepare(self, batch: Batch, generator: torch.Generator) -> Pairs:
         """The batch with its pairs."""
-        if isinstance(batch, Pairs):
-            return batch
+        return pairs_of(batch, self._make, generator)
+
+    def _make(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if self.degradation is None:
-            truth, picture = both(batch)
-        else:
-            assert batch.clean is not None
-            truth = batch.clean
-            picture = quantise(degrade(truth, self.degradation, generator))
-        return Pairs(**vars(batch), picture=picture, truth=truth)
+            return given(batch, generator)
+        assert batch.clean is not None
+        return quantise(degrade(batch.clean, self.degradation, generator)), batch.clean
 
     def _rebuilt(self, readings: list[Reading], truth: Tensor) -> Tensor:
         """Distance of the truth from itself, rebuilt of what was read out."""

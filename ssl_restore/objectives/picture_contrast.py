@@ -19,37 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl_restore.errors import UserError
 from ssl_restore.networks.critic import Critic, features_at_rest
 from ssl_restore.objectives.contrast import distance_ratio, pixel_contrast, triplet
-from ssl_restore.objectives.physics_gan import PictureCritic
 from ssl_restore.objectives.positives import blurred, sharpened
-from ssl_restore.restorer import Restorer
-from ssl_restore.types import Player
 
 Judged = tuple[Critic, str]  # a critic that learns in turn, and the kind that it is used for
 
 KINDS = ("pcl", "aecr", "triplet")
 MARGIN = 0.2  # of the triplet, between vectors of length one
-
-
-def in_turn(
-    kind: str, restorer: Restorer, width: int, lr: float
-) -> tuple[Judged | None, tuple[Player, ...]]:
-    """What a recipe adds for a contrast of a kind, none for "": the critic, and its player.
-
-    The critic tells clean pictures from restored ones; UserError for a kind that is unknown.
-    """
-    if not kind:
-        return None, ()
-    if kind not in KINDS:
-        raise UserError(f"{kind!r} is unknown; use {' or '.join(KINDS)}", parameter="contrast")
-    critic = Critic(3, width, depth=4)
-    optimizer = torch.optim.Adam(critic.parameters(), lr=lr, betas=(0.5, 0.99), fused=True)
-    terms = {"critic": 1.0, "penalty": 0.1}
-    return (critic, kind), (
-        Player(PictureCritic(restorer, critic), terms, optimizer, name="critic"),
-    )
 
 
 @dataclass(frozen=True)

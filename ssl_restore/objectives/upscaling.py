@@ -14,6 +14,7 @@ super-resolution", TNNLS 2023, arXiv 2111.13924.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,8 @@ from degradations.sampling import degrade, degrade_share
 from degradations.sensor import quantise
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.upscaler import enlarged
-from ssl_restore.objectives.adversarial import as_it_trains, contest, judged
+from ssl_restore.objectives.adversarial import judged
+from ssl_restore.objectives.pairs import Pairs, given, pairs_of
 from ssl_restore.objectives.picture_contrast import USUAL, Contrasts, picture_contrast
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
@@ -47,14 +49,6 @@ class Shares:
     jpeg: float = 0.7
 
 
-@dataclass(frozen=True, kw_only=True)
-class Smaller(Batch):
-    """A batch with what its clean pictures have become, and what they shall become again."""
-
-    small: Tensor  # I, (B, 3, H / scale, W / scale)
-    target: Tensor  # J, (B, 3, H, W)
-
-
 def smaller(clean: Tensor, scale: int, shares: Shares, generator: torch.Generator) -> Tensor:
     """(B, 3, H, W) -> (B, 3, H / scale, W / scale), in 8 bits."""
     plain = torch.rand(len(clean), 1, 1, 1, generator=generator) < shares.plain
@@ -66,16 +60,14 @@ def smaller(clean: Tensor, scale: int, shares: Shares, generator: torch.Generato
     return quantise(torch.where(plain.to(clean.device), cubic, other))
 
 
-def large_and_small(
-    batch: Batch, scale: int, shares: Shares | None, generator: torch.Generator
+def small_and_large(
+    batch: Batch, generator: torch.Generator, *, scale: int, shares: Shares | None
 ) -> tuple[Tensor, Tensor]:
-    """The clean pictures of a batch, and what they became: in pairs the degraded ones."""
-    clean = batch.clean
-    assert clean is not None
-    if shares is not None:
-        return clean, smaller(clean, scale, shares, generator)
-    assert batch.degraded is not None
-    return clean, batch.degraded
+    """What the clean pictures of a batch became, and they; without shares those of its pairs."""
+    if shares is None:
+        return given(batch, generator)
+    assert batch.clean is not None
+    return smaller(batch.clean, scale, shares, generator), batch.clean
 
 
 class Upscaling(nn.Module):
@@ -102,47 +94,24 @@ class Upscaling(nn.Module):
         super().__init__()
         self.restorer = restorer
         self.critic = critic
-        self.shares = shares
+        self.make = partial(small_and_large, scale=restorer.scale, shares=shares)
         self.contrast = contrast
         self.contrasts = contrasts
         self.adversarial = adversarial
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        drawn = batch if isinstance(batch, Smaller) else self.prepare(batch, generator)
-        target, restored = drawn.target, self.restorer(drawn.small)
-        terms = {"restore": (restored - target).abs().mean()}
+        pairs = self.prepare(batch, generator)
+        truth, restored = pairs.truth, self.restorer(pairs.picture)
+        terms = {"restore": (restored - truth).abs().mean()}
         if self.contrast:
-            cubic = enlarged(drawn.small, self.restorer.scale)
+            cubic = enlarged(pairs.picture, self.restorer.scale)
             terms["contrast"] = picture_contrast(
-                self.contrast, self.critic, restored, target, cubic, generator, self.contrasts
+                self.contrast, self.critic, restored, truth, cubic, generator, self.contrasts
             )
         if self.adversarial:
             terms["prior"] = F.softplus(-judged(self.critic, restored)).mean()
         return terms
 
-    def prepare(self, batch: Batch, generator: torch.Generator) -> Smaller:
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Pairs:
         """The batch with its clean pictures made smaller."""
-        clean, small = large_and_small(batch, self.restorer.scale, self.shares, generator)
-        return Smaller(**vars(batch), small=small, target=clean)
-
-
-class UpscalingCritic(nn.Module):
-    """Terms of the critic: `critic`, 2 log 2 when it cannot tell, and `penalty`.
-
-        E softplus(-D(J)) + E softplus(D(f(I))),     E |grad D(J)|^2
-
-    Nothing of the restorer moves.
-    """
-
-    def __init__(
-        self, restorer: Restorer, critic: Critic, shares: Shares | None = Shares()
-    ) -> None:
-        super().__init__()
-        self.restorer = restorer
-        self.critic = critic
-        self.shares = shares
-
-    def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        clean, small = large_and_small(batch, self.restorer.scale, self.shares, generator)
-        loss, penalty = contest(self.critic, clean, as_it_trains(self.restorer, small))
-        return {"critic": loss, "penalty": penalty}
+        return pairs_of(batch, self.make, generator)

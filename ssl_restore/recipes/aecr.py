@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import copy
 
-import torch
-
 from ssl_restore.errors import UserError
 from ssl_restore.networks import aecr
 from ssl_restore.networks.critic import Critic
-from ssl_restore.objectives.haze_pairs import Dehazing, DehazingCritic
+from ssl_restore.objectives.haze_pairs import Dehazing
+from ssl_restore.objectives.pairs import PairsCritic
 from ssl_restore.objectives.synthetic_haze import Shares
+from ssl_restore.recipes.critics import DEPTH, critic_player
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
@@ -46,19 +46,14 @@ def build(
         raise UserError(f"a multiple of {MULTIPLE} is expected, got {patch}", parameter="patch")
     restorer = aecr.build(width=width)
     shares = None if paired else Shares(haze_free=haze_free)
-    critic = Critic(3, critic_width, low=True, depth=4) if alpha else None
+    critic = Critic(3, critic_width, low=True, depth=DEPTH) if alpha else None
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     terms = {"restore": 1.0} | ({"contrast": alpha} if alpha else {})
-    players = [Player(Dehazing(restorer, critic, shares), terms, optimizer)]
+    objective = Dehazing(restorer, critic, shares)
+    players = [Player(objective, terms, optimizer)]
     if critic is not None:
-        players.append(
-            Player(
-                DehazingCritic(restorer, critic, shares),
-                {"critic": 1.0, "penalty": penalty},
-                torch.optim.Adam(critic.parameters(), lr=critic_lr, betas=(0.5, 0.99), fused=True),
-                name="critic",
-            )
-        )
+        judging = PairsCritic(restorer, critic, objective.make)
+        players.append(critic_player(judging, critic, lr=critic_lr, penalty=penalty))
     return Recipe(
         task="dehaze",
         network="aecr",

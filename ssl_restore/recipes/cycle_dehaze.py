@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import copy
 
-import torch
-
 from ssl_restore import weights
 from ssl_restore.networks import pyramid
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.features import features as features_of
 from ssl_restore.objectives.cycle import Cycle, CycleCritics
+from ssl_restore.recipes.critics import critic_player
 from ssl_restore.training import checkpoint
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
@@ -47,12 +46,11 @@ def build(
     denoiser, _ = checkpoint.load(weights.built_in("denoise"))
     objective = Cycle(restorer, degrader, critics, features_of(features, denoiser))
     moved = [*restorer.parameters(), *degrader.parameters()]
-    judging = torch.optim.Adam(
-        [p for critic in critics for p in critic.parameters()],
-        lr=critic_lr, betas=(0.5, 0.99), fused=True,
+    judging = critic_player(
+        CycleCritics(restorer, degrader, critics), *critics,
+        lr=critic_lr, penalty=penalty, terms=("critic", "degraded_critic"),
     )  # fmt: skip
     terms = {"cycle": cycle, "features": perceptual, "prior": prior, "identity": identity}
-    contest = {"critic": 1.0, "degraded_critic": 1.0, "penalty": penalty}
     return Recipe(
         task="dehaze",
         network="pyramid",
@@ -61,7 +59,7 @@ def build(
         averages=(Average(copy.deepcopy(restorer), restorer, decay),),
         players=(
             Player(objective, terms, adamw(moved, lr=lr, weight_decay=weight_decay)),
-            Player(CycleCritics(restorer, degrader, critics), contest, judging, name="critic"),
+            judging,
         ),
         batch=batch,
         patch=patch,

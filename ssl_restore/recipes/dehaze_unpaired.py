@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ssl_restore.calibration.haze import HazeCalibration
 from ssl_restore.networks import dehazer
-from ssl_restore.objectives import picture_contrast
 from ssl_restore.objectives.haze_transfer import HazeTransfer
 from ssl_restore.objectives.synthetic_haze import Shares
+from ssl_restore.recipes.critics import in_turn
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
@@ -46,7 +46,7 @@ def build(
     restorer = dehazer.build(width=width)
     ema = copy.deepcopy(restorer)
     rows = HazeCalibration.read(Path(haze_calibration)).pictures if haze_calibration else ()
-    judged, critics = picture_contrast.in_turn(contrast, restorer, critic_width, critic_lr)
+    judged, critics = in_turn(contrast, restorer, critic_width, critic_lr)
     objective = HazeTransfer(restorer, ema, rows, like, Shares(haze_free=haze_free), judged)
     weights = {
         "restore": 1.0, "transmission": 1.0, "airlight": 1.0, "rehaze": rehaze, "smooth": smooth

@@ -14,9 +14,9 @@ from typing import Any
 
 from ssl_restore.calibration import rain_file
 from ssl_restore.networks import unet
-from ssl_restore.objectives import picture_contrast
 from ssl_restore.objectives.rain_transfer import RainTransfer
 from ssl_restore.objectives.synthetic_rain import COARSE_FROM, EXPOSURE, WIDE, SyntheticRain
+from ssl_restore.recipes.critics import in_turn
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
@@ -60,7 +60,7 @@ def build(
     rain = rain_file.rain_prior(calibration, rain_free=rain_free, varied=varied, layers=rain_layers)
     unmeasured = rain_file.read(Path(calibration)).unmeasured if calibration else 1.0
     wide_share = min(1.0, wide * unmeasured)
-    judged, critics = picture_contrast.in_turn(contrast, restorer, critic_width, critic_lr)
+    judged, critics = in_turn(contrast, restorer, critic_width, critic_lr)
     objective = RainTransfer(
         restorer, ema, rain,
         share=share, gain=gain, threshold=threshold, coarse=coarse,

@@ -11,13 +11,13 @@ import copy
 import math
 from typing import Any
 
-import torch
-
 from ssl_restore.errors import UserError
 from ssl_restore.networks import upscaler
 from ssl_restore.networks.critic import Critic
+from ssl_restore.objectives.pairs import PairsCritic
 from ssl_restore.objectives.picture_contrast import KINDS, Contrasts
-from ssl_restore.objectives.upscaling import Shares, Upscaling, UpscalingCritic
+from ssl_restore.objectives.upscaling import Shares, Upscaling
+from ssl_restore.recipes.critics import DEPTH, critic_player
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
@@ -36,7 +36,7 @@ def build(
     patch: int = 96,
     decay: float = 0.999,
     contrast: str = "pcl",
-    alpha: float = 1.0,
+    alpha: float = 0.1,
     positives: int = 4,
     negatives: int = 4,
     temperature: float = 0.1,
@@ -52,11 +52,12 @@ def build(
 ) -> Recipe:
     """Settings: `scale` (2, 3 or 4), `width` and residual `blocks` of the network, `lr`,
     `weight_decay`, `batch`, `patch` px of the large pictures, `decay` of the average, what
-    `contrast` compares with (pcl, aecr or triplet), its weight `alpha` (0: none), of pcl the
-    numbers of sharpened `positives` and blurred `negatives` and the `temperature`, weight of the
-    critic's `prior` (0: none), `critic_width`, `critic_lr`, weight of the critic's `penalty`, share
-    of `plain` cubic pictures, and of the others those that are `soft`, with `noise`, and stored as
-    `jpeg`; `paired`: small pictures and their large originals are given, none is made smaller."""
+    `contrast` compares with (pcl, aecr or triplet), its weight `alpha` (0: none; 1: as published,
+    which harms short runs), of pcl the numbers of sharpened `positives` and blurred `negatives` and
+    the `temperature`, weight of the critic's `prior` (0: none), `critic_width`, `critic_lr`, weight
+    of the critic's `penalty`, share of `plain` cubic pictures, and of the others those that are
+    `soft`, with `noise`, and stored as `jpeg`; `paired`: small pictures and their large originals
+    are given, none is made smaller."""
     if scale not in upscaler.SCALES:
         raise UserError(f"2, 3 or 4 is expected, got {scale}", parameter="scale")
     multiple = math.lcm(MULTIPLE, scale)
@@ -73,28 +74,19 @@ def build(
         if weight < 0:
             raise UserError(f"0 or more is expected, got {weight:g}", parameter=name)
     keywords: dict[str, Any] = {"width": width, "blocks": blocks, "scale": scale}
-    restorer, critic = upscaler.build(**keywords), Critic(3, critic_width, depth=4)
+    restorer, critic = upscaler.build(**keywords), Critic(3, critic_width, depth=DEPTH)
     shares = None if paired else Shares(plain=plain, soft=soft, noise=noise, jpeg=jpeg)
     kind, contrasts = contrast if alpha else "", Contrasts(positives, negatives, temperature)
     terms = {"restore": 1.0}
     terms |= {"contrast": alpha / LEVELS} if alpha else {}
     terms |= {"prior": prior} if prior else {}
+    objective = Upscaling(restorer, critic, shares, kind, contrasts, adversarial=prior > 0)
     players = [
-        Player(
-            Upscaling(restorer, critic, shares, kind, contrasts, adversarial=prior > 0),
-            terms,
-            adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay),
-        )
+        Player(objective, terms, adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay))
     ]
     if alpha or prior:
-        players.append(
-            Player(
-                UpscalingCritic(restorer, critic, shares),
-                {"critic": 1.0, "penalty": penalty},
-                torch.optim.Adam(critic.parameters(), lr=critic_lr, betas=(0.5, 0.99), fused=True),
-                name="critic",
-            )
-        )
+        judging = PairsCritic(restorer, critic, objective.make)
+        players.append(critic_player(judging, critic, lr=critic_lr, penalty=penalty))
     return Recipe(
         task="upscale",
         network="upscaler",

@@ -13,8 +13,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import torch
-
 from ssl_restore.calibration.rain_file import rain_prior
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
@@ -25,6 +23,7 @@ from ssl_restore.objectives.physics_gan import (
     PhysicsGan,
     PictureCritic,
 )
+from ssl_restore.recipes.critics import critic_player
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
@@ -61,11 +60,6 @@ def build(
     rain = rain_prior(calibration, rain_free=rain_free, varied=varied)
     pictures, layers = Critic(3, critic_width), Critic(1, critic_width)
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
-    judges = [pictures] if form == "literal" else [pictures, layers]
-    judging = torch.optim.Adam(
-        [p for critic in judges for p in critic.parameters()],
-        lr=critic_lr, betas=(0.5, 0.99), fused=True,
-    )  # fmt: skip
     if form == "anchored":
         players = (
             Player(
@@ -74,17 +68,17 @@ def build(
                  "layer": layer},
                 optimizer,
             ),
-            Player(
-                BothCritics(restorer, pictures, layers, rain),
-                {"critic": 1.0, "layer_critic": 1.0, "penalty": penalty}, judging, name="critic",
+            critic_player(
+                BothCritics(restorer, pictures, layers, rain), pictures, layers,
+                lr=critic_lr, penalty=penalty, terms=("critic", "layer_critic"),
             ),
         )  # fmt: skip
     elif form == "literal":
         weights = {"likelihood": likelihood, "prior": prior}
-        contest = {"critic": 1.0, "penalty": penalty}
+        judging = PictureCritic(restorer, pictures)
         players = (
             Player(LiteralPhysicsGan(restorer, pictures, rain), weights, optimizer),
-            Player(PictureCritic(restorer, pictures), contest, judging, name="critic"),
+            critic_player(judging, pictures, lr=critic_lr, penalty=penalty),
         )
     else:
         raise UserError(f"{form!r} is unknown; use anchored or literal", parameter="form")

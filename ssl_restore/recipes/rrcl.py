@@ -16,7 +16,7 @@ from ssl_restore.calibration.rain_file import wide_rain
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
 from ssl_restore.networks.projection import ProjectionHead
-from ssl_restore.objectives import picture_contrast
+from ssl_restore.objectives.picture_contrast import KINDS
 from ssl_restore.objectives.rehearsal import Rehearsal
 from ssl_restore.objectives.rrcl import (
     TILE_PX,
@@ -27,10 +27,11 @@ from ssl_restore.objectives.rrcl import (
     RepairedReconstruction,
 )
 from ssl_restore.objectives.synthetic_rain import EXPOSURE, WIDE, SyntheticRain
+from ssl_restore.recipes.critics import in_turn
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
-CONTRASTS = ("scenes", "pictures", "layers", *picture_contrast.KINDS)
+CONTRASTS = ("scenes", "pictures", "layers", *KINDS)
 
 
 def build(
@@ -74,8 +75,8 @@ def build(
     heads = nn.ModuleList(
         ProjectionHead(width * 2**depth, embedding) for depth in range(len(unet.BLOCKS))
     )
-    kind = contrast if contrast in picture_contrast.KINDS else ""
-    judged, critics = picture_contrast.in_turn(kind, restorer, critic_width, critic_lr)
+    kind = contrast if contrast in KINDS else ""
+    judged, critics = in_turn(kind, restorer, critic_width, critic_lr)
     objectives: list[nn.Module] = [
         RepairedReconstruction(
             restorer, ema, label, heads if contrast == "scenes" else None, temperature, judged

@@ -77,7 +77,7 @@ class Request:
             checkpoint.read_header(self.start)  # refused before any work
         start = None if self.start is None else str(self.start)
         built = discover.recipe(recipe, settings)
-        self._check(recipe, built)
+        self._check(recipe, built, discover.settings(build))
         if self.start is None and not self.from_scratch:
             start = warm_start.default_start(built)
         minutes = MINUTES if self.minutes is None else self.minutes
@@ -92,14 +92,13 @@ class Request:
             start=start,
         )
 
-    def _check(self, name: str, recipe: Recipe) -> None:
+    def _check(self, name: str, recipe: Recipe, known: Mapping[str, Any]) -> None:
         """UserError for a task, or pictures, that the recipe would leave out without a word."""
         if self.task is not None and recipe.task != self.task:
             raise UserError(
                 f"recipe {name} learns to {recipe.task}, not to {self.task}; leave one of them out",
                 parameter="task",
             )
-        known = discover.settings(discover.builder("recipes", name))
         used = recipe.needs - {"clean"} or set(session.CALIBRATIONS) & set(known)
         if self.images is not None and not used:
             pairs = ", or add `paired`" if "paired" in known else ""
