@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from moving import scene
 from PIL import Image
@@ -14,6 +15,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.recipes import pcl
 from ssl_restore.training import pairs
+from ssl_restore.types import Batch
 from ssl_restore_cli.main import main
 
 TINY = ("width=4", "blocks=1", "critic_width=4", "batch=2", "patch=24")
@@ -140,4 +142,8 @@ def test_pairs_are_not_made_smaller_again():
         pcl.build(patch=20, paired=True)
     recipe = pcl.build(width=4, blocks=1, paired=True)
     assert recipe.needs == {"clean", "degraded"}
-    assert recipe.players[0].objective.shares is None
+    batch = Batch(clean=torch.rand(1, 3, 16, 16), degraded=torch.rand(1, 3, 8, 8))
+    for player in recipe.players:
+        made = player.objective.prepare(batch, torch.Generator())
+        assert made.picture is batch.degraded
+        assert made.truth is batch.clean
