@@ -60,19 +60,13 @@ def command(
     second pixel is lost; large holes get a blurred guess.  With --seconds the result also depends
     on how fast the machine is.
     """
-    import torch  # noqa: PLC0415
-
-    from ssl_restore.io import images, masks  # noqa: PLC0415
-
     files = restoration.Files(
         source=source, output=output, weights=None, recursive=False, overwrite=overwrite,
         quality="fast", seed=seed, tile=None, max_pixels=max_pixels, device=device,
         precision=precision,
     )  # fmt: skip
-    files.plan(also=(mask,))
-    pixels = images.read(source, max_pixels=max_pixels).pixels
-    lost = masks.read_lost(mask, pixels.shape[:2], max_pixels=max_pixels)
+    known = ~restoration.marked(files, mask)
     restoration.solve_files(
         "inpaint", files, method="deep_image_prior", seconds=seconds, steps=steps,
-        mask=torch.from_numpy(~lost)[None, None],
+        mask=known,
     )  # fmt: skip

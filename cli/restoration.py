@@ -17,6 +17,8 @@ from .options import F
 from .progress import bar
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ssl_restore.io.folders import Job
     from ssl_restore.restorer import Restorer
 
@@ -165,6 +167,20 @@ def solve_files(
             progress=lambda share: shown.update(100 * share), notify=notify, **settings,
         )  # fmt: skip
     _conclude(files, jobs, skipped, f"by {method}")
+
+
+def marked(files: Files, mask: Path) -> Tensor:
+    """(1, 1, H, W) of bool: True where the mask of the one picture INPUT is white."""
+    import torch  # noqa: PLC0415
+
+    from ssl_restore.io import images, masks  # noqa: PLC0415
+
+    if files.quality != "fast":
+        raise click.UsageError("give --mask or --quality, not both")
+    files.plan(also=(mask,))
+    size = images.read(files.source, max_pixels=files.max_pixels).pixels.shape[:2]
+    white = masks.read_mask(mask, size, max_pixels=files.max_pixels)
+    return torch.from_numpy(white)[None, None]
 
 
 def _above_the_bar(line: str) -> None:

@@ -38,7 +38,7 @@ from .chain import Chain, ChainParams
 from .choice import Choice, ChoiceParams
 from .color import luma, to_display, to_linear
 from .depth import plausible_depth
-from .drops import DefocusedDrops, Drops, DropsParams, add_drops
+from .drops import DefocusedDrops, Drops, DropsParams, add_drops, covered_share
 from .falling import advance_streaks
 from .harvested_rain import HarvestedRain, HarvestedRainParams, add_layer
 from .haze import Haze, HazeParams, add_haze, transmission, visibility_m
@@ -186,6 +186,7 @@ __all__ = [
     "convolve",
     "convolve_adjoint",
     "count_photons",
+    "covered_share",
     "darkened",
     "degrade",
     "degrade_chosen",

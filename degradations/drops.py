@@ -110,6 +110,38 @@ def add_drops(image: Tensor, params: DropsParams) -> Tensor:
     return _out_of_focus(image, params, params.defocus_px)
 
 
+def covered_share(image: Tensor, params: DropsParams) -> Tensor:
+    """Share of the light that comes through drops out of focus, the film of droplets included.
+
+        c(x) = 1 - (1 - a(x)) (1 - f)
+
+    Args:
+        image: (B, C, H, W), of which the size counts.
+        params: one row an image, with a `defocus_px`.
+
+    Returns:
+        (B, 1, H, W) from 0 to 1.
+
+    Raises:
+        ValueError: for drops in focus, which move light and mix none.
+
+    Example:
+        >>> one = torch.ones(1, 1)
+        >>> params = DropsParams(2 * one, 2 * one, 2 * one, one, one, one > 0, torch.ones(1))
+        >>> covered_share(torch.zeros(1, 3, 5, 5), params)[0, 0, 2, 2]
+        tensor(1.)
+    """
+    check_image(image)
+    if params.defocus_px is None:
+        raise ValueError("drops in focus cover no share of the light: give a defocus_px")
+    _check_defocused(params)
+    alpha = drop_layer(_outlines(params, image), len(image), *image.shape[-2:]).alpha
+    beside = 1 - alpha
+    if params.film is not None:
+        beside = beside * (1 - per_image(params.film, image))
+    return 1 - beside
+
+
 def _check_defocused(params: DropsParams) -> None:
     for name, unit, low, high in (
         ("defocus_px", "px", 0, math.inf),

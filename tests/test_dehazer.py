@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from degradations.veil import VeilParams, add_veil
 from ssl_restore.inference.tiles import restore, restore_tensor
 from ssl_restore.inference.wrappers import Layer, SelfEnsemble, Strength
-from ssl_restore.networks import dehazer, pyramid
+from ssl_restore.networks import dehazer, guided, pyramid
 from ssl_restore.networks.overview import sampled, shrunk, small_size
 
 NETWORKS = [dehazer, pyramid]
@@ -32,7 +32,7 @@ def past_start(network, scale=0.3):
 def test_coefficients_of_the_guided_filter_are_those_of_the_definition():
     guide, values = random(1, 3, 9, 8, dtype=torch.float64), random(1, 1, 9, 8, seed=1).double()
     radius, eps = 2, 1e-3
-    a, b = dehazer.linear_in_colour(guide, values, radius, eps)
+    a, b = guided.linear_in_colour(guide, values, radius, eps)
 
     def window(x, row, column):
         rows = slice(max(0, row - radius), row + radius + 1)
@@ -57,7 +57,7 @@ def test_coefficients_of_the_guided_filter_are_those_of_the_definition():
 def test_a_map_that_is_linear_in_the_colours_is_found_exactly():
     guide = random(2, 3, 20, 24, dtype=torch.float64)
     values = (guide * torch.tensor([0.3, -0.5, 0.9]).view(1, 3, 1, 1)).sum(1, keepdim=True) + 0.2
-    a, b = dehazer.linear_in_colour(guide, values, 3, 1e-10)
+    a, b = guided.linear_in_colour(guide, values, 3, 1e-10)
     torch.testing.assert_close((a * guide).sum(1, keepdim=True) + b, values, atol=1e-6, rtol=0)
 
 

@@ -47,6 +47,7 @@ LIMITS = [  # (command, an option that it has, or none, what is added unless a l
     ("derain", "--adapt", ["--seconds", "1"]),
     ("denoise", "--zero-shot", ["--seconds", "1"]),
     ("separate", None, ["--steps", "2"]),
+    ("dedrop", "--mask", ["--steps", "2"]),
 ]
 
 
@@ -192,6 +193,11 @@ def prepared(tmp_path_factory):
     lost = draws.random((176, 224, 1)) < 0.1
     save(folder / "scratched.png", np.where(lost, 0, scene))
     save(folder / "mask.png", np.float32(lost))
+    marked = np.zeros((176, 224, 1))
+    marked[60:120, 70:150] = 1
+    for name, mask, light in (("shaded", "shadow", 0.4), ("wet", "drops", 1.6)):
+        save(folder / f"{name}.png", np.where(marked > 0, light * scene, scene))
+        save(folder / f"{mask}.png", marked)
     for number, weight in ((1, 0.7), (2, 0.3)):
         save(folder / f"mixture{number}.png", weight * scene + (1 - weight) * scene[::-1])
     save(folder / "photo.png", scene)

@@ -11,7 +11,7 @@ from tiny import pixels, write_photo
 
 from ssl_restore import discover
 from ssl_restore.io import images
-from ssl_restore.io.masks import read_lost
+from ssl_restore.io.masks import read_mask
 from ssl_restore.io.picture import Picture
 from ssl_restore.solvers import deep_image_prior
 from ssl_restore_cli.main import main
@@ -129,9 +129,9 @@ def black(path, *size):
         ((24, 40), partial(write_mask, height=24, width=39), (),
          "mask.png: the mask has 39 x 24 pixels, but the picture 40 x 24; give one of the same"),
         ((24, 40), lambda path: black(path, 24, 40), (),
-         "mask.png: nothing is white in it, so nothing is lost; paint that white"),
+         "mask.png: nothing is white in it; paint white what is to be changed"),
         ((24, 40), lambda path: white(path, 24, 40), (),
-         "mask.png: all of it is white, so nothing is known; leave that black"),
+         "mask.png: all of it is white; leave black what is to stay"),
         ((1, 1), lambda path: white(path, 1, 1), (), "mask.png: all of it is white"),
         ((1, 1), lambda path: black(path, 1, 1), (), "mask.png: nothing is white in it"),
         ((24, 40), lambda path: path.write_bytes(b"no picture"), (), "mask.png: not a PNG"),
@@ -187,7 +187,7 @@ def test_seconds_end_the_learning(picture, mask, tmp_path):
 def test_soft_edges_count_as_white_and_transparent_pixels_as_black(tmp_path):
     grey = np.array([[0, 20, 40, 255]], np.uint8)[:, :, None]
     images.write(tmp_path / "a.png", Picture(grey))
-    assert read_lost(tmp_path / "a.png", (1, 4)).tolist() == [[False, False, True, True]]
+    assert read_mask(tmp_path / "a.png", (1, 4)).tolist() == [[False, False, True, True]]
     alpha = np.array([[255, 255, 255, 0]], np.uint8)
     images.write(tmp_path / "b.png", Picture(grey.repeat(3, axis=2), alpha))
-    assert read_lost(tmp_path / "b.png", (1, 4)).tolist() == [[False, False, True, False]]
+    assert read_mask(tmp_path / "b.png", (1, 4)).tolist() == [[False, False, True, False]]

@@ -18,7 +18,7 @@ from degradations.rain import Rain
 from degradations.sampling import degrade
 from degradations.sensor import Sensor
 from ssl_restore import objectives, rng
-from ssl_restore.networks import dehazer, memorynet, pyramid, unet
+from ssl_restore.networks import dedropper, dehazer, deshadower, memorynet, pyramid, unet
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.features import Features
 from ssl_restore.networks.projection import ProjectionHead
@@ -83,6 +83,8 @@ def made(name):
         critics = tuple(past_start(Critic(3, width=4, low=True)) for _ in range(2))
         own["Cycle"] = lambda kind: kind(*generators, critics, Features(restorer.encoder))
         own["CycleCritics"] = lambda kind: kind(*generators, critics)
+    own["SyntheticDrops"] = lambda kind: kind(past_start(dedropper.build(width=2, blocks=(1, 1))))
+    own["SyntheticShadow"] = lambda kind: kind(past_start(deshadower.build(width=2, blocks=(1, 1))))
     own["Anchored"] = lambda kind: kind(
         KINDS["Noise2Void"](restorer, 1), restorer, copy.deepcopy(restorer)
     )

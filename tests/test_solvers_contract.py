@@ -22,7 +22,7 @@ NAMES = discover.names("solvers", "solve")
 KNOWN = {  # keywords that mean the same in all solvers
     "generator", "restorer", "steps", "seconds", "progress", "notify", "tile", "precision",
 }  # fmt: skip
-REFUSING = {"blind_deblur"}  # tiny pictures, and those without edges
+REFUSING = {"blind_deblur", "relight"}  # tiny pictures, those without edges; without a mask
 SMALL = {"steps": 2, "width": 8, "batch": 2, "patch": 32, "precision": "fp32"}
 TOY = '''
 """Splits a picture into what is above its mean and what is below."""

@@ -34,6 +34,18 @@ def unsharp_mask(pixels: Pixels) -> Pixels:
     return np.rint((2 * values - smooth).clip(0, peak)).astype(pixels.dtype)
 
 
+def clahe(pixels: Pixels) -> Pixels:
+    """Contrast-limited adaptive histogram equalisation of the luma: the dark becomes brighter."""
+    equalise = cv2.createCLAHE(2.0, (8, 8)).apply
+    if pixels.shape[2] == 1:
+        grey: Pixels = equalise(np.ascontiguousarray(pixels[..., 0]))
+        return grey[..., None]
+    parts = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2YCrCb)
+    parts[..., 0] = equalise(parts[..., 0])
+    colour: Pixels = cv2.cvtColor(parts, cv2.COLOR_YCrCb2RGB)
+    return colour
+
+
 def dark_channel(pixels: Pixels) -> Pixels:
     """The solver `dark_channel`: the classical way to take haze off."""
     peak = np.iinfo(pixels.dtype).max

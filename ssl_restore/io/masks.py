@@ -1,4 +1,4 @@
-"""Masks: pictures that are white where a pixel is lost and black where it is known."""
+"""Masks: pictures that are white where a pixel is lost, or where a shadow or a drop lies."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images
 
-LOST = 0.1  # from this grey on: soft edges of a brush lie over pixels that are lost in part
+WHITE = 0.1  # from this grey on: soft edges of a brush lie over pixels that are lost in part
 
 
-def read_lost(
+def read_mask(
     path: str | Path, size: tuple[int, int], *, max_pixels: int = MAX_PIXELS
 ) -> NDArray[np.bool_]:
-    """(H, W), True where a pixel is lost.
+    """(H, W), True where the mask is white.
 
     Args:
-        path: A picture, white where pixels are lost. Dark grey counts as white, as the soft edge of
+        path: A picture, white in places. Dark grey counts as white, as the soft edge of
             a brush or a letter does, and what is transparent as black.
         size: (height, width) of the picture that it belongs to.
         max_pixels: Larger masks are refused.
@@ -40,9 +40,9 @@ def read_lost(
     white: NDArray[Any] = picture.pixels.mean(axis=2) / peak
     if picture.alpha is not None:
         white = white * (picture.alpha / peak)
-    lost = white >= LOST
-    if not lost.any():
-        raise UserError(f"{path}: nothing is white in it, so nothing is lost; paint that white")
-    if lost.all():
-        raise UserError(f"{path}: all of it is white, so nothing is known; leave that black")
-    return lost
+    marked = white >= WHITE
+    if not marked.any():
+        raise UserError(f"{path}: nothing is white in it; paint white what is to be changed")
+    if marked.all():
+        raise UserError(f"{path}: all of it is white; leave black what is to stay")
+    return marked

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from degradations.depth import box_mean
+from ssl_restore.networks.guided import linear_in_colour
 from ssl_restore.networks.overview import sampled, shrunk
 from ssl_restore.networks.unet import Decoder, Encoder
 from ssl_restore.networks.zeroed import zeroed
@@ -169,46 +169,6 @@ def dark_channel_depth(picture: Tensor, dark: Tensor) -> Tensor:
     a, b = linear_in_colour(picture, 1 - OMEGA * dark, DARK_GUIDE_PX, DARK_GUIDE_EPS)
     t = (a * picture).sum(dim=1, keepdim=True) + b
     return -t.clamp(LEAST, 1).log()
-
-
-def linear_in_colour(
-    guide: Tensor, values: Tensor, radius: int, eps: float
-) -> tuple[Tensor, Tensor]:
-    """Guided filter by a picture (B, 3, h, w): smooth a (B, 3, h, w) and b (B, 1, h, w) such that
-    a . guide + b is near the values (B, 1, h, w) around each pixel.
-
-        a = (cov(guide) + eps)^-1 cov(guide, values),     b = mean(values) - a . mean(guide)
-    """
-
-    def mean(x: Tensor) -> Tensor:
-        return box_mean(x, radius)
-
-    centre = guide.mean(dim=(2, 3), keepdim=True)  # differences of squares need small numbers
-    g = guide - centre
-    g_mean, v_mean = mean(g), mean(values)
-    pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-    products = mean(torch.cat([g[:, i : i + 1] * g[:, j : j + 1] for i, j in pairs], dim=1))
-    rows: list[list[Tensor]] = [[g] * 3 for _ in range(3)]
-    for number, (i, j) in enumerate(pairs):
-        entry = products[:, number] - g_mean[:, i] * g_mean[:, j]
-        rows[i][j] = rows[j][i] = entry + eps if i == j else entry
-    a = _solved(rows, mean(g * values) - g_mean * v_mean)
-    b = v_mean - (a * g_mean).sum(dim=1, keepdim=True)
-    a, b = mean(a), mean(b)
-    return a, b - (a * centre).sum(dim=1, keepdim=True)
-
-
-def _solved(m: list[list[Tensor]], v: Tensor) -> Tensor:
-    """m^-1 v of symmetric positive 3 x 3 matrices, entries (B, h, w), v (B, 3, h, w)."""
-    (a, b, c), (_, d, e), (_, _, f) = m
-    minors = (
-        (d * f - e * e, c * e - b * f, b * e - c * d),
-        (c * e - b * f, a * f - c * c, b * c - a * e),
-        (b * e - c * d, b * c - a * e, a * d - b * b),
-    )
-    determinant = a * minors[0][0] + b * minors[0][1] + c * minors[0][2]
-    columns = [sum(minors[i][j] * v[:, j] for j in range(3)) for i in range(3)]
-    return torch.stack([torch.as_tensor(one) for one in columns], dim=1) / determinant[:, None]
 
 
 def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 2, 2)) -> Dehazer:
