@@ -8,7 +8,7 @@ Laplacian of the colour that was measured at the place. Linear light, white-bala
 colours rise and fall together. The border mirrors about its pixels, which keeps the pattern.
 
 References: Bayer, US patent 3971065 (1976); Malvar, He and Cutler, "High-quality linear
-interpolation for demosaicing of Bayer-patterned color images", ICASSP 2004, eq. 3 and figure 2.
+interpolation for demosaicing of Bayer-patterned color images", ICASSP 2004, figure 2.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ column (banding); a hot pixel adds what leaks into it in the dark. All but hot p
 Never clamped. Hot pixels are the same in all frames of a shot, banding is not.
 
 References: Foi, Trimeche, Katkovnik and Egiazarian, IEEE TIP 2008, eq. 3; Wei, Fu, Yang and Huang,
-"A physics-based noise formation model for extreme low-light raw denoising", CVPR 2020, eq. 3 to 8
-(electrons, gain, banding); EMVA standard 1288, release 4.0, section 2 (hot pixels: dark current).
+"A physics-based noise formation model for extreme low-light raw denoising", CVPR 2020
+(electrons, gain, banding); EMVA standard 1288, release 4.0 (dark current, of hot pixels).
 """
 
 from __future__ import annotations

@@ -49,8 +49,7 @@ def slow_estimate(raw, row, column, wanted, phase, correction):
 
     def at(down, right):
         places = []
-        for place, size in ((row + down, height), (column + right, width)):
-            place = abs(place)
+        for place, size in ((abs(row + down), height), (abs(column + right), width)):
             places.append(2 * (size - 1) - place if place >= size else place)
         return raw[places[0], places[1]]
 

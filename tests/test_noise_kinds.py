@@ -1,4 +1,4 @@
-"""Grain, luma noise, speckle, salt and pepper, narrow ranges; and priors that mix kinds of noise."""
+"""Grain, speckle, salt and pepper, narrow ranges; and priors that mix kinds of noise."""
 
 from __future__ import annotations
 
