@@ -7,8 +7,8 @@ J are display values, raw is linear light on a mosaic, 1 where a pixel is full. 
 overlap: C = (1 - o) I + o W, W = ((0, 1, 0), (1/2, 0, 1/2), (0, 1, 0)), so that grey stays grey;
 since W^3 = W, M is a polynomial in W. A camera smooths colour (Y' is the luma of display values,
 J - Y' the colour) more than brightness and sharpens brightness. Nothing is clamped: without
-smoothing and sharpening, there and back loses what demosaicing loses (photographs of half a
-megapixel come back at 24 to 36 dB), and nothing of flat ground.
+smoothing and sharpening, there and back loses what demosaicing loses (crops of eight
+photographs came back at 24 to 36 dB), and nothing of flat ground.
 
 References: Brooks, Mildenhall, Xue, Chen, Sharlet and Barron, "Unprocessing images for learned raw
 denoising", CVPR 2019, section 3 (steps and their inverses); Ramanath, Snyder, Yoo and Drew, "Color
