@@ -1,0 +1,251 @@
+"""How `denoise` restores a picture: by what its noise is measured to be, unless it is told.
+
+    white       the largest value that the picture uses (`io.used_range`)
+    grain       2, every second pixel by itself, where the restorer leaves coarse noise that it
+                then takes: both are tried on a part of the picture
+    strength    0 for a picture in which there is no noise at all, else 1
+    mended      broken pixels, where they are more than a few, before the restorer sees them
+
+Measured is one channel of a sample of the picture. What is chosen is said in a line, once for all
+pictures that are treated alike; what is left of the noise is measured as well, and said where it is
+much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from ssl_restore.calibration import noise
+from ssl_restore.calibration.broken_pixels import Limits, limits_of, median_around
+from ssl_restore.calibration.noise import PictureNoise, display_values
+from ssl_restore.calibration.noise_sample import sample_of
+from ssl_restore.errors import UserError
+from ssl_restore.inference.mended import Mended
+from ssl_restore.inference.ranged import Ranged
+from ssl_restore.inference.tiles import restore
+from ssl_restore.inference.wrappers import Strength, with_pixel_shuffle, with_self_ensemble
+from ssl_restore.io.picture import Picture, Pixels
+from ssl_restore.io.used_range import used_white
+from ssl_restore.restorer import Restorer
+
+NO_NOISE = 0.02 / 255  # deviation below which there is none
+BROKEN_SHARE = 0.005  # of the pixels, from which broken ones are mended
+BROKEN_OFTEN = 0.02  # share from which three neighbours make a pixel detail, below two do
+ONE_SIDED = 0.3  # share of the broken pixels that must be brighter, and darker: writing is not
+COARSE = 0.6  # correlation of neighbours from which a coarser grain is tried
+LEAST_COARSE = 3 / 255  # deviation from which it is
+LEFT_COARSE = 2 / 255  # deviation at half the size that the finer grain must leave
+COARSER_TAKES = 0.35  # share of it that the coarser one must take
+MUCH_LEFT = 0.5  # share of the noise
+SURELY_NOISE = 4 / 255  # deviation from which what pixels do not share is noise, not texture
+MAYBE_TEXTURE = 16 / 255  # the same of what they share
+WHITE_ONES = 0.35  # correlation up to which they do not share it
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """How a picture is restored."""
+
+    grain: int
+    strength: float
+    white: int  # value of white in the file
+    most: int  # largest value of the file
+    limits: Limits | None  # of pixels that are not broken; None: none is mended
+
+    def __str__(self) -> str:
+        words = f"grain {self.grain}, strength {self.strength:g}, white {self.white}"
+        return words if self.limits is None else f"{words}, broken pixels mended"
+
+
+class Treatments:
+    """Chooses the treatment of every picture.
+
+    Args:
+        restorer: What is applied.
+        quality: As of `with_self_ensemble`.
+        grain: None: measured, as strength and white are.
+        strength: As of `wrappers.Strength`.
+        white: Value of white in the files.
+        calibration: File of `calibrate --noise`; None: each picture is measured.
+        precision: As of `tiles.restore`.
+        notify: Called with what was chosen, and with what is left.
+    """
+
+    def __init__(
+        self,
+        restorer: Restorer,
+        *,
+        quality: str = "fast",
+        grain: int | None = None,
+        strength: float | None = None,
+        white: int | None = None,
+        calibration: Path | None = None,
+        precision: str = "auto",
+        notify: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.restorer, self.quality, self.precision = restorer, quality, precision
+        self.grain, self.strength, self.white = grain, strength, white
+        self.notify = notify
+        self.known = None if calibration is None else _median(calibration)
+        self._said: set[str] = set()
+        self._lock = Lock()
+
+    def __call__(self, name: str, picture: Picture) -> tuple[Restorer, Callable[[Pixels], None]]:
+        """The restorer of a picture, and what judges its result."""
+        pixels = picture.pixels
+        white = self._white(pixels)
+        sample = sample_of(pixels)
+        measured, reason = self.known, ""
+        if measured is None:
+            measured, reason = measured_noise(sample, white)
+        limits = _limits(display_values(sample, white), measured)
+        if measured is not None and limits is None:
+            measured = replace(measured, impulse_share=0.0)
+        treatment = self._treatment(sample, white, measured, limits)
+        self._say(name, treatment, measured, reason)
+        kept = self.strength is not None and self.strength < 1  # noise is to stay
+
+        def judge(result: Pixels) -> None:
+            if measured is None or kept:
+                return
+            left, _ = measured_noise(sample_of(result), white)
+            line = None if left is None else remark(measured, left)
+            if line is not None:
+                self.notify(f"{name}: {line}")
+
+        return self._restorer(treatment, self.quality), judge
+
+    def _white(self, pixels: Pixels) -> int:
+        most = int(np.iinfo(pixels.dtype).max)
+        if self.white is None:
+            return used_white(pixels) if self.known is None else round(self.known.white * most)
+        if self.white > most:
+            raise UserError(f"`white={self.white}` is beyond {most}, the largest value of its bits")
+        beyond = float((pixels > self.white).mean())
+        if beyond > 0.5:
+            raise UserError(
+                f"{100 * beyond:.0f} % of the values are above `white={self.white}`; give the "
+                "largest value that the picture uses"
+            )
+        return self.white
+
+    def _treatment(
+        self, sample: Pixels, white: int, measured: PictureNoise | None, limits: Limits | None
+    ) -> Treatment:
+        none = measured is not None and measured.level < NO_NOISE and limits is None
+        strength = float(not none) if self.strength is None else self.strength
+        most = int(np.iinfo(sample.dtype).max)
+        fine = Treatment(self.grain or 1, strength, white, most, limits)
+        if self.grain is not None or measured is None or not strength:
+            return fine
+        coarse = measured.correlation >= COARSE and measured.level >= LEAST_COARSE
+        return replace(fine, grain=2) if coarse and self._leaves_coarse(sample, fine) else fine
+
+    def _leaves_coarse(self, sample: Pixels, fine: Treatment) -> bool:
+        """Whether much coarse noise of a sample is left that a coarser grain takes."""
+        if min(sample.shape[:2]) < 2 * noise.LEAST_SIDE_PX:
+            return False
+        left = []
+        for grain in (1, 2):
+            restorer = self._restorer(replace(fine, grain=grain, strength=1.0), "fast")
+            result = restore(restorer, sample, precision=self.precision)
+            level = _level_at_half(display_values(result, fine.white))
+            if level is None or (grain == 1 and level < LEFT_COARSE):
+                return False
+            left.append(level)
+        return left[1] <= (1 - COARSER_TAKES) * left[0]
+
+    def _restorer(self, treatment: Treatment, quality: str) -> Restorer:
+        whole = with_pixel_shuffle(self.restorer, treatment.grain)
+        if treatment.limits is not None:
+            whole = Mended(whole, treatment.limits)
+        whole = with_self_ensemble(whole, quality)
+        if treatment.strength != 1:
+            whole = Strength(whole, treatment.strength)
+        if treatment.white != treatment.most:
+            whole = Ranged(whole, treatment.white / treatment.most)
+        return whole
+
+    def _say(
+        self, name: str, treatment: Treatment, measured: PictureNoise | None, reason: str
+    ) -> None:
+        told = str(treatment)
+        with self._lock:
+            known = told in self._said
+            self._said.add(told)
+        if not known:
+            self.notify(f"{name}: {described(measured, reason)}; {told}")
+
+
+def measured_noise(sample: Pixels, white: int) -> tuple[PictureNoise | None, str]:
+    """The noise of the middle channel of a sample, or None and why it cannot be measured."""
+    middle = sample.shape[2] // 2
+    try:
+        return noise.measure("", display_values(sample[:, :, middle : middle + 1], white)), ""
+    except UserError as error:
+        return None, str(error).removeprefix(": ").partition(";")[0]
+
+
+def described(measured: PictureNoise | None, reason: str) -> str:
+    """What was measured, in words."""
+    if measured is None:
+        return f"noise not measured ({reason})"
+    if measured.level < NO_NOISE:
+        return "no noise"
+    shared = measured.correlation
+    kind = "independent" if shared < noise.WHITE_BELOW else f"correlation {shared:.2f}"
+    words = f"noise of {255 * measured.level:.1f} of 255, {kind}"
+    broken = measured.impulse_share
+    return words if broken < BROKEN_SHARE else f"{words}, {100 * broken:.1f} % of the pixels broken"
+
+
+def remark(before: PictureNoise, after: PictureNoise) -> str | None:
+    """What the user should know of the noise that is left; None: nothing."""
+    if before.impulse_share >= BROKEN_SHARE <= after.impulse_share >= before.impulse_share / 2:
+        return f"{100 * after.impulse_share:.1f} % of the pixels are still broken"
+    least = SURELY_NOISE if after.correlation < WHITE_ONES else MAYBE_TEXTURE
+    if after.level < max(least, MUCH_LEFT * before.level):
+        return None
+    share = 100 * min(1.0, after.level / before.level)
+    return (
+        f"{share:.0f} % of the noise is left: `grain=2` takes coarse noise, `zero_shot` learns "
+        "from the picture, `ssl-restore fit` from a folder of its kind"
+    )
+
+
+def _limits(values: np.ndarray, measured: PictureNoise | None) -> Limits | None:
+    """Of the pixels that are not broken in a sample (H, W, C), all channels alike; None where few
+    are broken, or hardly any but brighter or darker ones, as of writing and of stars."""
+    if measured is None or measured.impulse_share < BROKEN_SHARE:
+        return None
+    planes = np.moveaxis(values, 2, 0)
+    around = np.stack([median_around(plane) for plane in planes])
+    off = planes - around
+    limits = limits_of(off, around)
+    brighter = (off[np.abs(off) > limits.at(around)] > 0).mean()
+    if not ONE_SIDED <= brighter <= 1 - ONE_SIDED:
+        return None
+    return replace(limits, alike=3 if measured.impulse_share >= BROKEN_OFTEN else 2)
+
+
+def _level_at_half(values: np.ndarray) -> float | None:
+    """Deviation of the noise in means of 2 x 2 pixels; None where it cannot be measured."""
+    rows, columns = (side // 2 * 2 for side in values.shape[:2])
+    middle = values.shape[2] // 2
+    plane = values[:rows, :columns, middle].reshape(rows // 2, 2, columns // 2, 2)
+    try:
+        return noise.measure("", plane.mean(axis=(1, 3))[:, :, None]).level
+    except UserError:
+        return None
+
+
+def _median(calibration: Path) -> PictureNoise:
+    """Of the pictures of a folder."""
+    found = noise.read(calibration)
+    numbers = {name: three[1] for name, three in found.summary().items()}
+    return PictureNoise(file="", **numbers)
