@@ -59,8 +59,8 @@ def colours_of_sites(phase: Tensor, height: int, width: int) -> Tensor:
 
     Example:
         >>> sites = colours_of_sites(torch.tensor([0]), 2, 2)
-        >>> ["RGgB"[i] for i in sites[0].flatten(1).int().argmax(0)]
-        ['R', 'G', 'g', 'B']
+        >>> "".join("RGgB"[i] for i in sites[0].flatten(1).int().argmax(0))
+        'RGgB'
     """
     rows = torch.arange(height, device=phase.device)
     columns = torch.arange(width, device=phase.device)

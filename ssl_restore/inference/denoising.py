@@ -21,9 +21,17 @@ from threading import Lock
 import numpy as np
 
 from ssl_restore.calibration import noise
-from ssl_restore.calibration.broken_pixels import Limits, limits_of, median_around
+from ssl_restore.calibration.broken_pixels import Limits
 from ssl_restore.calibration.noise import PictureNoise, display_values
 from ssl_restore.calibration.noise_sample import sample_of
+from ssl_restore.calibration.noise_verdict import (
+    NO_NOISE,
+    described,
+    level_at_half,
+    limits_of_sample,
+    measured_noise,
+    remark,
+)
 from ssl_restore.errors import UserError
 from ssl_restore.inference.mended import Mended
 from ssl_restore.inference.ranged import Ranged
@@ -33,18 +41,10 @@ from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.io.used_range import used_white
 from ssl_restore.restorer import Restorer
 
-NO_NOISE = 0.02 / 255  # deviation below which there is none
-BROKEN_SHARE = 0.005  # of the pixels, from which broken ones are mended
-BROKEN_OFTEN = 0.02  # share from which three neighbours make a pixel detail, below two do
-ONE_SIDED = 0.3  # share of the broken pixels that must be brighter, and darker: writing is not
 COARSE = 0.6  # correlation of neighbours from which a coarser grain is tried
 LEAST_COARSE = 3 / 255  # deviation from which it is
 LEFT_COARSE = 2 / 255  # deviation at half the size that the finer grain must leave
 COARSER_TAKES = 0.35  # share of it that the coarser one must take
-MUCH_LEFT = 0.5  # share of the noise
-SURELY_NOISE = 4 / 255  # deviation from which what pixels do not share is noise, not texture
-MAYBE_TEXTURE = 16 / 255  # the same of what they share
-WHITE_ONES = 0.35  # correlation up to which they do not share it
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Treatments:
         measured, reason = self.known, ""
         if measured is None:
             measured, reason = measured_noise(sample, white)
-        limits = _limits(display_values(sample, white), measured)
+        limits = limits_of_sample(display_values(sample, white), measured)
         if measured is not None and limits is None:
             measured = replace(measured, impulse_share=0.0)
         treatment = self._treatment(sample, white, measured, limits)
@@ -123,7 +123,9 @@ class Treatments:
     def _white(self, pixels: Pixels) -> int:
         most = int(np.iinfo(pixels.dtype).max)
         if self.white is None:
-            return used_white(pixels) if self.known is None else round(self.known.white * most)
+            white = used_white(pixels)
+            known = 0 if self.known is None else round(self.known.white * most)
+            return max(white, known)  # a dark picture of a folder whose others are not
         if self.white > most:
             raise UserError(f"`white={self.white}` is beyond {most}, the largest value of its bits")
         beyond = float((pixels > self.white).mean())
@@ -154,7 +156,7 @@ class Treatments:
         for grain in (1, 2):
             restorer = self._restorer(replace(fine, grain=grain, strength=1.0), "fast")
             result = restore(restorer, sample, precision=self.precision)
-            level = _level_at_half(display_values(result, fine.white))
+            level = level_at_half(display_values(result, fine.white))
             if level is None or (grain == 1 and level < LEFT_COARSE):
                 return False
             left.append(level)
@@ -180,68 +182,6 @@ class Treatments:
             self._said.add(told)
         if not known:
             self.notify(f"{name}: {described(measured, reason)}; {told}")
-
-
-def measured_noise(sample: Pixels, white: int) -> tuple[PictureNoise | None, str]:
-    """The noise of the middle channel of a sample, or None and why it cannot be measured."""
-    middle = sample.shape[2] // 2
-    try:
-        return noise.measure("", display_values(sample[:, :, middle : middle + 1], white)), ""
-    except UserError as error:
-        return None, str(error).removeprefix(": ").partition(";")[0]
-
-
-def described(measured: PictureNoise | None, reason: str) -> str:
-    """What was measured, in words."""
-    if measured is None:
-        return f"noise not measured ({reason})"
-    if measured.level < NO_NOISE:
-        return "no noise"
-    shared = measured.correlation
-    kind = "independent" if shared < noise.WHITE_BELOW else f"correlation {shared:.2f}"
-    words = f"noise of {255 * measured.level:.1f} of 255, {kind}"
-    broken = measured.impulse_share
-    return words if broken < BROKEN_SHARE else f"{words}, {100 * broken:.1f} % of the pixels broken"
-
-
-def remark(before: PictureNoise, after: PictureNoise) -> str | None:
-    """What the user should know of the noise that is left; None: nothing."""
-    if before.impulse_share >= BROKEN_SHARE <= after.impulse_share >= before.impulse_share / 2:
-        return f"{100 * after.impulse_share:.1f} % of the pixels are still broken"
-    least = SURELY_NOISE if after.correlation < WHITE_ONES else MAYBE_TEXTURE
-    if after.level < max(least, MUCH_LEFT * before.level):
-        return None
-    share = 100 * min(1.0, after.level / before.level)
-    return (
-        f"{share:.0f} % of the noise is left: `grain=2` takes coarse noise, `zero_shot` learns "
-        "from the picture, `ssl-restore fit` from a folder of its kind"
-    )
-
-
-def _limits(values: np.ndarray, measured: PictureNoise | None) -> Limits | None:
-    """Of the pixels that are not broken in a sample (H, W, C), all channels alike; None where few
-    are broken, or hardly any but brighter or darker ones, as of writing and of stars."""
-    if measured is None or measured.impulse_share < BROKEN_SHARE:
-        return None
-    planes = np.moveaxis(values, 2, 0)
-    around = np.stack([median_around(plane) for plane in planes])
-    off = planes - around
-    limits = limits_of(off, around)
-    brighter = (off[np.abs(off) > limits.at(around)] > 0).mean()
-    if not ONE_SIDED <= brighter <= 1 - ONE_SIDED:
-        return None
-    return replace(limits, alike=3 if measured.impulse_share >= BROKEN_OFTEN else 2)
-
-
-def _level_at_half(values: np.ndarray) -> float | None:
-    """Deviation of the noise in means of 2 x 2 pixels; None where it cannot be measured."""
-    rows, columns = (side // 2 * 2 for side in values.shape[:2])
-    middle = values.shape[2] // 2
-    plane = values[:rows, :columns, middle].reshape(rows // 2, 2, columns // 2, 2)
-    try:
-        return noise.measure("", plane.mean(axis=(1, 3))[:, :, None]).level
-    except UserError:
-        return None
 
 
 def _median(calibration: Path) -> PictureNoise:
