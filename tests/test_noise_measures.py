@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from scipy.fft import dctn
+from scipy.optimize import nnls
 
 import ssl_restore_samples
 from degradations import CameraNoise, Grain, SaltPepper, degrade
 from ssl_restore import rng
 from ssl_restore.calibration import noise as noise_calibration
-from ssl_restore.calibration.flat_patches import channel_correlation, patches, usable
+from ssl_restore.calibration.flat_patches import channel_correlation, patches, spectra, usable
 from ssl_restore.calibration.noise import NoiseCalibration, PictureNoise, measure, measure_pixels
 from ssl_restore.calibration.noise_sample import sample_of
 from ssl_restore.errors import UserError
@@ -192,6 +194,23 @@ def test_impulses_hide_no_other_noise_which_hides_some_of_them(photographs):
     row = measure_pixels("x", picture)
     assert 0.015 < row.impulse_share < 0.055
     assert row.level == pytest.approx(0.08, rel=0.2)
+
+
+# The parts
+
+
+def test_spectra_are_those_of_the_cosine_transform():
+    given = np.random.default_rng(0).random((20, 8, 8), np.float32)
+    np.testing.assert_allclose(spectra(given), dctn(given, axes=(1, 2), norm="ortho"), atol=1e-5)
+
+
+def test_weights_at_least_0_are_those_of_scipy():
+    draws = np.random.default_rng(0)
+    for _ in range(50):
+        columns, target = draws.normal(size=(9, 2)), draws.normal(size=9)
+        expected, _ = nnls(columns, target)
+        found = noise_calibration._at_least_0(columns[:, 0], columns[:, 1], target)
+        assert found == pytest.approx(tuple(expected), abs=1e-9)
 
 
 # Samples, files, commands

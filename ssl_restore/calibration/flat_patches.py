@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn
 
 PATCH_PX = 8
 FLAT_SHARE = 0.1  # of the patches of a brightness: the flattest, which are measured
@@ -26,6 +25,9 @@ _OF_NORMAL = 0.45494  # median of the square of a standard normal value
 
 Values = NDArray[np.float32]
 _ROW, _COLUMN = np.indices((PATCH_PX, PATCH_PX))
+_BASIS = np.cos(np.pi * (_COLUMN + 0.5) * _ROW / PATCH_PX) * np.sqrt(2 / PATCH_PX)
+_BASIS[0] /= np.sqrt(2)  # (coefficient, place), orthonormal
+_TRANSFORM = np.kron(_BASIS, _BASIS).T.astype(np.float32)  # of the 64 values of a patch
 _EVEN = (_ROW + _COLUMN) % 2 == 0
 _SLOPE = _ROW + _COLUMN < 2  # the mean and the two slopes, which are the light's
 
@@ -34,6 +36,14 @@ def patches(plane: Values, step: int) -> Values:
     """(H, W) -> (N, 8, 8), one every `step` pixels."""
     windows = np.lib.stride_tricks.sliding_window_view(plane, (PATCH_PX, PATCH_PX))
     return windows[::step, ::step].reshape(-1, PATCH_PX, PATCH_PX)
+
+
+def spectra(given: Values) -> Values:
+    """The DCT of patches, orthonormal, (N, 8, 8) -> the same shape."""
+    first = given[:, :1, :1]  # without it, patches of one value have no waves to the last bit
+    found: Values = ((given - first).reshape(-1, PATCH_PX**2) @ _TRANSFORM).reshape(given.shape)
+    found[:, 0, 0] += PATCH_PX * first[:, 0, 0]
+    return found
 
 
 def usable(given: Values) -> NDArray[np.bool_]:
@@ -53,7 +63,7 @@ def flat_spectrum(given: Values) -> tuple[Values, NDArray[np.intp]]:
     odd ones are measured, and the other way round. The mean of a patch and its two slopes, which
     are the light's rather than the noise's, take the variance of the coefficients next to them.
     """
-    squares = dctn(given, axes=(1, 2), norm="ortho") ** 2
+    squares = spectra(given) ** 2
     spectrum = np.zeros((PATCH_PX, PATCH_PX), np.float32)
     flat = []
     for chooser in (_EVEN, ~_EVEN):
@@ -74,10 +84,9 @@ def correlations(spectrum: Values) -> tuple[Values, Values]:
 
     cov(x, x') = sum_k s_k b_k(x) b_k(x'), averaged over all pairs of a distance; b_k the cosines.
     """
-    basis = dctn(np.eye(PATCH_PX), axes=(1,), norm="ortho").T  # (coefficient, place)
 
     def along(power: Values) -> Values:
-        covariance = basis.T @ (power[:, None] * basis)
+        covariance = _BASIS.T @ (power[:, None] * _BASIS)
         means = np.array([np.diagonal(covariance, lag).mean() for lag in range(5)])
         return np.asarray(means[1:] / max(means[0], 1e-12), np.float32)
 
@@ -95,7 +104,7 @@ def channel_correlation(planes: Sequence[Values], step: int) -> float:
     kept = np.logical_and.reduce([usable(given) for given in stacked])
     if kept.sum() < LEAST_PATCHES:
         return 0.0
-    waves = np.stack([dctn(given[kept], axes=(1, 2), norm="ortho") for given in stacked])
+    waves = np.stack([spectra(given[kept]) for given in stacked])
     pairs = [(i, j) for i in range(len(planes)) for j in range(i)]
     sums, differences = np.zeros(len(pairs)), np.zeros(len(pairs))
     for chooser in (_EVEN, ~_EVEN):

@@ -173,17 +173,28 @@ def fit_line(levels: NDArray[np.float64], variances: NDArray[np.float64]) -> tup
     Least squares of the relative error, reweighted: texture only adds variance, so points above the
     line lose weight.
     """
-    from scipy.optimize import nnls  # noqa: PLC0415
-
     weights = np.ones(len(levels))
     floor = max(float(np.median(variances)) * 1e-2, 1e-9)
     gain = dark = 0.0
     predicted = variances
     for _ in range(30):
         scale = np.sqrt(weights) / np.maximum(predicted, floor)
-        (gain, dark), _ = nnls(np.stack([levels * scale, scale], axis=1), variances * scale)
+        gain, dark = _at_least_0(levels * scale, scale, variances * scale)
         predicted = gain * levels + dark
         error = (variances - predicted) / np.maximum(predicted, floor)
         spread = max(float(np.median(np.abs(error))), 1e-3)
         weights = 1 / (1 + (error / (np.where(error > 0, 1, 2) * spread)) ** 2)
     return float(gain), float(dark)
+
+
+def _at_least_0(
+    one: NDArray[np.float64], other: NDArray[np.float64], target: NDArray[np.float64]
+) -> tuple[float, float]:
+    """a and b, both at least 0, with the least |a one + b other - target|^2."""
+    columns = np.stack([one, other], axis=1)
+    a, b = np.linalg.lstsq(columns, target, rcond=None)[0]
+    if a >= 0 and b >= 0:
+        return float(a), float(b)
+    a, b = (max(0.0, float(c @ target) / max(float(c @ c), 1e-30)) for c in (one, other))
+    one_alone, other_alone = (np.square(e).sum() for e in (a * one - target, b * other - target))
+    return (a, 0.0) if one_alone <= other_alone else (0.0, b)
