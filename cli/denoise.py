@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +15,7 @@ Examples:
   ssl-restore denoise noisy.jpg restored.png
   ssl-restore denoise noisy.jpg restored.png --strength 0.7
   ssl-restore denoise enlarged.jpg restored.png --grain 2
+  ssl-restore denoise scan10bit.tif restored.tif --white 1023
   ssl-restore denoise noisy.png restored.png --zero-shot
   ssl-restore denoise ./noisy/ ./restored/ --weights runs/mine/restorer.safetensors
 """
@@ -20,13 +23,25 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @restoration.arguments
-@options.strength
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 2),
+    help="So much of what is found is removed; 0: none.  [default: 1, or 0 where no noise is]",
+)
 @click.option(
     "--grain",
     type=click.IntRange(1, 4),
-    default=1,
-    show_default=True,
-    help="Size of the noise in pixels: 2 or more for one that stays, as in enlarged pictures.",
+    help="Size of the noise in pixels: 2 or more for one that stays.  [default: measured]",
+)
+@click.option(
+    "--white",
+    type=click.IntRange(1, 65535),
+    help="Value of white, as 1023 of 10 bits in a file of 16.  [default: measured]",
+)
+@click.option(
+    "--calibration",
+    type=options.PATH,
+    help="The noise, from `calibrate --noise`.  [default: measured of each picture]",
 )
 @click.option("--zero-shot", is_flag=True, help="First learn from each picture, alone.")
 @click.option(
@@ -39,8 +54,10 @@ Examples:
 )
 def command(
     *,
-    strength: float,
-    grain: int,
+    strength: float | None,
+    grain: int | None,
+    white: int | None,
+    calibration: Path | None,
     zero_shot: bool,
     method: str | None,
     seconds: float | None,
@@ -49,10 +66,11 @@ def command(
     """Remove the noise from the picture or the folder INPUT; write to OUTPUT.
 
     A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
-    folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.  Grain
-    that is lost with the noise comes back with a --strength below 1.  Noise coarser than one or
-    two pixels passes for texture and stays; with --grain 2 every second pixel is restored by
-    itself, which takes it away and the finest texture, too.
+    folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.  The
+    noise is measured first, and a line says what was chosen: how coarse it is, whether pixels are
+    broken, which value is white.  Grain that is lost with the noise comes back with a --strength
+    below 1.  Noise coarser than one or two pixels passes for texture and stays; with --grain 2
+    every second pixel is restored by itself, which takes it away and the finest texture, too.
 
     --zero-shot learns from each picture before it restores it, for about a minute.  Where its
     noise can be measured, more texture is kept.  With --seconds the result also depends on how fast
@@ -62,14 +80,24 @@ def command(
     if zero_shot:
         if files.quality != "fast":
             raise click.UsageError("--zero-shot takes all positions anyway: leave --quality out")
-        if grain != 1:
+        if grain not in (None, 1):
             raise click.UsageError("--zero-shot restores all pixels at once: leave --grain out")
-        restoration.solve_files("denoise", files, method=method, seconds=seconds, strength=strength)
+        if white is not None or calibration is not None:
+            raise click.UsageError(
+                "--white and --calibration are not for --zero-shot: leave them out"
+            )
+        restoration.solve_files(
+            "denoise", files, method=method, seconds=seconds,
+            strength=1.0 if strength is None else strength,
+        )  # fmt: skip
         return
     if method is not None or seconds is not None:
         raise click.UsageError("--method and --seconds belong to --zero-shot: give that, too")
-    from ssl_restore.inference.wrappers import with_pixel_shuffle  # noqa: PLC0415
+    from ssl_restore.inference.denoising import Treatments  # noqa: PLC0415
 
     restoration.restore_files(
-        "denoise", files, wrap=lambda net: with_pixel_shuffle(net, grain), strength=strength
-    )
+        "denoise", files,
+        choose=partial(
+            Treatments, grain=grain, strength=strength, white=white, calibration=calibration
+        ),
+    )  # fmt: skip

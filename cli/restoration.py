@@ -19,6 +19,7 @@ from .progress import bar
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ssl_restore.inference.folders import Choose
     from ssl_restore.io.folders import Job
     from ssl_restore.restorer import Restorer
 
@@ -87,17 +88,26 @@ def restore_files(
     then: Restorer | None = None,
     layers: Path | None = None,
     layer: str | None = None,
+    choose: Callable[..., Choose] | None = None,
 ) -> None:
     """Restore INPUT into OUTPUT; say how fast, and print where the results are.
 
     `wrap` puts what is the task's own around the restorer, before all positions are averaged; the
     `layer` of that name, or what was taken, goes to the folder `layers`; `scale` is that of
-    `fine_to_coarse`; `then` restores what is restored.
+    `fine_to_coarse`; `then` restores what is restored. `choose(restorer,
+    quality=..., precision=..., notify=...)` gives what chooses the restorer of each picture.
     """
     from ssl_restore.inference import folders, wrappers  # noqa: PLC0415
 
     jobs = files.plan(layers)
-    restorer = wrappers.with_self_ensemble(wrap(files.load(task)), files.quality)
+    restorer = wrap(files.load(task))
+    tell = _teller()
+    chosen = (
+        None
+        if choose is None
+        else choose(restorer, quality=files.quality, precision=files.precision, notify=tell)
+    )
+    restorer = wrappers.with_self_ensemble(restorer, files.quality)
     if strength != 1:
         restorer = wrappers.Strength(restorer, strength)
         then = None if then is None else wrappers.Strength(then, strength)
@@ -112,8 +122,8 @@ def restore_files(
 
         skipped = folders.restore_all(
             jobs, restorer, scale=scale, tile=files.tile, precision=files.precision,
-            max_pixels=files.max_pixels, then=then, layer=layer, progress=progress,
-            notify=lambda line: _above_the_bar(as_options(line)),
+            max_pixels=files.max_pixels, then=then, layer=layer, choose=chosen, progress=progress,
+            notify=tell,
         )  # fmt: skip
     seconds = time.perf_counter() - start
     speed = f"{pixels / 1e6:.1f} Mpixel in {seconds:.1f} s ({pixels / 1e6 / seconds:.2f} Mpixel/s)"
@@ -155,10 +165,11 @@ def solve_files(
     elif files.weights is not None:
         raise Failed(f"--weights: {method} starts from none; leave --weights out")
     notes: list[str] = []
+    tell = _teller()
 
     def notify(line: str) -> None:
         notes.append(line)
-        _above_the_bar(as_options(line))
+        tell(line)
 
     with bar(100 * len(jobs), "%", task) as shown:
         skipped = solve_all(
@@ -188,6 +199,17 @@ def _above_the_bar(line: str) -> None:
     from tqdm import tqdm  # noqa: PLC0415
 
     tqdm.write(line, file=sys.stderr)
+
+
+def _teller() -> Callable[[str], None]:
+    """Says lines of the library in the words of the command that runs, from any thread."""
+    context = click.get_current_context()
+
+    def tell(line: str) -> None:
+        with context.scope(cleanup=False):
+            _above_the_bar(as_options(line))
+
+    return tell
 
 
 def _conclude(files: Files, jobs: Sequence[Job], skipped: list[str], how: str) -> None:

@@ -24,7 +24,9 @@ Conventions, stated once:
 from __future__ import annotations
 
 from .blur import Blur, BlurParams, blur, blur_adjoint, blur_kernel, blur_light
+from .camera import Camera, CameraParams, develop, photograph, to_raw
 from .camera_blur import camera_blur
+from .camera_noise import CameraNoise, CameraNoiseParams, add_camera_noise
 from .capabilities import (
     at_frame,
     check_fps,
@@ -40,6 +42,7 @@ from .color import luma, to_display, to_linear
 from .depth import plausible_depth
 from .drops import DefocusedDrops, Drops, DropsParams, add_drops, covered_share
 from .falling import advance_streaks
+from .grain import Grain, GrainParams, add_grain, grain_std
 from .harvested_rain import HarvestedRain, HarvestedRainParams, add_layer
 from .haze import Haze, HazeParams, add_haze, transmission, visibility_m
 from .haze_like import HazeLike, MeasuredHaze
@@ -54,6 +57,8 @@ from .kernels import (
 )
 from .layered_blur import LayeredBlur, LayeredBlurParams, blur_layer
 from .lost_pixels import BernoulliParams, ImpulseParams, break_pixels, drop_pixels
+from .mosaic import colours_of_sites, demosaic, mosaic
+from .narrow_range import NarrowRange, NarrowRangeParams, narrow_range
 from .noise import (
     BernoulliNoise,
     CorrelatedNoise,
@@ -68,17 +73,24 @@ from .noise import (
     count_photons,
     noise_std,
 )
+from .noise_field import noise_field
+from .noise_kinds import any_noise
+from .one_of import OneOf, OneOfParams
 from .populations import Apart, Populations, draw_streaks, farther, with_farther
 from .rain import Rain, add_rain, light_around
 from .rain_kinds import Kind, mix_kinds
 from .rain_like import MeasuredRain, RainLike, Uncertainty
 from .raindrops import drop_density, expected_coverage, extinction_per_m, fall_speed, implied_rate
 from .rainfall import Rainfall, RainfallParams, Weather, add_rainfall
+from .raw_noise import RawNoise, RawNoiseParams, add_raw_noise, noise_of_iso
 from .resample import Resample, ResampleParams, resample, resample_adjoint, resampling
+from .salt_pepper import SaltPepper
 from .sampling import degrade, degrade_chosen, degrade_share, sample_params
-from .sensor import Sensor, SensorParams, expose, quantise, tone
+from .sensor import Sensor, SensorParams, expose, quantise, tone, undo_tone
 from .shadow import CastShadow, Shadow, ShadowParams, add_shadow, shadow_mask
 from .shake import Shake, ShakeParams, shake, shake_adjoint, shake_light
+from .smoothing import sharpen, smooth
+from .speckle import Speckle, SpeckleParams, add_speckle
 from .streaks import RainParams, StreakLayers, join_streaks, light_layers, streak_layer
 from .types import Degradation, Range, Shape, follow, map_tensors, tensors, uniform
 from .veil import Veil, VeilParams, add_veil, veil
@@ -87,23 +99,30 @@ from .veil import Veil, VeilParams, add_veil, veil
 PRIORS: tuple[type[Degradation], ...] = (
     BernoulliNoise,
     Blur,
+    Camera,
+    CameraNoise,
     CastShadow,
     CorrelatedNoise,
     Drops,
+    Grain,
     Haze,
     HazeLike,
     ImpulseNoise,
     Jpeg,
     LayeredBlur,
+    NarrowRange,
     Noise,
     PoissonNoise,
     Rain,
     RainLike,
     Rainfall,
+    RawNoise,
     Resample,
+    SaltPepper,
     Sensor,
     Shadow,
     Shake,
+    Speckle,
     Veil,
 )
 
@@ -114,6 +133,10 @@ __all__ = [
     "BernoulliParams",
     "Blur",
     "BlurParams",
+    "Camera",
+    "CameraNoise",
+    "CameraNoiseParams",
+    "CameraParams",
     "CastShadow",
     "Chain",
     "ChainParams",
@@ -125,6 +148,8 @@ __all__ = [
     "Degradation",
     "Drops",
     "DropsParams",
+    "Grain",
+    "GrainParams",
     "HarvestedRain",
     "HarvestedRainParams",
     "Haze",
@@ -139,8 +164,12 @@ __all__ = [
     "LayeredBlurParams",
     "MeasuredHaze",
     "MeasuredRain",
+    "NarrowRange",
+    "NarrowRangeParams",
     "Noise",
     "NoiseParams",
+    "OneOf",
+    "OneOfParams",
     "PoissonNoise",
     "PoissonParams",
     "Populations",
@@ -150,8 +179,11 @@ __all__ = [
     "Rainfall",
     "RainfallParams",
     "Range",
+    "RawNoise",
+    "RawNoiseParams",
     "Resample",
     "ResampleParams",
+    "SaltPepper",
     "Sensor",
     "SensorParams",
     "Shadow",
@@ -159,21 +191,28 @@ __all__ = [
     "Shake",
     "ShakeParams",
     "Shape",
+    "Speckle",
+    "SpeckleParams",
     "StreakLayers",
     "Uncertainty",
     "Veil",
     "VeilParams",
     "Weather",
+    "add_camera_noise",
     "add_correlated_noise",
     "add_drops",
+    "add_grain",
     "add_haze",
     "add_layer",
     "add_noise",
     "add_rain",
     "add_rainfall",
+    "add_raw_noise",
     "add_shadow",
+    "add_speckle",
     "add_veil",
     "advance_streaks",
+    "any_noise",
     "at_frame",
     "blur",
     "blur_adjoint",
@@ -183,6 +222,7 @@ __all__ = [
     "break_pixels",
     "camera_blur",
     "check_fps",
+    "colours_of_sites",
     "convolve",
     "convolve_adjoint",
     "count_photons",
@@ -191,7 +231,9 @@ __all__ = [
     "degrade",
     "degrade_chosen",
     "degrade_share",
+    "demosaic",
     "describe",
+    "develop",
     "disc_kernel",
     "draw_streaks",
     "drop_density",
@@ -204,6 +246,7 @@ __all__ = [
     "follow",
     "for_picture",
     "gaussian_kernel",
+    "grain_std",
     "implied_rate",
     "join_streaks",
     "light_around",
@@ -211,8 +254,13 @@ __all__ = [
     "luma",
     "map_tensors",
     "mix_kinds",
+    "mosaic",
+    "narrow_range",
+    "noise_field",
+    "noise_of_iso",
     "noise_std",
     "path_kernel",
+    "photograph",
     "plausible_depth",
     "quantisation",
     "quantise",
@@ -226,13 +274,17 @@ __all__ = [
     "shake",
     "shake_adjoint",
     "shake_light",
+    "sharpen",
+    "smooth",
     "store_jpeg",
     "streak_layer",
     "tensors",
     "to_display",
     "to_linear",
+    "to_raw",
     "tone",
     "transmission",
+    "undo_tone",
     "uniform",
     "veil",
     "visibility_m",

@@ -124,7 +124,7 @@ def segment_kernel(length_px: Tensor, angle_rad: Tensor) -> Tensor:
     return path_kernel(ends * angle_rad.sin(), ends * angle_rad.cos())
 
 
-def _mirrored(size: int, reach: int, device: torch.device) -> Tensor:
+def mirrored(size: int, reach: int, device: torch.device) -> Tensor:
     """Index of the pixel seen at -reach, ..., size + reach - 1: ... 1 0 | 0 1 2 | 2 1 ..."""
     place = torch.arange(-reach, size + reach, device=device).remainder(2 * size)
     return torch.minimum(place, 2 * size - 1 - place)
@@ -146,7 +146,7 @@ def convolve(picture: Tensor, kernel: Tensor) -> Tensor:
         tensor([[[0.0000, 0.5000, 0.5000]]])
     """
     reach = len(kernel) // 2
-    rows, columns = (_mirrored(size, reach, picture.device) for size in picture.shape[-2:])
+    rows, columns = (mirrored(size, reach, picture.device) for size in picture.shape[-2:])
     wide = picture.index_select(-2, rows).index_select(-1, columns)
     return functional.conv2d(wide[:, None], kernel.flip(0, 1)[None, None])[:, 0]
 
@@ -168,7 +168,7 @@ def convolve_adjoint(picture: Tensor, kernel: Tensor) -> Tensor:
     """
     reach = len(kernel) // 2
     channels, height, width = picture.shape
-    rows, columns = (_mirrored(size, reach, picture.device) for size in (height, width))
+    rows, columns = (mirrored(size, reach, picture.device) for size in (height, width))
     wide = functional.conv_transpose2d(picture[:, None], kernel.flip(0, 1)[None, None])[:, 0]
     tall = wide.new_zeros(channels, len(rows), width).index_add(-1, columns, wide)
     return wide.new_zeros(channels, height, width).index_add(-2, rows, tall)

@@ -44,14 +44,15 @@ class ImpulseParams:
     """
 
     share: Tensor  # (B,) chance that a pixel is broken
-    rank: Tensor  # (B, 1, H, W) as of BernoulliParams
+    rank: Tensor  # (B, 1 or C, H, W) as of BernoulliParams
     value: Tensor  # (B, C, H, W) what a broken pixel shows
 
 
-def _hit(image: Tensor, params: BernoulliParams | ImpulseParams) -> Tensor:
-    """(B, 1, H, W) of zeros and ones; to the gradient it is the share (straight-through)."""
-    share = per_image(params.share, image)
-    hard = (params.rank.to(image.device) < share.detach() * _RANKS).to(image.dtype)
+def hit_pixels(image: Tensor, share: Tensor, rank: Tensor) -> Tensor:
+    """Ones where the rank is below share * 2^24, else zeros; to the gradient it is the share
+    (straight-through).  (B,) and (B, 1 or C, H, W) -> (B, 1 or C, H, W)."""
+    share = per_image(share, image)
+    hard = (rank.to(image.device) < share.detach() * _RANKS).to(image.dtype)
     return hard + (share - share.detach())
 
 
@@ -73,7 +74,8 @@ def drop_pixels(image: Tensor, params: BernoulliParams) -> Tensor:
     check_image(image)
     check_map("rank", params.rank, image)
     check_values("share", params.share, LOST, 0, MOST_LOST)
-    return image * (1 - _hit(image, params)) / (1 - per_image(params.share, image))
+    left = 1 - hit_pixels(image, params.share, params.rank)
+    return image * left / (1 - per_image(params.share, image))
 
 
 def break_pixels(image: Tensor, params: ImpulseParams) -> Tensor:
@@ -96,7 +98,7 @@ def break_pixels(image: Tensor, params: ImpulseParams) -> Tensor:
     check_map("rank", params.rank, image)
     check_map("value", params.value, image)
     check_values("share", params.share, LOST, 0, 1)
-    return torch.lerp(image, params.value.to(image), _hit(image, params))
+    return torch.lerp(image, params.value.to(image), hit_pixels(image, params.share, params.rank))
 
 
 def sample_ranks(shape: Shape, generator: torch.Generator) -> Tensor:

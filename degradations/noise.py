@@ -35,6 +35,7 @@ from .lost_pixels import (
     drop_pixels,
     sample_ranks,
 )
+from .noise_field import noise_field
 from .types import (
     Degradation,
     Range,
@@ -252,25 +253,7 @@ def add_correlated_noise(image: Tensor, params: CorrelatedParams) -> Tensor:
     """
     check_image(image)
     check_values("sigma", params.sigma, _RANGE)
-    check_values("width_px", params.width_px, "px", above=True)
-    beyond = [own - size for own, size in zip(params.eps.shape, image.shape, strict=True)]
-    if beyond[0] or beyond[1] or beyond[2] != beyond[3] or beyond[2] < 0 or beyond[2] % 2:
-        raise ValueError(
-            "eps must have the shape (B, C, H + 2 r, W + 2 r) of its picture "
-            f"{tuple(image.shape)}, r at least 0, got {tuple(params.eps.shape)}"
-        )
-
-    def kernel(size: int, wide: int) -> Tensor:  # (B, size, wide), every row of length 1
-        ahead = torch.arange(wide, device=image.device, dtype=image.dtype)
-        centre = torch.arange(size, device=image.device, dtype=image.dtype)[:, None]
-        away = (ahead - centre - (wide - size) // 2) / params.width_px.to(image).view(-1, 1, 1)
-        weights = torch.exp(-away.square() / 2)
-        return weights / weights.square().sum(2, keepdim=True).sqrt()
-
-    eps = params.eps.to(image)
-    rows = kernel(image.shape[-2], eps.shape[-2])
-    columns = kernel(image.shape[-1], eps.shape[-1])
-    smooth = torch.einsum("bih,bchw,bjw->bcij", rows, eps, columns)
+    smooth = noise_field(params.eps, params.width_px, image)
     return image + per_image(params.sigma, image) * smooth
 
 

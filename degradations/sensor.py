@@ -20,6 +20,8 @@ from torch import Tensor
 from .types import Range, Shape, check_image, check_values, per_image, uniform
 
 _CONTRASTS = (-2.0, 1.0)  # beyond, the curve does not rise everywhere
+MOST_UNDONE = 0.95  # contrast of a curve whose inverse has a slope everywhere
+_FLAT = 1e-4  # contrast up to which the inverse is taken to first order
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,42 @@ def tone(image: Tensor, contrast: Tensor) -> Tensor:
     return image + per_image(contrast, image) * x * (1 - x) * (2 * x - 1)
 
 
-def quantise(image: Tensor, levels: int = 255) -> Tensor:
+def undo_tone(image: Tensor, contrast: Tensor) -> Tensor:
+    """The inverse of `tone` for a contrast from 0 to 0.95; the identity outside [0, 1].
+
+        u^3 - p u + 2 v / c = 0,   u = 2 x - 1,  v = 2 y - 1,  p = (2 + c) / c
+        u = 2 sqrt(p / 3) sin(asin(3 v / (c p sqrt(p / 3))) / 3)
+
+    At a contrast of 1 the slope at black and white would be infinite.
+
+    Args:
+        image: (B, C, H, W) display values.
+        contrast: (B,) from 0 to 0.95.
+
+    Returns:
+        (B, C, H, W), not clamped.
+
+    Raises:
+        ValueError: for a contrast out of this range.
+
+    Example:
+        >>> contrast = torch.tensor([0.8])
+        >>> undo_tone(tone(torch.tensor([[[[-0.1, 0.25, 0.7]]]]), contrast), contrast)
+        tensor([[[[-0.1000,  0.2500,  0.7000]]]])
+    """
+    check_values("contrast", contrast, "of the tone curve", 0, MOST_UNDONE)
+    c = per_image(contrast, image)
+    inside = image.clamp(0, 1)
+    v = 2 * inside - 1
+    curved = c > _FLAT
+    bent = torch.where(curved, c, 1)
+    p = (2 + bent) / bent
+    u = 2 * (p / 3).sqrt() * ((3 * v / (bent * p * (p / 3).sqrt())).asin() / 3).sin()
+    u = torch.where(curved, u, v - c / 2 * (v - v**3))  # where the curve is a line nearly
+    return image - inside + (u + 1) / 2
+
+
+def quantise(image: Tensor, levels: int | Tensor = 255) -> Tensor:
     """round(clip(I, 0, 1) * levels) / levels, with the gradient of the identity (straight-through).
 
     Clipped values pass the gradient too, so that an optimiser can find its way back. Reference:
@@ -63,7 +100,8 @@ def quantise(image: Tensor, levels: int = 255) -> Tensor:
 
     Args:
         image: any shape.
-        levels: steps between black and white.
+        levels: steps between black and white; a tensor that broadcasts to the image gives each
+            its own.
 
     Returns:
         The same shape.

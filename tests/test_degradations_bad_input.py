@@ -54,7 +54,7 @@ def test_maps_of_another_size_are_refused(degradation):
         assert degradation.apply(larger, params).isfinite().all()
 
 
-SIGNED = {"angle_rad", "wind_m_per_s", "tint", "level", "contrast"}  # the others are >= 0
+SIGNED = {"angle_rad", "wind_m_per_s", "tint", "level", "contrast", "tilt"}  # the others are >= 0
 
 
 def quantities():
@@ -78,9 +78,9 @@ def test_a_prior_of_negative_quantities_is_refused(prior, name):
 # Parameters of any value; of the others, those below 0 cannot be, or those that are as large.
 ANY_VALUE = {
     "x_px", "y_px", "angle_rad", "phase_rad", "roll_rad", "eps", "field", "level", "seed", "rank",
-    "value", "present", "behind",
+    "value", "present", "behind", "row_eps", "column_eps",
 }  # fmt: skip
-TOO_LARGE = {"contrast": 2.0}
+TOO_LARGE = {"contrast": 2.0, "tilt": 2.0}
 TOO_LARGE_SHIFT = {"x_px": 100.0, "y_px": 100.0}  # of a whole picture, not of a thing in it
 
 

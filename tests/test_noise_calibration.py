@@ -211,7 +211,7 @@ def test_file_gives_back_what_was_written(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": 99}, "format 99, this version reads 1"),
+        ({"format": 99}, "format 99, this version reads 2"),
         ({"kind": "rain"}, "is no calibration of noise"),
         ({"pictures": [{"file": "a"}]}, "damaged"),
         ({"pictures": []}, "damaged"),

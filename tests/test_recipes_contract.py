@@ -33,6 +33,7 @@ ALSO = {  # forms of a recipe that its defaults do not show
     "dehaze_unpaired": [{"contrast": "pcl"}],
     "memorynet": [{"memory": False}, {"alpha": 0.0}, {"paired": True}, {"task": "dehaze"}],
     "physics_gan": [{"form": "literal"}, {"share": 0.0}],
+    "denoise_physics": [{"noise": "all"}],
     "derain_physics": [{"rain_free": 1.0}],
     "pcl": [{"contrast": "aecr"}, {"contrast": "triplet"}, {"alpha": 0.0}],
     "rendered": [{"task": "derain"}],

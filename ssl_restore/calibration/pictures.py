@@ -34,7 +34,7 @@ class Rows(Generic[Row]):
     """A row of numbers for each picture of a folder, and their file.
 
     A subclass says what they are of (`kind`), the version of its file (`format`), and the dataclass
-    of a `row`, which has a `file` and numbers.
+    of a `row`, which has a `file` and numbers; numbers that `older` versions lack have defaults.
     """
 
     pictures: tuple[Row, ...]
@@ -42,6 +42,7 @@ class Rows(Generic[Row]):
 
     kind: ClassVar[str]
     format: ClassVar[int]
+    older: ClassVar[frozenset[int]] = frozenset()  # versions that are read, too
     row: ClassVar[type[Any]]
 
     def summary(self) -> dict[str, tuple[float, float, float]]:
@@ -87,7 +88,7 @@ class Rows(Generic[Row]):
             raise UserError(f"{path}: no calibration; {again}") from error
         if kind != cls.kind:
             raise UserError(f"{path}: is no calibration of {cls.kind}; {again}")
-        if version != cls.format:
+        if version != cls.format and version not in cls.older:
             raise UserError(
                 f"{path}: a calibration of format {version}, this version reads {cls.format}; "
                 f"{again}, again"

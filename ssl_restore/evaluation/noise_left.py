@@ -9,6 +9,7 @@ import numpy as np
 from ssl_restore.calibration.noise import display_values, measure
 from ssl_restore.errors import UserError
 from ssl_restore.io.picture import Pixels
+from ssl_restore.io.used_range import used_white
 
 Values = np.ndarray
 
@@ -26,8 +27,9 @@ def noise_and_texture_left(noisy: Pixels, restored: Pixels) -> dict[str, float]:
         >>> round(noise_and_texture_left(noisy, noisy)["noise_left"], 3)
         1.0
     """
+    white = used_white(noisy)
     try:
-        levels = [measure("", display_values(picture)).level for picture in (noisy, restored)]
+        levels = [measure("", display_values(p, white)).level for p in (noisy, restored)]
     except UserError:  # too small
         levels = [0.0, 0.0]
     coarse = [float(_reduced(picture).var(axis=(0, 1)).sum()) for picture in (noisy, restored)]

@@ -18,9 +18,11 @@ from ssl_restore.inference.tiles import check_tile, restore
 from ssl_restore.inference.wrappers import Layer
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.folders import Job, taken, write
-from ssl_restore.io.picture import Picture
+from ssl_restore.io.picture import Picture, Pixels
 from ssl_restore.restorer import Restorer
 
+# (name of a picture, picture) -> what restores it, and what is called with its result
+Choose = Callable[[str, Picture], tuple[Restorer, Callable[[Pixels], None]]]
 SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/EXPERIMENTS.md)
 
 
@@ -34,12 +36,14 @@ def restore_all(
     max_pixels: int = MAX_PIXELS,
     then: Restorer | None = None,
     layer: str | None = None,
+    choose: Choose | None = None,
     progress: Callable[[int, int], None] = lambda pixels, expected: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """Restore every job; returns one line for each picture that could not be.
 
-    `scale` is that of `fine_to_coarse`; `then` restores what the restorer has restored.
+    `scale` is that of `fine_to_coarse`; `then` restores what the restorer has restored; `choose`
+    gives each picture a restorer of its own, of the kind and on the device of `restorer`.
 
     `progress(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
     `expected` in all jobs; `notify` gets a line for the first picture whose size chose a scale, and
@@ -67,12 +71,15 @@ def restore_all(
     def restored(job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
         say_scale(job, (picture.pixels.shape[0], picture.pixels.shape[1]))
         try:
+            own, judge = (restorer, None) if choose is None else choose(str(job.source), picture)
             pixels = restore_pixels(
-                restorer, picture.pixels, scale=scale, tile=tile, precision=precision,
+                own, picture.pixels, scale=scale, tile=tile, precision=precision,
                 progress=ready, notify=lambda line: notify(f"{job.source}: {line}"),
             )  # fmt: skip
             if then is not None:
                 pixels = restore(then, pixels, tile=tile, precision=precision)
+            if judge is not None:
+                judge(pixels)
         except UserError as error:
             raise UserError(f"{job.source}: {error}") from error
         except (MemoryError, RuntimeError) as error:

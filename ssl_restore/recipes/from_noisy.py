@@ -97,7 +97,8 @@ def chosen_strength(
     if gain or sigma or not noise_calibration:
         return gain, sigma, ()
     found = read(Path(noise_calibration))
-    gain, sigma = found.median("gain"), found.median("sigma")
+    white = found.median("white")  # patches are in units of the file, what was measured is not
+    gain, sigma = white * found.median("gain"), white * found.median("sigma")
     return gain, sigma, (f"noise measured: variance {gain:.2g} J + {sigma:.2g}^2, J from 0 to 1",)
 
 

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl_restore.calibration.noise import LEAST_SIDE_PX, LEVELS, WHITE_BELOW, fit_line
+from ssl_restore.calibration.broken_pixels import LEVELS
+from ssl_restore.calibration.noise import LEAST_SIDE_PX, WHITE_BELOW, fit_line
 from ssl_restore.inference.tiles import restore_tensor
 from ssl_restore.restorer import Restorer
 

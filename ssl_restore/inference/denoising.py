@@ -1,0 +1,191 @@
+"""How `denoise` restores a picture: by what its noise is measured to be, unless it is told.
+
+    white       the largest value that the picture uses (`io.used_range`)
+    grain       2, every second pixel by itself, where the restorer leaves coarse noise that it
+                then takes: both are tried on a part of the picture
+    strength    0 for a picture in which there is no noise at all, else 1
+    mended      broken pixels, where they are more than a few, before the restorer sees them
+
+Measured is one channel of a sample of the picture. What is chosen is said in a line, once for all
+pictures that are treated alike; what is left of the noise is measured as well, and said where it is
+much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from ssl_restore.calibration import noise
+from ssl_restore.calibration.broken_pixels import Limits
+from ssl_restore.calibration.noise import PictureNoise, display_values
+from ssl_restore.calibration.noise_sample import sample_of
+from ssl_restore.calibration.noise_verdict import (
+    NO_NOISE,
+    described,
+    level_at_half,
+    limits_of_sample,
+    measured_noise,
+    remark,
+)
+from ssl_restore.errors import UserError
+from ssl_restore.inference.mended import Mended
+from ssl_restore.inference.ranged import Ranged
+from ssl_restore.inference.tiles import restore
+from ssl_restore.inference.wrappers import Strength, with_pixel_shuffle, with_self_ensemble
+from ssl_restore.io.picture import Picture, Pixels
+from ssl_restore.io.used_range import used_white
+from ssl_restore.restorer import Restorer
+
+COARSE = 0.6  # correlation of neighbours from which a coarser grain is tried
+LEAST_COARSE = 3 / 255  # deviation from which it is
+LEFT_COARSE = 2 / 255  # deviation at half the size that the finer grain must leave
+COARSER_TAKES = 0.35  # share of it that the coarser one must take
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """How a picture is restored."""
+
+    grain: int
+    strength: float
+    white: int  # value of white in the file
+    most: int  # largest value of the file
+    limits: Limits | None  # of pixels that are not broken; None: none is mended
+
+    def __str__(self) -> str:
+        words = f"grain {self.grain}, strength {self.strength:g}, white {self.white}"
+        return words if self.limits is None else f"{words}, broken pixels mended"
+
+
+class Treatments:
+    """Chooses the treatment of every picture.
+
+    Args:
+        restorer: What is applied.
+        quality: As of `with_self_ensemble`.
+        grain: None: measured, as strength and white are.
+        strength: As of `wrappers.Strength`.
+        white: Value of white in the files.
+        calibration: File of `calibrate --noise`; None: each picture is measured.
+        precision: As of `tiles.restore`.
+        notify: Called with what was chosen, and with what is left.
+    """
+
+    def __init__(
+        self,
+        restorer: Restorer,
+        *,
+        quality: str = "fast",
+        grain: int | None = None,
+        strength: float | None = None,
+        white: int | None = None,
+        calibration: Path | None = None,
+        precision: str = "auto",
+        notify: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.restorer, self.quality, self.precision = restorer, quality, precision
+        self.grain, self.strength, self.white = grain, strength, white
+        self.notify = notify
+        self.known = None if calibration is None else _median(calibration)
+        self._said: set[str] = set()
+        self._lock = Lock()
+
+    def __call__(self, name: str, picture: Picture) -> tuple[Restorer, Callable[[Pixels], None]]:
+        """The restorer of a picture, and what judges its result."""
+        pixels = picture.pixels
+        white = self._white(pixels)
+        sample = sample_of(pixels)
+        measured, reason = self.known, ""
+        if measured is None:
+            measured, reason = measured_noise(sample, white)
+        limits = limits_of_sample(display_values(sample, white), measured)
+        if measured is not None and limits is None:
+            measured = replace(measured, impulse_share=0.0)
+        treatment = self._treatment(sample, white, measured, limits)
+        self._say(name, treatment, measured, reason)
+        kept = self.strength is not None and self.strength < 1  # noise is to stay
+
+        def judge(result: Pixels) -> None:
+            if measured is None or kept:
+                return
+            left, _ = measured_noise(sample_of(result), white)
+            line = None if left is None else remark(measured, left)
+            if line is not None:
+                self.notify(f"{name}: {line}")
+
+        return self._restorer(treatment, self.quality), judge
+
+    def _white(self, pixels: Pixels) -> int:
+        most = int(np.iinfo(pixels.dtype).max)
+        if self.white is None:
+            white = used_white(pixels)
+            known = 0 if self.known is None else round(self.known.white * most)
+            return max(white, known)  # a dark picture of a folder whose others are not
+        if self.white > most:
+            raise UserError(f"`white={self.white}` is beyond {most}, the largest value of its bits")
+        beyond = float((pixels > self.white).mean())
+        if beyond > 0.5:
+            raise UserError(
+                f"{100 * beyond:.0f} % of the values are above `white={self.white}`; give the "
+                "largest value that the picture uses"
+            )
+        return self.white
+
+    def _treatment(
+        self, sample: Pixels, white: int, measured: PictureNoise | None, limits: Limits | None
+    ) -> Treatment:
+        none = measured is not None and measured.level < NO_NOISE and limits is None
+        strength = float(not none) if self.strength is None else self.strength
+        most = int(np.iinfo(sample.dtype).max)
+        fine = Treatment(self.grain or 1, strength, white, most, limits)
+        if self.grain is not None or measured is None or not strength:
+            return fine
+        coarse = measured.correlation >= COARSE and measured.level >= LEAST_COARSE
+        return replace(fine, grain=2) if coarse and self._leaves_coarse(sample, fine) else fine
+
+    def _leaves_coarse(self, sample: Pixels, fine: Treatment) -> bool:
+        """Whether much coarse noise of a sample is left that a coarser grain takes."""
+        if min(sample.shape[:2]) < 2 * noise.LEAST_SIDE_PX:
+            return False
+        left = []
+        for grain in (1, 2):
+            restorer = self._restorer(replace(fine, grain=grain, strength=1.0), "fast")
+            result = restore(restorer, sample, precision=self.precision)
+            level = level_at_half(display_values(result, fine.white))
+            if level is None or (grain == 1 and level < LEFT_COARSE):
+                return False
+            left.append(level)
+        return left[1] <= (1 - COARSER_TAKES) * left[0]
+
+    def _restorer(self, treatment: Treatment, quality: str) -> Restorer:
+        whole = with_pixel_shuffle(self.restorer, treatment.grain)
+        if treatment.limits is not None:
+            whole = Mended(whole, treatment.limits)
+        whole = with_self_ensemble(whole, quality)
+        if treatment.strength != 1:
+            whole = Strength(whole, treatment.strength)
+        if treatment.white != treatment.most:
+            whole = Ranged(whole, treatment.white / treatment.most)
+        return whole
+
+    def _say(
+        self, name: str, treatment: Treatment, measured: PictureNoise | None, reason: str
+    ) -> None:
+        told = str(treatment)
+        with self._lock:
+            known = told in self._said
+            self._said.add(told)
+        if not known:
+            self.notify(f"{name}: {described(measured, reason)}; {told}")
+
+
+def _median(calibration: Path) -> PictureNoise:
+    """Of the pictures of a folder."""
+    found = noise.read(calibration)
+    numbers = {name: three[1] for name, three in found.summary().items()}
+    return PictureNoise(file="", **numbers)

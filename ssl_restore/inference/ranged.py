@@ -1,0 +1,33 @@
+"""A restorer on pictures that use a part of the range of their file.
+
+restored = f(min(I / white, 1)) * white,   and what is beyond white as far as f leaves it white
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ssl_restore.restorer import Restorer, Wrapped
+
+DROPPED, KEPT = 0.5, 0.9  # restored values from which what is beyond white is kept in part, whole
+
+
+class Ranged(Wrapped):
+    """image (B, 3, H, W), sides multiples of `stride`, in which `white` is white -> restored.
+
+    A single pixel beyond is mostly a hot one: where the restorer takes it away what is beyond goes
+    as well, and where it leaves white it comes back whole.
+    """
+
+    def __init__(self, inner: Restorer, white: float) -> None:
+        super().__init__(inner)
+        if not 0 < white <= 1:
+            raise ValueError(f"white must be above 0 and at most 1, got {white}")
+        self.white = white
+
+    def forward(self, image: Tensor, *maps: Tensor) -> Tensor:
+        stretched = image / self.white
+        inside = stretched.clamp(max=1)
+        restored = self.inner(inside, *maps).to(image)
+        kept = ((restored - DROPPED) / (KEPT - DROPPED)).clamp(0, 1)
+        return (restored + kept * (stretched - inside)) * self.white
