@@ -2,11 +2,11 @@
 
     z ~ N(mean, exp(log_variance)) of a blurred picture,     blurred = J + D(E(J), z)
 
-E, the content encoder of sharp pictures, has the deepest convolutions in common with that of
-blurred ones, which belongs to the restorer; norms are its own, as they hold the statistics of its
-pictures. The code is a few numbers for the whole picture, so there is little room for content in
-it; each scales and shifts every channel of the content, at all levels. Untrained, the code is
-normal whatever the picture, and nothing is blurred.
+E is the content encoder of sharp pictures. The convolutions of its deepest level are those of the
+content encoder of blurred ones, which belongs to the restorer; the norms are its own. The code is a
+few numbers for the whole picture, so there is little room for content in it; it scales and shifts
+the channels of the content at every level. Untrained, the code is normal whatever the picture, and
+nothing is blurred.
 
 No `build` here: that is for restorers. References: Lu, Chen and Chellappa, "Unsupervised
 domain-specific deblurring via disentangled representations", CVPR 2019, arXiv 1903.01594; Perez et
@@ -26,10 +26,12 @@ BLOCKS = (1, 1, 1)  # residual blocks a level of the blur encoder
 
 
 class BlurEncoder(nn.Module):
-    """Blurred pictures (B, 3, H, W), sides multiples of 8, -> mean, log variance, (B, CODE) each."""
+    """Blurred pictures (B, 3, H, W), sides multiples of 8, -> mean, log variance (B, CODE)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        if width < 1:
+            raise ValueError(f"the blur encoder's width must be at least 1, got {width}")
         channels = deepest_channels(width, BLOCKS)
         self.encoder = Encoder(width, BLOCKS)
         self.norm = nn.BatchNorm2d(channels)
@@ -45,15 +47,15 @@ class Blurrer(nn.Module):
     """Sharp pictures (B, 3, H, W) and codes (B, CODE) -> blurred ones, the same shape.
 
     Args:
-        content: Content encoder of blurred pictures, whose form E has and whose deepest
-            convolutions it shares.
+        content: Content encoder of blurred pictures: E has its form.
     """
 
     def __init__(self, content: Encoder) -> None:
         super().__init__()
-        width, blocks = content.stem.out_channels, tuple(map(len, content.levels))
-        self.content = Encoder(width, blocks, channels=content.stem.in_channels // 4)
-        for own, given in zip(self.content.levels[-1], content.levels[-1], strict=True):
+        levels = [list(level.children()) for level in content.levels]
+        width, blocks = content.stem.out_channels, tuple(map(len, levels))
+        self.content = Encoder(width, blocks)
+        for own, given in zip(self.content.levels[-1].children(), levels[-1], strict=True):
             own.conv1, own.conv2 = given.conv1, given.conv2
         self.modulations = nn.ModuleList(
             nn.Linear(CODE, 2 * width * 2**level) for level in range(len(blocks))

@@ -1,19 +1,22 @@
 """Content and blur apart, learned from blurred and sharp pictures of other scenes.
 
     x blurred, y sharp,     G(x) deblurred,     z = m(x) + s(x) e,  e ~ N(0, 1),     F(y, z) blurred
-    |F(G(x), z) - x| + |G(F(y, z)) - y|,     KL(N(m, s^2), N(0, 1)),     d(G(x), x),
-    softplus(-D(G(x))) + softplus(-E(F(y, z))),     |G(y) - y|
+    c(F(G(x), z) - x) + c(G(F(y, z)) - y),     KL(N(m, s^2) | N(0, 1)),     d(G(x), x),
+    softplus(-D(G(x))) + softplus(-E(F(y, z))),     c(G(y) - y)
 
 G is the content encoder of blurred pictures and the deblurring decoder, F the content encoder of
-sharp ones and the blurring decoder, which also takes the code z of the blur. The divergence has a
-price for all that z tells, so that it tells what cannot be had elsewhere: of x it is the blur, as
-the content is there in G(x). d compares the deblurred picture with the blurred one in deep features,
-D and E are the critics of `cycle`. Nothing says what a blur is, only that F can put it back.
+sharp ones and the blurring decoder, which takes the code z of the blur besides. Whatever z tells
+costs divergence, so it tells of x what G(x) does not: the blur. d compares the deblurred picture
+with the blurred one in features of a network at rest, D and E are critics of sharp and of blurred
+pictures. Nothing says what a blur is, only that F can put it back.
 
-It differs from the publication in that the deblurring decoder takes no code, and that both decoders
-add to the picture; so a content that is coded twice, G of a sharp picture for one, changes
-nothing. Reference: Lu, Chen and Chellappa, "Unsupervised domain-specific deblurring via
-disentangled representations", CVPR 2019, arXiv 1903.01594.
+It differs from the publication in three ways. The deblurring decoder takes no code. Both decoders
+add to the picture, so that untrained they leave it as it is: hence c, Charbonnier's distance, as
+the absolute one holds two networks that undo each other where they are. And sharp pictures have to
+stay as they are.
+
+Reference: Lu, Chen and Chellappa, "Unsupervised domain-specific deblurring via disentangled
+representations", CVPR 2019, arXiv 1903.01594.
 """
 
 from __future__ import annotations
@@ -49,9 +52,9 @@ def sampled(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> T
 
 class Disentangled(nn.Module):
     """Terms of the generators: `cycle`, `kl`, `features`, `prior` (of both critics), `identity`,
-    and with a prior `blur` also `rendered`: what blurs sharp pictures r, whose code is known then,
+    and with a prior `blur` also `rendered`: of sharp pictures and what it makes of them, r,
 
-        charbonnier(G(r) - y) + charbonnier(F(y, z(r)) - r),     each by `relative`
+        c(G(r) - y) + c(F(y, z(r)) - r),     each `relative`
     """
 
     def __init__(
@@ -121,7 +124,8 @@ class DisentangledCritics(nn.Module):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clean, degraded = both(batch)
-        code = sampled(*as_it_trains(self.blur_encoder, degraded), generator)
+        mean, log_variance = as_it_trains(self.blur_encoder, degraded)
+        code = sampled(mean, log_variance, generator)
         restored = as_it_trains(self.restorer, degraded)
         again = as_it_trains(self.blurrer, clean, code)
         critics = self.clean_critic, self.degraded_critic

@@ -3,7 +3,8 @@
 As published: a code of the blur that a divergence keeps free of content, a blurring decoder that
 takes it, cycle consistency, critics of both folders and a distance of features between the blurred
 and the deblurred picture. The features are those of the built-in denoiser, so that nothing has to
-be downloaded, or of VGG-16.
+be downloaded, or of VGG-16. The norms rest from the start: with statistics of the batch the
+networks of such a game drift to where those that are kept do not follow.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import copy
 from torch import nn
 
 from ssl_restore import discover, weights
+from ssl_restore.errors import UserError
 from ssl_restore.networks import denoiser
 from ssl_restore.networks.blurrer import BlurEncoder, Blurrer
 from ssl_restore.networks.critic import Critic
+from ssl_restore.networks.features import MULTIPLE
 from ssl_restore.networks.features import features as features_of
 from ssl_restore.objectives.disentangled import Disentangled, DisentangledCritics
 from ssl_restore.recipes.critics import critic_player
@@ -53,6 +56,8 @@ def build(
     `rendered` blur on sharp pictures (0: none) and of the critics' `penalty`, `code_width` of the
     blur encoder, `critic_width`, `critic_lr`, and the `features` of the distance (denoiser or
     vgg)."""
+    if patch % MULTIPLE:
+        raise UserError(f"a multiple of {MULTIPLE} is expected, got {patch}", parameter="patch")
     restorer = denoiser.build(width=width)
     blurrer, blur_encoder = Blurrer(restorer.encoder), BlurEncoder(code_width)
     freeze_batchnorm(nn.ModuleList([blurrer, blur_encoder]))
