@@ -40,7 +40,7 @@ from ssl_restore.types import Batch
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(m, s^2), N(0, 1)) = sum over the code of (m^2 + s^2 - 1 - log s^2) / 2, mean over the
     batch; mean and log variance (B, CODE) -> scalar."""
-    terms = mean.square() + log_variance.exp() - 1 - log_variance
+    terms = mean.square() + log_variance.expm1() - log_variance
     return terms.sum(dim=1).mean() / 2
 
 
