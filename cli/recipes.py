@@ -13,7 +13,7 @@ def command(name: str | None) -> None:
 
     if name is None:
         for known in discover.names("recipes"):
-            click.echo(f"{known:18} {discover.summary('recipes', known)}")
+            click.echo(f"{known:20} {discover.summary('recipes', known)}")
         return
     build = discover.builder("recipes", name)
     for setting, default in discover.settings(build).items():

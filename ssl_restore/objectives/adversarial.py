@@ -7,12 +7,13 @@ ICML 2018, arXiv 1801.04406, eq. 9 (penalty).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
 
@@ -32,12 +33,11 @@ def contest(critic: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tens
 
 
 @torch.no_grad()
-def as_it_trains(restorer: Restorer, image: Tensor) -> Tensor:
-    """What the restorer makes of a batch now, by its statistics in training mode; those that run
+def as_it_trains(net: nn.Module, *inputs: Tensor) -> Any:
+    """What a network makes of a batch now, by its statistics in training mode; those that run
     stay as they are, and a copy of them moves."""
-    statistics = {name: value.clone() for name, value in restorer.named_buffers()}
-    restored: Tensor = functional_call(restorer, statistics, image)
-    return restored
+    statistics = {name: value.clone() for name, value in net.named_buffers()}
+    return functional_call(net, statistics, inputs)
 
 
 def judged(critic: nn.Module, image: Tensor) -> Tensor:

@@ -50,8 +50,7 @@ class Cycle(nn.Module):
             "cycle": (back_degraded - degraded).abs().mean() + (back_clean - clean).abs().mean(),
             "features": self.features.distance(back_degraded, degraded)
             + self.features.distance(back_clean, clean),
-            "prior": F.softplus(-judged(self.clean_critic, restored)).mean()
-            + F.softplus(-judged(self.degraded_critic, again)).mean(),
+            "prior": prior((self.clean_critic, self.degraded_critic), restored, again),
             "identity": (self.restorer(clean) - clean).abs().mean(),
         }
 
@@ -72,11 +71,32 @@ class CycleCritics(nn.Module):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clean, degraded = both(batch)
-        mirrored = torch.rand(2, len(clean), 1, 1, 1, generator=generator).to(clean.device) < 0.5
-        real, known = (
-            torch.where(chosen, one.flip(3), one)
-            for chosen, one in zip(mirrored, (clean, degraded), strict=True)
-        )
-        first, one = contest(self.clean_critic, real, as_it_trains(self.restorer, degraded))
-        second, other = contest(self.degraded_critic, known, as_it_trains(self.degrader, clean))
-        return {"critic": first, "degraded_critic": second, "penalty": one + other}
+        restored, again = as_it_trains(self.restorer, degraded), as_it_trains(self.degrader, clean)
+        critics = self.clean_critic, self.degraded_critic
+        return contests(critics, batch, restored, again, generator)
+
+
+def prior(critics: tuple[Critic, Critic], restored: Tensor, again: Tensor) -> Tensor:
+    """softplus(-D(restored)) + softplus(-E(again)), a scalar; the critics D and E rest."""
+    scores = (judged(*pair) for pair in zip(critics, (restored, again), strict=True))
+    return torch.stack([F.softplus(-score).mean() for score in scores]).sum()
+
+
+def contests(
+    critics: tuple[Critic, Critic],
+    batch: Batch,
+    restored: Tensor,
+    again: Tensor,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Terms `critic`, `degraded_critic` and `penalty` of the critics of clean pictures, against
+    restored ones, and of degraded pictures, against what was degraded `again`."""
+    clean, degraded = both(batch)
+    mirrored = torch.rand(2, len(clean), 1, 1, 1, generator=generator).to(clean.device) < 0.5
+    real, known = (
+        torch.where(chosen, one.flip(3), one)
+        for chosen, one in zip(mirrored, (clean, degraded), strict=True)
+    )
+    first, one = contest(critics[0], real, restored)
+    second, other = contest(critics[1], known, again)
+    return {"critic": first, "degraded_critic": second, "penalty": one + other}
