@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import options
+from . import output as echo
 from .errors import as_options
 from .progress import bar
 
@@ -107,4 +108,4 @@ def command(
         video.write(frames, restored, files, progress=shown.update)
     taken = time.perf_counter() - start
     click.echo(f"{len(frames)} frames restored in {taken:.0f} s", err=True)
-    click.echo(str(output))
+    echo.path(output)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from . import options
-from .errors import Failed, report_skipped
+from .errors import Failed, as_options, report_skipped
 from .progress import bar
 
 EXAMPLES = """\b
@@ -30,6 +30,7 @@ Examples:
 @click.option("--exposure-s", type=float, help="Exposure in seconds; with --focal-px: the mm/h.")
 @click.option("--limit", type=click.IntRange(1), help="So many pictures, spread over the folder.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT and its sheet.")
+@options.recursive
 @options.max_pixels
 @options.device
 def command(
@@ -42,6 +43,7 @@ def command(
     exposure_s: float | None,
     limit: int | None,
     overwrite: bool,
+    recursive: bool,
     max_pixels: int,
     device: str,
 ) -> None:
@@ -72,7 +74,12 @@ def command(
     sheet = sheet or output.with_suffix(".png")
     for path in (output, sheet) if kind == "rain" else (output,):
         _check_output(path, overwrite)
-    paths = images.find(pictures) if pictures.is_dir() else [pictures]
+    paths = [pictures]
+    if pictures.is_dir():
+        paths = images.find(
+            pictures, recursive=recursive,
+            notify=lambda line: click.echo(as_options(line), err=True),
+        )  # fmt: skip
     measure = discover.builder("calibration", kind, "calibrate")
     chosen = devices.choose(device)
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
@@ -85,10 +92,11 @@ def command(
     if kind == "rain":
         from ssl_restore.calibration.rain import with_camera  # noqa: PLC0415
         from ssl_restore.calibration.rain_sheet import write_sheet  # noqa: PLC0415
+        from ssl_restore.io.names import labels  # noqa: PLC0415
 
         if focal_px is not None and exposure_s is not None:
             calibration = with_camera(calibration, focal_px, exposure_s)
-        write_sheet(sheet, calibration, {path.name: path for path in paths}, chosen)
+        write_sheet(sheet, calibration, dict(zip(labels(paths), paths, strict=True)), chosen)
         files += f", {sheet}"
         lines[0] += f" with rain, {len(calibration.rain_free)} without"
     calibration.write(output)

@@ -38,11 +38,15 @@ def command(
     seconds: float | None,
     **given: Any,
 ) -> None:
-    """Undo the blur of the picture or the folder INPUT; write to OUTPUT.
+    """Undo the blur of INPUT; write to OUTPUT.
+
+    INPUT is a picture, a folder, a pattern as "*.jpg" or several of them, OUTPUT a picture or a
+    folder, in which names are kept; - is standard input or output.  Size, bit depth, alpha, colour
+    profile and metadata are kept.
 
     The way of the camera during the exposure, or the disc of defocus, is estimated from each
     picture alone and undone; it must be nearly the same everywhere in the picture.  A sharp picture
-    comes back unchanged, which is said.  Size, bit depth, alpha, colour profile and EXIF are kept.
+    comes back unchanged, which is said.
     """
     files = restoration.Files(**given)
     if files.weights is not None and method is None:
@@ -54,7 +58,7 @@ def command(
         return
     if files.quality != "fast":
         raise click.UsageError("--quality belongs to --weights: leave it out")
-    own = {} if kernel_px is None else {"kernel_px": kernel_px}
+    own: dict[str, Any] = {} if kernel_px is None else {"kernel_px": kernel_px}
     restoration.solve_files(
         "deblur", files, method=method, seconds=seconds, strength=strength, layers=layers,
         layer="kernel", **own,

@@ -43,7 +43,7 @@ def command(
     """Remove drops on the lens, or on glass before it, from INPUT; write to OUTPUT.
 
     With --mask what is white there is filled in from around it, which takes minutes
-    (`deep_image_prior`).  Size, bit depth, alpha, colour profile and EXIF are kept.
+    (`deep_image_prior`).  Size, bit depth, alpha, colour profile and metadata are kept.
 
     Nothing that finds drops by itself is built in: --weights are those of your own `fit`.
     """
@@ -51,7 +51,7 @@ def command(
     if mask is not None:
         restoration.solve_files(
             "dedrop", files, method="deep_image_prior", seconds=seconds, strength=strength,
-            steps=steps or STEPS, mask=~restoration.marked(files, mask),
+            steps=steps or STEPS, mask=mask, outside=True,
         )  # fmt: skip
         return
     if seconds is not None or steps is not None:

@@ -35,12 +35,14 @@ def command(
     seconds: float | None,
     **given: Any,
 ) -> None:
-    """Remove the haze from the picture or the folder INPUT; write to OUTPUT.
+    """Remove the haze from INPUT; write to OUTPUT.
 
-    A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
-    folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.  The
-    whole picture is seen at a small size first, to tell how thick its haze is; a picture without
-    haze comes back nearly unchanged, which is said.
+    INPUT is a picture, a folder, a pattern as "*.jpg" or several of them, OUTPUT a picture or a
+    folder, in which names are kept; - is standard input or output.  Size, bit depth, alpha, colour
+    profile and metadata are kept.
+
+    The whole picture is seen at a small size first, to tell how thick its haze is; a picture
+    without haze comes back nearly unchanged, which is said.
     """
     files = restoration.Files(**given)
     if method is not None:

@@ -63,18 +63,21 @@ def command(
     seconds: float | None,
     **given: Any,
 ) -> None:
-    """Remove the noise from the picture or the folder INPUT; write to OUTPUT.
+    """Remove the noise from INPUT; write to OUTPUT.
 
-    A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
-    folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.  The
-    noise is measured first, and a line says what was chosen: how coarse it is, whether pixels are
-    broken, which value is white.  Grain that is lost with the noise comes back with a --strength
-    below 1.  Noise coarser than one or two pixels passes for texture and stays; with --grain 2
-    every second pixel is restored by itself, which takes it away and the finest texture, too.
+    INPUT is a picture, a folder, a pattern as "*.jpg" or several of them, OUTPUT a picture or a
+    folder, in which names are kept; - is standard input or output.  Size, bit depth, alpha, colour
+    profile and metadata are kept.
 
-    --zero-shot learns from each picture before it restores it, for about a minute.  Where its
-    noise can be measured, more texture is kept.  With --seconds the result also depends on how fast
-    the machine is.
+    The noise is measured first, and a line says what was chosen: how coarse it is, whether pixels
+    are broken, which value is white.  Grain that is lost with the noise comes back with a
+    --strength below 1.  Noise coarser than one or two pixels passes for texture and stays; with
+    --grain 2 every second pixel is restored by itself, which takes it away and the finest texture,
+    too.
+
+    --zero-shot learns from each picture before it restores it, for about a minute.  Where its noise
+    can be measured, more texture is kept.  With --seconds the result also depends on how fast the
+    machine is.
     """
     files = restoration.Files(**given)
     if zero_shot:

@@ -1,4 +1,4 @@
-"""`ssl-restore derain`: restore a picture or a folder of pictures."""
+"""`ssl-restore derain`: restore pictures."""
 
 from __future__ import annotations
 
@@ -54,10 +54,11 @@ def command(
     seconds: float,
     **given: Any,
 ) -> None:
-    """Remove the rain from the picture or the folder INPUT; write to OUTPUT.
+    """Remove the rain from INPUT; write to OUTPUT.
 
-    A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
-    folder under the same names.  Size, bit depth, alpha, colour profile and EXIF are kept.
+    INPUT is a picture, a folder, a pattern as "*.jpg" or several of them, OUTPUT a picture or a
+    folder, in which names are kept; - is standard input or output.  Size, bit depth, alpha, colour
+    profile and metadata are kept.
     """
     if adapt and veil:
         raise click.UsageError("give --adapt or --veil, not both")
@@ -75,7 +76,7 @@ def command(
     def wrapped(restorer: Restorer) -> Restorer:
         return restorer if thorough is None else with_thoroughness(restorer, thorough)
 
-    then = replace(files, weights=weights.veil()).load("dehaze") if veil else None
+    then = replace(files, weights=weights.veil()) if veil else None
     restoration.restore_files(
         "derain", files, wrap=wrapped, strength=strength, scale=scale, then=then, layers=layers
     )

@@ -32,7 +32,7 @@ def command(*, strength: float, mask: Path | None, layers: Path | None, **given:
     The light that is lacking is measured across the outline of the shadow, which is painted white
     in --mask, and given back.  Leave out edges of the shadow that are edges of things; the outline
     is moved to where the shadow ends, by up to a thirtieth of the picture's longer side.  Size, bit
-    depth, alpha, colour profile and EXIF are kept.
+    depth, alpha, colour profile and metadata are kept.
 
     Nothing that finds shadows by itself is built in: --weights are those of your own `fit`.
     """
@@ -40,7 +40,7 @@ def command(*, strength: float, mask: Path | None, layers: Path | None, **given:
     if mask is not None:
         restoration.solve_files(
             "deshadow", files, method="relight", strength=strength, layers=layers, layer="shadow",
-            mask=restoration.marked(files, mask),
+            mask=mask,
         )  # fmt: skip
         return
     if files.weights is None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options
-from .errors import Failed, report_skipped
+from . import output as echo
+from .errors import Failed, as_options, report_skipped
 from .progress import bar
 
 if TYPE_CHECKING:
+    from ssl_restore.evaluation.scoring import Pair, Score
     from ssl_restore.restorer import Restorer
 
 EXAMPLES = """\b
@@ -19,6 +21,7 @@ Examples:
   ssl-restore evaluate ./set/rainy/ ./set/clean/
   ssl-restore evaluate ./set/rainy/ ./set/clean/ --weights runs/mine/restorer.safetensors
   ssl-restore evaluate ./set/rainy/ ./set/clean/ --restored ./theirs/ --csv scores.csv
+  ssl-restore evaluate ./noisy/ ./clean/ --task denoise --pair "noisy-{}=clean-{}"
   ssl-restore evaluate ./rainy/
 """
 
@@ -30,6 +33,11 @@ Examples:
 @click.option("--weights", type=options.PATH, help="Checkpoint of `fit`.  [default: built-in]")
 @click.option("--csv", "csv_file", type=options.PATH, help="Write a row a picture and method.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pictures.")
+@click.option(
+    "--pair", metavar="NAME=NAME", help='How names belong together: "rain-{}=norain-{}", "{}_*={}".'
+)
+@options.recursive
+@options.json_lines
 @options.task
 @options.quality
 @options.tile
@@ -43,6 +51,9 @@ def command(
     weights: Path | None,
     csv_file: Path | None,
     limit: int | None,
+    pair: str | None,
+    recursive: bool,
+    json_lines: bool,
     task: str | None,
     quality: str,
     tile: int | None,
@@ -51,6 +62,8 @@ def command(
     precision: str,
 ) -> None:
     """Score a restorer on the folders DEGRADED and CLEAN, paired by file name, or on one.
+
+    --pair says how the names of a pair differ: {} is the same text in both, and * any text.
 
     Prints mean PSNR (dB) and SSIM of the untouched input, of a morphological opening (the floor
     to beat) and of the restorer, on RGB and on luma Y.  8-bit values, whole pictures; SSIM with a
@@ -68,21 +81,28 @@ def command(
         raise click.UsageError("give --restored or --weights, not both")
     if csv_file is not None and not csv_file.absolute().parent.is_dir():
         raise Failed(f"{csv_file}: the folder {csv_file.parent} does not exist; create it first")
-    pairs, skipped = scoring.pairs(degraded, clean, restored, limit=limit)
+    pairs, skipped = scoring.pairs(
+        degraded, clean, restored, limit=limit, pattern=pair, recursive=recursive,
+        notify=lambda line: click.echo(as_options(line), err=True),
+    )  # fmt: skip
     known = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:
         restorer = _restorer(weights, known.name if known else None, quality, tile, device)
         known = known or discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
-        click.echo(f"restorer: the {which}, for the task {restorer.task}", err=True)
+        other = "" if task or weights else " (--task chooses another)"
+        click.echo(f"restorer: the {which}, for the task {restorer.task}{other}", err=True)
     chosen = known or discover.task("derain")
     methods = scoring.methods(chosen, restorer, tile, precision)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
-        for pair in pairs:
+        for one in pairs:
             try:
-                rows += list(scoring.measure(pair, methods, chosen.measure, max_pixels=max_pixels))
+                scores = list(scoring.measure(one, methods, chosen.measure, max_pixels=max_pixels))
+                if json_lines:
+                    _print(one, scores)
+                rows += scores
             except UserError as error:
                 skipped.append(str(error))
             shown.update()
@@ -91,11 +111,20 @@ def command(
         raise Failed("no pair of pictures could be scored")
     if csv_file is not None:
         scoring.write_csv(csv_file, rows)
-    click.echo(f"{len({row.name for row in rows})} pictures")
-    for line in scoring.table(rows):
-        click.echo(line)
+    if not json_lines:
+        click.echo(f"{len({row.name for row in rows})} pictures")
+        for line in scoring.table(rows):
+            click.echo(line)
     if skipped:
         raise Failed(f"{len(skipped)} pictures were not scored")
+
+
+def _print(pair: Pair, scores: list[Score]) -> None:
+    """A line for each method."""
+    files = {"degraded": pair.degraded, "clean": pair.clean}
+    for one in scores:
+        line = {"name": one.name, "method": one.method, **one.scores}
+        echo.line({**line, "seconds": one.seconds, "pixels": one.pixels, **files})
 
 
 def _restorer(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
+from . import output as echo
 from .errors import Failed, as_options, report_skipped
 from .progress import bar
 
@@ -60,6 +61,7 @@ Examples:
 @click.option(
     "--set", "settings", multiple=True, metavar="K=V", help="Change a setting (`recipes`)."
 )
+@options.recursive
 @options.seed
 @options.device
 @options.precision
@@ -95,7 +97,7 @@ def command(
     )
     report_skipped(job.skipped)
     _train(job, resume is not None, precision)
-    click.echo(str(job.run.weights))
+    echo.path(job.run.weights)
     if job.skipped:
         raise Failed(f"learned without the pictures that could not be used: {len(job.skipped)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,8 +17,8 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("source", metavar="INPUT", type=options.PATH)
-@click.argument("output", type=options.PATH)
+@click.argument("source", metavar="INPUT")
+@click.argument("output")
 @click.option(
     "--mask",
     type=options.PATH,
@@ -32,41 +33,39 @@ Examples:
     help="Most steps to learn a piece of 512 pixels.",
 )
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Most time to learn.")
-@click.option("--overwrite", is_flag=True, help="Replace a result that exists.")
+@restoration.files
 @options.seed
 @options.max_pixels
 @options.device
 @options.precision
 def command(
     *,
-    source: Path,
-    output: Path,
+    source: str,
+    output: str,
     mask: Path,
     steps: int,
     seconds: float | None,
-    overwrite: bool,
     seed: int,
     max_pixels: int,
     device: str,
     precision: str,
+    **written: Any,
 ) -> None:
     """Fill the pixels of the picture INPUT that are white in the mask; write to OUTPUT.
 
     A network that knows no other picture learns to draw this one from its known pixels, which
     takes minutes (deep image prior).  Known pixels come back exactly as they were, but for what the
-    format of OUTPUT loses.  Size, bit depth, alpha, colour profile and EXIF are kept.
+    format of OUTPUT loses.  Size, bit depth, alpha, colour profile and metadata are kept.
 
     Lines and spots of up to some twenty pixels are filled well, and so is a picture of which every
     second pixel is lost; large holes get a blurred guess.  With --seconds the result also depends
     on how fast the machine is.
     """
     files = restoration.Files(
-        source=source, output=output, weights=None, recursive=False, overwrite=overwrite,
-        quality="fast", seed=seed, tile=None, max_pixels=max_pixels, device=device,
-        precision=precision,
+        sources=(source,), output=output, weights=None, recursive=False, quality="fast", seed=seed,
+        tile=None, max_pixels=max_pixels, device=device, precision=precision, **written,
     )  # fmt: skip
-    known = ~restoration.marked(files, mask)
     restoration.solve_files(
-        "inpaint", files, method="deep_image_prior", seconds=seconds, steps=steps,
-        mask=known,
+        "inpaint", files, method="deep_image_prior", seconds=seconds, steps=steps, mask=mask,
+        outside=True,
     )  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 import warnings
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import click
 
 from .errors import reported
 
-_NOT_COMMANDS = {"__init__", "main", "errors", "options", "progress", "restoration"}
+_NOT_COMMANDS = {"__init__", "main", "errors", "options", "output", "progress", "restoration",
+                 "streams"}  # fmt: skip
 
 
 class Commands(click.Group):
@@ -37,7 +40,11 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        warnings.filterwarnings("ignore", module="PIL")  # damaged tags are no news to a user
+        # What is wrong with a file is said in one line: decoders shall not talk besides.
+        warnings.filterwarnings("ignore", module="PIL")
+        for talker in ("PIL", "tifffile"):
+            logging.getLogger(talker).setLevel(logging.CRITICAL)
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
         with reported():
             return super().invoke(ctx)
 

@@ -43,6 +43,42 @@ def tile(function: F) -> F:
     )(function)
 
 
+def recursive(function: F) -> F:
+    return click.option("--recursive", is_flag=True, help="Also the pictures in sub-folders.")(
+        function
+    )
+
+
+def json_lines(function: F) -> F:
+    return click.option(
+        "--json", "json_lines", is_flag=True, help="Print JSON for scripts, an object a line."
+    )(function)
+
+
+def skip_existing(function: F) -> F:
+    return click.option(
+        "--skip-existing",
+        is_flag=True,
+        help="Leave out what is done by these settings and weights: go on with a folder.",
+    )(function)
+
+
+def form(function: F) -> F:
+    return click.option(
+        "--format",
+        "form",
+        help="Of results in a folder: png, jpg, tif ...  [default: as the input]",
+    )(function)
+
+
+def jpeg_quality(function: F) -> F:
+    return click.option(
+        "--jpeg-quality",
+        type=click.IntRange(1, 100),
+        help="Of JPEG, AVIF and HEIC.  [default: as the JPEG it was, else 95]",
+    )(function)
+
+
 def strength(function: F) -> F:
     return click.option(
         "--strength",
@@ -86,6 +122,7 @@ def data_set(function: F) -> F:
     for option in (
         seed,
         max_pixels,
+        recursive,
         click.option("--workers", type=click.IntRange(1), help="Threads.  [default: the cores]"),
         click.option("--fps", type=float, help="Frames a second.  [default: the clip's, else 25]"),
         click.option("--video", is_flag=True, help="Also write each shot to video/ as .mp4."),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from . import options
+from . import output as echo
 from .progress import bar
 
 EXAMPLES = """\b
@@ -23,7 +24,8 @@ Examples:
 @click.option(
     "--count", type=click.IntRange(1), default=40, show_default=True, help="Layers, at most."
 )
-def command(clip: Path, output: Path, count: int) -> None:
+@options.skip_existing
+def command(clip: Path, output: Path, count: int, skip_existing: bool) -> None:
     """Take layers of rain from CLIP (or a folder of frames) of one camera; write them to OUTPUT.
 
     A layer is what a frame shows over the median of its neighbours in time.  Frames in which other
@@ -34,10 +36,14 @@ def command(clip: Path, output: Path, count: int) -> None:
     from ssl_restore.io.files import check_writable  # noqa: PLC0415
 
     check_writable(output)
+    if skip_existing and rain_layers.is_harvested(output, clip, count):
+        click.echo(f"the layers of {clip} exist already", err=True)
+        echo.path(output)
+        return
     with bar(count, "frame", "rain-layers") as shown:
         found = rain_layers.harvest(clip, count, on_read=shown.update)
-    rain_layers.write(output, clip, found)
+    rain_layers.write(output, clip, found, count)
     for line in found.rejected:
         click.echo(f"left out: {line}", err=True)
     click.echo(f"{len(found.layers)} layers, {len(found.rejected)} frames left out", err=True)
-    click.echo(str(output))
+    echo.path(output)

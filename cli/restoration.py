@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import options
+from . import output as echo
 from .errors import Failed, as_options, report_skipped
 from .options import F
 from .progress import bar
+from .streams import STREAM, Streams
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +25,13 @@ if TYPE_CHECKING:
     from ssl_restore.inference.folders import Choose
     from ssl_restore.io.folders import Job
     from ssl_restore.restorer import Restorer
+
+# Parameters on which no result depends.
+_NEUTRAL = {
+    "sources", "source", "output", "overwrite", "recursive", "skip_existing", "json_lines", "form",
+    "tile", "max_pixels", "device", "precision", "layers", "weights", "mask", "hints", "sheet",
+    "others",
+}  # fmt: skip
 
 
 def arguments(function: F) -> F:
@@ -33,13 +43,26 @@ def arguments(function: F) -> F:
         options.tile,
         options.seed,
         options.quality,
-        click.option("--overwrite", is_flag=True, help="Replace results that exist."),
-        click.option("--recursive", is_flag=True, help="Also the pictures in sub-folders."),
+        files,
+        options.recursive,
         click.option(
             "--weights", type=options.PATH, help="Checkpoint of `fit`.  [default: built-in]"
         ),
-        click.argument("output", type=options.PATH),
-        click.argument("source", metavar="INPUT", type=options.PATH),
+        click.argument("output"),
+        click.argument("sources", metavar="INPUT...", nargs=-1, required=True),
+    ):
+        function = decorate(function)
+    return function
+
+
+def files(function: F) -> F:
+    """Options of how results are written."""
+    for decorate in (
+        options.json_lines,
+        options.jpeg_quality,
+        options.form,
+        options.skip_existing,
+        click.option("--overwrite", is_flag=True, help="Replace results that exist."),
     ):
         function = decorate(function)
     return function
@@ -49,25 +72,75 @@ def arguments(function: F) -> F:
 class Files:
     """What `arguments` gives."""
 
-    source: Path
-    output: Path
+    sources: tuple[str, ...]
+    output: str
     weights: Path | None
     recursive: bool
     overwrite: bool
+    skip_existing: bool
+    form: str | None
+    jpeg_quality: int | None
+    json_lines: bool
     quality: str
     seed: int
     tile: int | None
     max_pixels: int
     device: str
     precision: str
+    context: click.Context = field(default_factory=click.get_current_context)
+    streams: Streams | None = None
+    done: list[Job] = field(default_factory=list)  # that were skipped
 
-    def plan(self, layers: Path | None = None, also: Sequence[Path] = ()) -> list[Job]:
+    def opened(self, stack: ExitStack) -> Files:
+        """With files in the place of standard input and output."""
+        if self.streams is not None or STREAM not in (*self.sources, self.output):
+            return self
+        if self.json_lines and self.output == STREAM:
+            raise click.UsageError("--json and the picture both go to standard output: give one")
+        streams = stack.enter_context(Streams(self.sources, self.output, self.form))
+        return replace(self, sources=streams.sources, output=streams.target, streams=streams)
+
+    def plan(
+        self,
+        layers: Path | None = None,
+        also: Sequence[Path] = (),
+        besides: Callable[[], Mapping[str, Any]] = dict,
+    ) -> list[Job]:
+        """What is to be done; `besides` tells what results depend on but options."""
         from ssl_restore.io import folders  # noqa: PLC0415
 
+        going_on = None
+        if self.streams is None:
+            going_on = folders.GoingOn(
+                lambda: {**settings(), **besides()}, self.skip_existing, self.done.append
+            )
         return folders.plan(
-            self.source, self.output, recursive=self.recursive, overwrite=self.overwrite,
-            layers=layers, also=also,
+            self.sources, self.output, recursive=self.recursive, overwrite=self.overwrite,
+            layers=layers, also=also, form=self.form, quality=self.jpeg_quality,
+            going_on=going_on, notify=self.say,
         )  # fmt: skip
+
+    def say(self, line: str) -> None:
+        """A line of the library on stderr, above the bar, in the words of the command; from any
+        thread."""
+        from tqdm import tqdm  # noqa: PLC0415
+
+        with self.context.scope(cleanup=False):
+            text = as_options(line)
+        tqdm.write(self.streams.named(text) if self.streams else text, file=sys.stderr)
+
+    def is_single(self) -> bool:
+        """Whether one picture was asked for, and no folder or pattern."""
+        return len(self.sources) == 1 and Path(self.sources[0]).is_file()
+
+    @property
+    def output_is_named(self) -> bool:
+        return self.streams is None or not self.streams.to_stdout
+
+    def weights_path(self, task: str) -> Path:
+        from ssl_restore.inference.load import weights_path  # noqa: PLC0415
+
+        return weights_path(self.weights, task=task)
 
     def load(self, task: str, *, trainable: bool = False) -> Restorer:
         """The restorer of the given weights, or the one built in for the task."""
@@ -77,6 +150,34 @@ class Files:
         on = device.choose(self.device)
         return load_restorer(self.weights, on, task=task, trainable=trainable)
 
+    def report(self, job: Job, failure: str | None, status: str = "restored") -> None:
+        """A line of JSON, where that was asked for."""
+        if not self.json_lines:
+            return
+        line: dict[str, Any] = {"source": job.source, "target": job.target}
+        if job.layer is not None:
+            line["layer"] = job.layer
+        line["status"] = status if failure is None else "failed"
+        if failure is not None:
+            line["error"] = as_options(failure)
+        if self.streams is not None:
+            line = {name: self.streams.named(str(value)) for name, value in line.items()}
+        echo.line(line)
+
+
+def settings() -> dict[str, Any]:
+    """What a result of the running command depends on, besides its source and weights."""
+    from ssl_restore import __version__  # noqa: PLC0415
+    from ssl_restore.inference.load import fingerprint  # noqa: PLC0415
+
+    context = click.get_current_context()
+    given = {
+        name: fingerprint(value) if isinstance(value, Path) and value.is_file() else value
+        for name, value in context.params.items()
+        if name not in _NEUTRAL
+    }
+    return {"command": context.info_name, "version": __version__, **given}
+
 
 def restore_files(
     task: str,
@@ -85,7 +186,7 @@ def restore_files(
     wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer,
     strength: float = 1.0,
     scale: int | None = 1,
-    then: Restorer | None = None,
+    then: Files | None = None,
     layers: Path | None = None,
     layer: str | None = None,
     choose: Callable[..., Choose] | None = None,
@@ -94,40 +195,50 @@ def restore_files(
 
     `wrap` puts what is the task's own around the restorer, before all positions are averaged; the
     `layer` of that name, or what was taken, goes to the folder `layers`; `scale` is that of
-    `fine_to_coarse`; `then` restores what is restored. `choose(restorer,
+    `fine_to_coarse`; `then`, with its own weights, dehazes what is restored. `choose(restorer,
     quality=..., precision=..., notify=...)` gives what chooses the restorer of each picture.
     """
     from ssl_restore.inference import folders, wrappers  # noqa: PLC0415
+    from ssl_restore.inference.load import fingerprint  # noqa: PLC0415
 
-    jobs = files.plan(layers)
-    restorer = wrap(files.load(task))
-    tell = _teller()
-    chosen = (
-        None
-        if choose is None
-        else choose(restorer, quality=files.quality, precision=files.precision, notify=tell)
-    )
-    restorer = wrappers.with_self_ensemble(restorer, files.quality)
-    if strength != 1:
-        restorer = wrappers.Strength(restorer, strength)
-        then = None if then is None else wrappers.Strength(then, strength)
-    start, pixels = time.perf_counter(), 0
-    with bar(0, "pixel", task, unit_scale=True) as shown:
+    with ExitStack() as stack:
+        files = files.opened(stack)
 
-        def progress(count: int, expected: int) -> None:
-            nonlocal pixels
-            pixels += count
-            shown.total = expected
-            shown.update(count)
+        def besides() -> dict[str, Any]:
+            weights = [files.weights_path(task)]
+            weights += [then.weights_path("dehaze")] if then is not None else []
+            return {"weights": [fingerprint(path) for path in weights]}
 
-        skipped = folders.restore_all(
-            jobs, restorer, scale=scale, tile=files.tile, precision=files.precision,
-            max_pixels=files.max_pixels, then=then, layer=layer, choose=chosen, progress=progress,
-            notify=tell,
-        )  # fmt: skip
-    seconds = time.perf_counter() - start
-    speed = f"{pixels / 1e6:.1f} Mpixel in {seconds:.1f} s ({pixels / 1e6 / seconds:.2f} Mpixel/s)"
-    _conclude(files, jobs, skipped, speed)
+        jobs = files.plan(layers, besides=besides)
+        restorer = wrap(files.load(task))
+        chosen = None
+        if choose is not None:
+            chosen = choose(
+                restorer, quality=files.quality, precision=files.precision, notify=files.say
+            )
+        restorer = wrappers.with_self_ensemble(restorer, files.quality)
+        second = None if then is None else then.load("dehaze")
+        if strength != 1:
+            restorer = wrappers.Strength(restorer, strength)
+            second = None if second is None else wrappers.Strength(second, strength)
+        start, pixels = time.perf_counter(), 0
+        with bar(0, "pixel", task, unit_scale=True) as shown:
+
+            def progress(count: int, expected: int) -> None:
+                nonlocal pixels
+                pixels += count
+                shown.total = expected
+                shown.update(count)
+
+            skipped = folders.restore_all(
+                jobs, restorer, scale=scale, tile=files.tile, precision=files.precision,
+                max_pixels=files.max_pixels, then=second, layer=layer, choose=chosen,
+                progress=progress, finished=files.report, notify=files.say,
+            )  # fmt: skip
+        seconds = time.perf_counter() - start
+        rate = pixels / 1e6 / seconds
+        speed = f"{pixels / 1e6:.1f} Mpixel in {seconds:.1f} s ({rate:.2f} Mpixel/s)"
+        _conclude(files, jobs, skipped, speed)
 
 
 def solve_files(
@@ -139,48 +250,57 @@ def solve_files(
     strength: float = 1.0,
     layers: Path | None = None,
     layer: str | None = None,
+    mask: Path | None = None,
+    outside: bool = False,
     **own: Any,
 ) -> None:
     """Restore INPUT into OUTPUT by a solver, which takes each picture alone.
 
-    Its `layer` of that name goes to the folder `layers`; `own` are further settings of the solver.
+    Its `layer` of that name goes to the folder `layers`; `mask` is a picture, white where it shall
+    work, which it is told, or with `outside` where it shall not; `own` are its further settings.
     """
     from ssl_restore import device, discover  # noqa: PLC0415
+    from ssl_restore.inference.load import fingerprint  # noqa: PLC0415
     from ssl_restore.inference.solve import solve_all  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
 
     method = method or discover.task(task).solver
     solve = discover.solver(method)
     known = discover.settings(solve)
-    jobs = files.plan(layers)
-    given: dict[str, Any] = {
-        "seconds": seconds, "precision": files.precision, "tile": files.tile,
-        "quality": files.quality,
-    }  # fmt: skip
-    settings = {name: value for name, value in given.items() if name in known} | own
-    if "restorer" in known:
-        restorer = files.load(task, trainable=True)
-        check_tile(files.tile, restorer.stride)
-        settings["restorer"] = restorer
-    elif files.weights is not None:
-        raise Failed(f"--weights: {method} starts from none; leave --weights out")
-    notes: list[str] = []
-    tell = _teller()
+    with ExitStack() as stack:
+        files = files.opened(stack)
+        learned = "restorer" in known
 
-    def notify(line: str) -> None:
-        notes.append(line)
-        tell(line)
+        def besides() -> dict[str, Any]:
+            weights = [files.weights_path(task)] if learned else []
+            masks = [mask] if mask is not None and mask.is_file() else []
+            return {"solver": method, "weights": [fingerprint(path) for path in weights + masks]}
 
-    with bar(100 * len(jobs), "%", task) as shown:
-        skipped = solve_all(
-            jobs, solve, seed=files.seed, max_pixels=files.max_pixels, layer=layer,
-            device=device.choose(files.device), strength=strength,
-            progress=lambda share: shown.update(100 * share), notify=notify, **settings,
-        )  # fmt: skip
-    _conclude(files, jobs, skipped, f"by {method}")
+        jobs = files.plan(layers, [] if mask is None else [mask], besides)
+        given: dict[str, Any] = {
+            "seconds": seconds, "precision": files.precision, "tile": files.tile,
+            "quality": files.quality,
+        }  # fmt: skip
+        settings = {name: value for name, value in given.items() if name in known} | own
+        if learned:
+            restorer = files.load(task, trainable=True)
+            check_tile(files.tile, restorer.stride)
+            settings["restorer"] = restorer
+        elif files.weights is not None:
+            raise Failed(f"--weights: {method} starts from none; leave --weights out")
+        if mask is not None:
+            white = _marked(files, mask)
+            settings["mask"] = ~white if outside else white
+        with bar(100 * len(jobs), "%", task) as shown:
+            skipped = solve_all(
+                jobs, solve, seed=files.seed, max_pixels=files.max_pixels, layer=layer,
+                device=device.choose(files.device), strength=strength, finished=files.report,
+                progress=lambda share: shown.update(100 * share), notify=files.say, **settings,
+            )  # fmt: skip
+        _conclude(files, jobs, skipped, f"by {method}")
 
 
-def marked(files: Files, mask: Path) -> Tensor:
+def _marked(files: Files, mask: Path) -> Tensor:
     """(1, 1, H, W) of bool: True where the mask of the one picture INPUT is white."""
     import torch  # noqa: PLC0415
 
@@ -188,38 +308,27 @@ def marked(files: Files, mask: Path) -> Tensor:
 
     if files.quality != "fast":
         raise click.UsageError("give --mask or --quality, not both")
-    files.plan(also=(mask,))
-    size = images.read(files.source, max_pixels=files.max_pixels).pixels.shape[:2]
+    size = images.read(files.sources[0], max_pixels=files.max_pixels).pixels.shape[:2]
     white = masks.read_mask(mask, size, max_pixels=files.max_pixels)
     return torch.from_numpy(white)[None, None]
 
 
-def _above_the_bar(line: str) -> None:
-    """A line on stderr, above the bar."""
-    from tqdm import tqdm  # noqa: PLC0415
-
-    tqdm.write(line, file=sys.stderr)
-
-
-def _teller() -> Callable[[str], None]:
-    """Says lines of the library in the words of the command that runs, from any thread."""
-    context = click.get_current_context()
-
-    def tell(line: str) -> None:
-        with context.scope(cleanup=False):
-            _above_the_bar(as_options(line))
-
-    return tell
-
-
 def _conclude(files: Files, jobs: Sequence[Job], skipped: list[str], how: str) -> None:
     """Say what was restored, print where it is, and fail if something was not."""
-    if skipped and not files.source.is_dir():
+    for job in files.done:
+        files.report(job, None, "exists")
+    if files.done:
+        click.echo(f"{len(files.done)} exist already", err=True)
+    single = files.is_single()
+    if skipped and single:
         raise Failed(as_options(skipped[0]))
     report_skipped(skipped)
     restored = len(jobs) - len(skipped)
     if restored:
         click.echo(f"{restored} restored, {how}", err=True)
-        click.echo(str(files.output if files.source.is_dir() else jobs[0].target))
+    if files.streams is not None:
+        files.streams.finish()
+    if (restored or files.done) and files.output_is_named and not files.json_lines:
+        echo.path((jobs or files.done)[0].target if single else Path(files.output))
     if skipped:
         raise Failed(f"{len(skipped)} of {len(jobs)} pictures could not be restored")

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from . import options
+from . import options, restoration
+from . import output as echo
 from .errors import as_options
 from .progress import bar
 
@@ -54,6 +55,7 @@ Examples:
     help="Longest side in pixels at which the layers are drawn; detail comes from the picture.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace layers that exist.")
+@options.skip_existing
 @options.seed
 @options.max_pixels
 @options.device
@@ -66,6 +68,7 @@ def command(
     hints: Path | None,
     sheet: Path | None,
     overwrite: bool,
+    skip_existing: bool,
     seed: int,
     max_pixels: int,
     device: str,
@@ -90,6 +93,7 @@ def command(
         raise click.UsageError(f"--use {use} takes no --hints: leave them out")
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore.inference.separate import separate  # noqa: PLC0415
+    from ssl_restore.io.folders import GoingOn  # noqa: PLC0415
     from ssl_restore.solvers import double_dip  # noqa: PLC0415
 
     names = double_dip.layer_names(use, two=second is not None)
@@ -97,9 +101,10 @@ def command(
         done = separate(
             source, folder, double_dip.solve, names=names, seed=seed,
             device=devices.choose(device), second=second, hints=hints, sheet=sheet,
-            overwrite=overwrite, max_pixels=max_pixels, use=use,
+            overwrite=overwrite, going_on=GoingOn(restoration.settings, skip_existing),
+            max_pixels=max_pixels, use=use,
             progress=lambda share: shown.update(100 * share - shown.n),
             notify=lambda line: click.echo(f"{source}: {as_options(line)}", err=True), **settings,
         )  # fmt: skip
     for path in done:
-        click.echo(str(path))
+        echo.path(path)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
-from .errors import Failed, report_skipped
+from . import output as echo
+from .errors import Failed, as_options, report_skipped
 from .progress import bar
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def make_set(
     frames: int | None,
     sequence: bool,
     video: bool,
+    recursive: bool,
     fps: float | None,
     workers: int | None,
     max_pixels: int,
@@ -141,8 +143,9 @@ def make_set(
         raise click.UsageError("--fps must be above 0")
     rate = (fps or shots.rate_of(photos)) if shot else None
     plan = dataset.plan(
-        photos, output, maker(rate), variants=variants, frames=frames, sequence=sequence
-    )
+        photos, output, maker(rate), variants=variants, frames=frames, sequence=sequence,
+        recursive=recursive, notify=lambda line: click.echo(as_options(line), err=True),
+    )  # fmt: skip
     if plan.complete:
         click.echo(f"{plan.complete} pictures exist already", err=True)
     skipped = []
@@ -157,6 +160,6 @@ def make_set(
         for path in dataset.clips(plan, rate):
             click.echo(str(path), err=True)
     report_skipped(skipped)
-    click.echo(str(output))
+    echo.path(output)
     if skipped:
         raise Failed(f"{len(skipped)} of {len(plan.missing)} pictures could not be made")

@@ -26,12 +26,14 @@ Examples:
     help="How many times as long the sides shall be.  [default: 2, or as the --weights do]",
 )
 def command(*, scale: str | None, **given: Any) -> None:
-    """Enlarge the picture or the folder INPUT; write to OUTPUT.
+    """Enlarge INPUT; write to OUTPUT.
 
-    A picture goes to a picture (.png, .jpg, .tif, .webp, .bmp) or into a folder, a folder to a
-    folder under the same names.  Bit depth, alpha, colour profile and EXIF are kept.  Details
-    become sharp where the small picture shows them; none are invented.  Blocks of JPEG and faint
-    noise are not enlarged.
+    INPUT is a picture, a folder, a pattern as "*.jpg" or several of them, OUTPUT a picture or a
+    folder, in which names are kept; - is standard input or output.  Bit depth, alpha, colour
+    profile and metadata are kept.
+
+    Details become sharp where the small picture shows them; none are invented.  Blocks of JPEG and
+    faint noise are not enlarged.
     """
     from ssl_restore import weights  # noqa: PLC0415
 

@@ -172,14 +172,18 @@ def _loaded(restorer: Any, device: str) -> Restorer:
 
 
 def read(path: str | Path, *, max_pixels: int | None = None) -> Picture:
-    """The picture in a PNG, JPEG, TIFF, WebP or BMP file, upright, with all that its file says.
+    """The picture in a file, upright, with all that its file says.
+
+    PNG, JPEG, TIFF, WebP, AVIF, BMP, GIF, JPEG 2000, PNM, TGA and QOI are read, and with the extra
+    `formats` HEIC, JPEG XL, OpenEXR and raw files of cameras.
 
     Args:
         path: The file; its content decides the format.
         max_pixels: Larger pictures are refused before they are decoded; None: 200 million.
 
     Returns:
-        A `Picture`: `pixels` (H, W, 1 or 3) uint8 or uint16, `alpha`, `icc` and `exif`.
+        A `Picture`: `pixels` (H, W, 1 or 3) uint8 or uint16, or float32 where `levels` say what the
+        numbers of its file mean; `alpha`, `icc`, `exif` and `metadata`.
 
     Raises:
         UserError: That names the file and the remedy, for one that is missing or damaged.
@@ -189,14 +193,16 @@ def read(path: str | Path, *, max_pixels: int | None = None) -> Picture:
     return images.read(path) if max_pixels is None else images.read(path, max_pixels=max_pixels)
 
 
-def write(path: str | Path, image: Any, *, quality: int = 95, overwrite: bool = False) -> None:
+def write(
+    path: str | Path, image: Any, *, quality: int | None = None, overwrite: bool = False
+) -> None:
     """Write an image in the format of the suffix: whole, or not at all.
 
     Args:
-        path: .png, .tif, .jpg, .webp or .bmp.
+        path: .png, .tif, .jpg, .webp, .avif or .bmp.
         image: A `Picture`, an array of uint8 or uint16 (H, W), (H, W, 1) or (H, W, 3), or a Pillow
             image. Values of other types are refused, as rounding them is the caller's to decide.
-        quality: Of a JPEG, 1 to 100.
+        quality: Of a JPEG or AVIF, 1 to 100; None: as the JPEG it came from, else 95.
         overwrite: Replace a file that exists.
 
     Raises:
@@ -223,6 +229,7 @@ def fit(
     start: str | Path | None = None,
     from_scratch: bool = False,
     calibrate: bool = True,
+    recursive: bool = False,
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -241,6 +248,7 @@ def fit(
         start: Checkpoint to start from; None: the built-in restorer.
         from_scratch: Start from random weights.
         calibrate: First measure the rain or noise of the images, and learn with such.
+        recursive: Also the pictures in sub-folders.
         seed: Same seed, same draws.
         device: Where it learns.
         precision: As of `restore`.
@@ -261,7 +269,7 @@ def fit(
         output=None if output is None else Path(output), task=task, recipe=recipe,
         minutes=minutes, steps=steps, settings=settings or {},
         start=None if start is None else Path(start), from_scratch=from_scratch,
-        calibrate=calibrate, seed=seed,
+        calibrate=calibrate, recursive=recursive, seed=seed,
     )  # fmt: skip
     job = request.start(asked, devices.start(device))
     measure = discover.measure(job.recipe.task)
@@ -280,6 +288,7 @@ def calibrate(
     kind: str = "rain",
     *,
     limit: int | None = None,
+    recursive: bool = False,
     device: str = "auto",
 ) -> RainCalibration | NoiseCalibration | HazeCalibration:
     """What the degradation of pictures looks like, in numbers with units.
@@ -288,6 +297,7 @@ def calibrate(
         images: A folder, a picture, or several pictures.
         kind: `rain`, `noise` or `haze`.
         limit: So many pictures, spread over them.
+        recursive: Also the pictures in sub-folders.
         device: Where the rain or the haze is seen by the built-in restorer.
 
     Returns:
@@ -303,7 +313,7 @@ def calibrate(
 
     if isinstance(images, (str, Path)):
         folder = Path(images)
-        paths = files.find(folder) if folder.is_dir() else [folder]
+        paths = files.find(folder, recursive=recursive) if folder.is_dir() else [folder]
     else:
         paths = [Path(path) for path in images]
     measure = discover.builder("calibration", kind, "calibrate")
@@ -319,6 +329,8 @@ def evaluate(
     *,
     quality: str = "fast",
     limit: int | None = None,
+    pair: str | None = None,
+    recursive: bool = False,
     device: str = "auto",
     precision: str = "auto",
 ) -> list[Score]:
@@ -330,6 +342,8 @@ def evaluate(
         restorer: What `load` returns, or what it takes.
         quality: As of `restore`.
         limit: Only the first so many pictures.
+        pair: How names of pairs belong together, as `rain-{}=norain-{}`; None: they are the same.
+        recursive: Also the pictures in sub-folders.
         device: Where a restorer that is given by name or path goes.
         precision: As of `restore`.
 
@@ -350,5 +364,5 @@ def evaluate(
     task = discover.task(restorer.task)
     methods = scoring.methods(task, whole, precision=precision)
     truths = None if clean is None else Path(clean)
-    pairs, _ = scoring.pairs(Path(degraded), truths, limit=limit)
+    pairs, _ = scoring.pairs(Path(degraded), truths, limit=limit, pattern=pair, recursive=recursive)
     return [score for pair in pairs for score in scoring.measure(pair, methods, task.measure)]

@@ -13,5 +13,6 @@ import torch
 
 def derive(seed: int, purpose: str, index: int = 0) -> torch.Generator:
     """A CPU generator for draw number `index` of the stream `purpose`."""
-    digest = hashlib.blake2b(f"{seed}/{purpose}/{index}".encode(), digest_size=8).digest()
+    name = f"{seed}/{purpose}/{index}".encode(errors="surrogateescape")  # of a file, in any code
+    digest = hashlib.blake2b(name, digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from click.testing import CliRunner
 
+from ssl_restore.io import manifest
 from ssl_restore_cli.main import main
 
 
@@ -24,7 +25,9 @@ def refused(*arguments):
 
 
 def names(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    """Of all files but the manifest."""
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name != manifest.NAME)
+    return sorted(str(p.relative_to(folder)) for p in files)
 
 
 def truncate(path):

@@ -341,4 +341,4 @@ def test_a_white_page_is_refused_by_name_and_the_folder_goes_on(tmp_path):
     result = run(tmp_path / "in", tmp_path / "out", "--kernel-px", 15)
     assert result.exit_code == 1
     assert "white.png: no kernel can be found" in result.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["shaken.png"]
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["shaken.png"]

@@ -186,7 +186,7 @@ def test_layers_of_pictures_that_differ_in_their_extension_have_names_of_their_o
     layers = tmp_path / "t"
     call = (tmp_path / "in", tmp_path / "out", "--weights", tiny, "--layers", layers)
     assert dehaze(*call).exit_code == 0
-    assert sorted(path.name for path in layers.iterdir()) == ["a.jpg.png", "a.png.png", "b.png"]
+    assert sorted(path.name for path in layers.glob("*.png")) == ["a.jpg.png", "a.png.png", "b.png"]
     write_photo(tmp_path / "in" / "a.png.tif", 24, 24)
     result = dehaze(*call, "--overwrite")
     assert result.exit_code == 1

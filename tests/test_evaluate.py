@@ -11,7 +11,7 @@ from tiny import pixels, save_restorer, write_photo
 
 from ssl_restore import weights
 from ssl_restore.errors import UserError
-from ssl_restore.evaluation import baselines, metrics, scoring
+from ssl_restore.evaluation import baselines, metrics, pairing, scoring
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
 from ssl_restore.training import checkpoint
@@ -209,3 +209,69 @@ def test_an_installation_without_the_built_in_restorer_says_so(pair, tmp_path, m
     result = run(*pair)
     assert result.exit_code == 1
     assert "lacks the built-in restorer" in result.stderr
+
+
+# --- names of pairs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "partner"),
+    [
+        ("rain-{}=norain-{}", "rain-001", "norain-001"),
+        ("rain-{}.png=norain-{}.jpg", "rain-001", "norain-001"),
+        ("rain-{}=norain-{}", "night/rain-1", "night/norain-1"),
+        ("rain-{}=norain-{}", "snow-001", None),
+        ("{}_*={}", "12_7", "12"),
+        ("{}_{}={}", "1_14", "1"),
+        ("{}x2={}", "0801x2", "0801"),
+        ("{}-{}=clean_{}_{}", "a-b", "clean_a_b"),
+        ("({})={}", "(a.b)", "a.b"),
+    ],
+)
+def test_a_pattern_gives_the_name_of_the_partner(pattern, name, partner):
+    assert pairing.partner_by(pattern)(name) == partner
+
+
+@pytest.mark.parametrize("pattern", ["rain", "a-{}=b", "{}={}-{}", "{}={}={}", ""])
+def test_a_pattern_that_is_none_is_refused(pattern):
+    with pytest.raises(UserError, match=r"^pair: .*write how two names belong together"):
+        pairing.partner_by(pattern)
+
+
+def test_pairs_by_a_pattern_are_scored(tmp_path, tiny):
+    for number in (1, 2):
+        write_photo(tmp_path / "rainy" / f"rain-{number}.png", seed=number)
+        write_photo(tmp_path / "clean" / f"norain-{number}.png", seed=number)
+    write_photo(tmp_path / "rainy" / "other.png")
+    folders = tmp_path / "rainy", tmp_path / "clean"
+    result = run(*folders, "--weights", tiny, "--pair", "rain-{}=norain-{}")
+    assert result.exit_code == 1  # of the picture without a partner
+    assert result.stdout.startswith("2 pictures")
+    assert "other.png: its name is not as --pair says, rain-{}=norain-{}" in result.stderr
+    assert "partner of the same name, or of one that --pair says" in run(*folders).stderr
+    result = run(*folders, "--pair", "rain-{}")
+    assert "--pair: 'rain-{}': write how" in result.stderr
+
+
+def test_many_degraded_pictures_may_have_one_truth(tmp_path, tiny):
+    for number in range(3):
+        write_photo(tmp_path / "rainy" / f"7_{number}.jpg", seed=number)
+    write_photo(tmp_path / "clean" / "7.jpg")
+    result = run(tmp_path / "rainy", tmp_path / "clean", "--weights", tiny, "--pair", "{}_*={}")
+    assert result.stdout.startswith("3 pictures")
+
+
+def test_sub_folders_are_paired_with_those_of_their_names(tmp_path, tiny):
+    for folder in ("rainy", "clean"):
+        for name in ("a.png", "night/a.png"):
+            write_photo(tmp_path / folder / name)
+    folders = tmp_path / "rainy", tmp_path / "clean"
+    result = run(*folders, "--weights", tiny, "--recursive", "--csv", tmp_path / "s.csv")
+    assert result.exit_code == 0
+    assert {row["name"] for row in rows(tmp_path / "s.csv")} == {"a", "night/a"}
+    assert "1 folder (--recursive searches them)" in run(*folders, "--weights", tiny).stderr
+
+
+def test_the_task_is_told_where_nobody_chose_it(pair):
+    assert "for the task derain (--task chooses another)" in run(*pair).stderr
+    assert "--task" not in run(*pair, "--task", "denoise").stderr

@@ -140,7 +140,16 @@ def test_command_line_answers_without_torch(argument):
 
 
 def commands():
-    not_commands = {"__init__", "main", "errors", "options", "progress", "restoration"}
+    not_commands = {
+        "__init__",
+        "main",
+        "errors",
+        "options",
+        "output",
+        "progress",
+        "restoration",
+        "streams",
+    }
     stems = {path.stem for path in (ROOT / "cli").glob("*.py")} - not_commands
     return {stem.replace("_", "-") for stem in stems}
 

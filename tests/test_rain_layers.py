@@ -47,6 +47,17 @@ def test_layers_are_the_light_over_the_background(harvested):
         assert np.abs(layer - truth).mean() < 0.15 * truth.mean()
 
 
+def test_layers_that_were_taken_are_not_taken_again(harvested, tmp_path):
+    layers, _ = harvested
+    call = ("rain-layers", tmp_path / "rainy", layers, "--skip-existing")
+    result = run(*call, "--count", "5")
+    assert result.exit_code == 0
+    assert "exist already" in result.output
+    assert run(*call, "--count", "6").exit_code == 1  # others, under names that exist
+    (layers / "layers.json").write_text("{")
+    assert "layers.json: damaged; remove it" in run(*call, "--count", "5").output
+
+
 def test_frames_in_which_a_lamp_shines_are_left_out_and_named(tmp_path):
     clean = scene()
     frames = [rained(clean, n) for n in range(15)]

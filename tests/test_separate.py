@@ -64,7 +64,7 @@ def test_haze_gives_its_layers_with_the_depth_of_the_picture(tmp_path):
 def test_two_mixtures_and_one_give_their_layers(mixtures, tmp_path):
     result = separate(*mixtures, tmp_path / "two", "--use", "layers")
     assert result.exit_code == 0, result.stderr
-    names = {path.name for path in (tmp_path / "two").iterdir()}
+    names = {path.name for path in (tmp_path / "two").glob("*.png")}
     assert names == {"layer_1.png", "layer_2.png", "weight_1.png", "weight_2.png"}
     result = separate(mixtures[0], tmp_path / "one", "--use", "layers")
     assert result.exit_code == 0
@@ -76,7 +76,7 @@ def test_segmentation_takes_hints(photo, tmp_path):
     out = tmp_path / "out"
     result = separate(photo, out, "--use", "segmentation", "--hints", hints)
     assert result.exit_code == 0, result.stderr
-    assert {path.name for path in out.iterdir()} == {"figure.png", "ground.png", "mask.png"}
+    assert {path.name for path in out.glob("*.png")} == {"figure.png", "ground.png", "mask.png"}
     assert images.read(out / "mask.png").pixels.shape == (24, 40, 1)
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ssl_restore.io.picture import Pixels
+from ssl_restore.io.picture import Pixels, peak
 
 SMOOTH_PX = 0.7  # of the frames that flow is found in
 PATCH_PX, STRIDE_PX = 12, 4  # of the search; smaller ones follow the noise
@@ -33,7 +33,7 @@ Mask = NDArray[np.bool_]
 
 def grey(frame: Pixels, smooth_px: float = SMOOTH_PX) -> Values:
     """(H, W, 1 or 3) uint8 or uint16 -> (H, W) float32 in [0, 1], smoothed."""
-    values = frame.astype(np.float32).mean(axis=2) / np.float32(np.iinfo(frame.dtype).max)
+    values = frame.astype(np.float32).mean(axis=2) / np.float32(peak(frame.dtype))
     return np.asarray(cv2.GaussianBlur(values, (0, 0), smooth_px), np.float32)
 
 

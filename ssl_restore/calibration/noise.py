@@ -36,7 +36,7 @@ from ssl_restore.calibration.flat_patches import (
 from ssl_restore.calibration.pictures import Measured, Rows, measure_each
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS
-from ssl_restore.io.picture import Pixels
+from ssl_restore.io.picture import Pixels, peak, to_whole_numbers, within_range
 from ssl_restore.io.used_range import used_white
 
 LEAST_SIDE_PX = 64
@@ -92,13 +92,15 @@ def calibrate(
 
 
 def display_values(pixels: Pixels, white: int | None = None) -> Values:
-    """Pixels of 8 or 16 bits as float32, 1 at `white`; None: the largest value of the type."""
-    values: Values = pixels.astype(np.float32) / np.float32(white or np.iinfo(pixels.dtype).max)
+    """Pixels as float32, 1 at `white`; None: the largest value of the type."""
+    most = np.float32(white or peak(pixels.dtype))
+    values: Values = within_range(pixels).astype(np.float32) / most
     return values
 
 
 def measure_pixels(name: str, pixels: Pixels) -> PictureNoise:
-    """The noise of a picture (H, W, C) of 8 or 16 bits, relative to the white that it uses."""
+    """The noise of a picture (H, W, C) of any type, relative to the white that it uses."""
+    pixels = to_whole_numbers(pixels)
     white = used_white(pixels)
     measured = measure(name, display_values(pixels, white))
     return replace(measured, white=white / np.iinfo(pixels.dtype).max)

@@ -14,6 +14,7 @@ from ssl_restore import __version__
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.files import replacing
+from ssl_restore.io.names import labels
 from ssl_restore.io.picture import Pixels
 
 Row = TypeVar("Row")
@@ -121,13 +122,14 @@ def measure_each(
 ) -> tuple[list[Row], tuple[str, ...]]:
     """A row for each picture (`limit` of them, spread over the list), and a line for each that
     could not be used; UserError where none could."""
+    named = list(zip(paths, labels(paths), strict=True))
     if limit is not None and limit < len(paths):
-        paths = [paths[i * len(paths) // limit] for i in range(limit)]
+        named = [named[i * len(paths) // limit] for i in range(limit)]
     rows: list[Row] = []
     skipped: list[str] = []
-    for path in paths:
+    for path, name in named:
         try:
-            rows.append(measure(path.name, images.read(path, max_pixels=max_pixels).pixels))
+            rows.append(measure(name, images.read(path, max_pixels=max_pixels).pixels))
         except UserError as error:
             skipped.append(str(error))
         finally:

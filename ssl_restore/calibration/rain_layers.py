@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from ssl_restore.calibration.background import Place
 from ssl_restore.errors import UserError
 from ssl_restore.io import images, video
 from ssl_restore.io.files import replacing
+from ssl_restore.io.manifest import identity
 from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
 
 FAINTEST = 3  # of 255, mean of the colours: what is weaker is noise and compression
@@ -80,8 +82,38 @@ def _reason_against(place: Place) -> str | None:
     return None
 
 
-def write(folder: Path, source: Path, found: Harvest) -> None:
-    """The layers of a clip into a folder, beside those of others, whose files are not replaced."""
+def is_harvested(folder: Path, source: Path, count: int) -> bool:
+    """Whether a folder holds the layers of this clip, so many asked for, by this version."""
+    known = _known(folder)
+    return known.get("version") == __version__ and any(
+        clip.get("identity") == _identity(source, count)
+        and all((folder / name).is_file() for name in clip["layers"])
+        for clip in known["clips"]
+    )
+
+
+def _identity(source: Path, count: int) -> list[int]:
+    """By which a clip is known again; of a folder of frames by all of them."""
+    files = images.find(source) if source.is_dir() else [source]
+    sizes, times = zip(*(identity(path) for path in files), strict=True)
+    return [len(files), sum(sizes), max(times), count]
+
+
+def _known(folder: Path) -> dict[str, Any]:
+    index = folder / INDEX
+    if not index.is_file():
+        return {"clips": []}
+    try:
+        known = json.loads(index.read_text(encoding="utf-8"))
+        _ = [clip["layers"] for clip in known["clips"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{index}: damaged; remove it, or give another folder") from error
+    return dict(known)
+
+
+def write(folder: Path, source: Path, found: Harvest, count: int) -> None:
+    """The layers of a clip, of which so many were asked for, into a folder, beside those of others,
+    whose files are not replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     names = {n: f"{source.stem or source.name}-{n:05}.png" for n in found.layers}
     for name in names.values():
@@ -89,13 +121,12 @@ def write(folder: Path, source: Path, found: Harvest) -> None:
             raise UserError(f"{folder / name}: exists; give another folder")
     for number, layer in found.layers.items():
         images.write(folder / names[number], Picture(layer))
-    index = folder / INDEX
-    known = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {"clips": []}
-    known |= {"version": __version__}
+    known = _known(folder) | {"version": __version__}
     known["clips"].append(
-        {"source": str(source), "layers": list(names.values()), "rejected": list(found.rejected)}
-    )
-    with replacing(index) as temporary:
+        {"source": str(source), "identity": _identity(source, count),
+         "layers": list(names.values()), "rejected": list(found.rejected)}
+    )  # fmt: skip
+    with replacing(folder / INDEX) as temporary:
         temporary.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     _write_sheet(folder / SHEET, list(found.layers.values()))
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics, no_reference
+from ssl_restore.evaluation.pairing import Pair, pairs
 from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.files import replacing
@@ -30,6 +31,10 @@ from ssl_restore.io.picture import Pixels, to_eight_bits
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Task
 
+__all__ = [
+    "SCORES", "Method", "Pair", "Score", "enlarged", "measure", "methods", "pairs", "table",
+    "write_csv",
+]  # fmt: skip
 SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")  # against a truth
 HEADINGS = {
     "psnr_rgb": "PSNR RGB", "ssim_rgb": "SSIM RGB", "psnr_y": "PSNR Y", "ssim_y": "SSIM Y",
@@ -37,17 +42,6 @@ HEADINGS = {
 }  # fmt: skip
 DECIMALS = {"psnr_rgb": 2, "psnr_y": 2, "change": 2, "niqe": 2}  # else four
 Method = Callable[[Pixels], Pixels]  # (H, W, 3) uint8 -> the same
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A degraded picture, its clean partner, where there is one, and, where it was restored before,
-    the result."""
-
-    name: str
-    degraded: Path
-    clean: Path | None
-    restored: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,38 +69,6 @@ def methods(
             restore_pixels, restorer, scale=None, tile=tile, precision=precision
         )
     return methods_by_name
-
-
-def pairs(
-    degraded: Path, clean: Path | None, restored: Path | None = None, *, limit: int | None = None
-) -> tuple[list[Pair], list[str]]:
-    """Pairs by file name without suffix, and a line for each picture without a partner."""
-    inputs = _by_stem(degraded)
-    cleans = _by_stem(clean) if clean is not None else {}
-    results = _by_stem(restored) if restored is not None else {}
-    matched, skipped = [], []
-    for stem, path in list(inputs.items())[:limit]:
-        if clean is not None and stem not in cleans:
-            skipped.append(f"{path}: no picture of that name in {clean}")
-        elif restored is not None and stem not in results:
-            skipped.append(f"{path}: no picture of that name in {restored}")
-        else:
-            matched.append(Pair(stem, path, cleans.get(stem), results.get(stem)))
-    if not matched:
-        raise UserError(f"{degraded}: none of its pictures has a partner of the same name: "
-                        f"{skipped[0]}")  # fmt: skip
-    return matched, skipped
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    paths: dict[str, Path] = {}
-    for path in images.find(folder):
-        if path.stem in paths:
-            raise UserError(
-                f"{folder}: {paths[path.stem].name} and {path.name} have one name; move one away"
-            )
-        paths[path.stem] = path
-    return paths
 
 
 def measure(
@@ -216,7 +178,10 @@ def table(rows: Sequence[Score]) -> list[str]:
 def write_csv(path: Path, rows: Sequence[Score]) -> None:
     """One row a picture and method."""
     keys = list(rows[0].scores)
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["name", "method", *keys, "seconds", "pixels"])
         for row in rows:

@@ -37,7 +37,7 @@ from ssl_restore.inference.mended import Mended
 from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.tiles import restore
 from ssl_restore.inference.wrappers import Strength, with_pixel_shuffle, with_self_ensemble
-from ssl_restore.io.picture import Picture, Pixels
+from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 from ssl_restore.io.used_range import used_white
 from ssl_restore.restorer import Restorer
 
@@ -97,7 +97,9 @@ class Treatments:
 
     def __call__(self, name: str, picture: Picture) -> tuple[Restorer, Callable[[Pixels], None]]:
         """The restorer of a picture, and what judges its result."""
-        pixels = picture.pixels
+        pixels = to_whole_numbers(picture.pixels)
+        if picture.levels is not None and self.white is not None:
+            raise UserError("`white` is of whole numbers of 8 or 16 bits; leave it out")
         white = self._white(pixels)
         sample = sample_of(pixels)
         measured, reason = self.known, ""
@@ -113,7 +115,7 @@ class Treatments:
         def judge(result: Pixels) -> None:
             if measured is None or kept:
                 return
-            left, _ = measured_noise(sample_of(result), white)
+            left, _ = measured_noise(sample_of(to_whole_numbers(result)), white)
             line = None if left is None else remark(measured, left)
             if line is not None:
                 self.notify(f"{name}: {line}")

@@ -21,11 +21,12 @@ from torch.nn import functional as F
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore, restore_tensor
 from ssl_restore.inference.wrappers import for_smaller_sizes
-from ssl_restore.io.picture import Pixels
+from ssl_restore.io.picture import Pixels, peak
 from ssl_restore.restorer import Restorer
 
 LEAST_PX = 16  # smaller sizes than this are left out
 LARGEST_SCALE = 16
+BAND_VALUES = 4_000_000  # that are enlarged at a time
 
 
 def scale_of(restorer: Restorer, size: tuple[int, int], scale: int | None) -> int:
@@ -58,24 +59,45 @@ def restore_pixels(
     scale: int | None = 1,
     tile: int | None = None,
     precision: str = "auto",
+    in_place: bool = False,
     progress: Callable[[int], None] = lambda pixels: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> Pixels:
     """`tiles.restore`, at smaller sizes too."""
     height, width = pixels.shape[:2]
     result = restore(
-        restorer, pixels, tile=tile, precision=precision, progress=progress, notify=notify
-    )
+        restorer, pixels, tile=tile, precision=precision, in_place=in_place, progress=progress,
+        notify=notify,
+    )  # fmt: skip
     sizes = _sizes((height, width), scale_of(restorer, (height, width), scale))
     coarse = for_smaller_sizes(restorer) if sizes else restorer
     for small in sizes:
         down = cv2.resize(result, small[::-1], interpolation=cv2.INTER_AREA)
         down = down.reshape(*small, pixels.shape[2])
         restored = restore(coarse, down, tile=tile, precision=precision)
-        taken = cv2.resize(down.astype(np.float32) - restored, (width, height))
-        left = result - taken.reshape(result.shape)
-        result = np.clip(np.rint(left), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+        _take(result, down, restored)
     return result
+
+
+def _take(result: Pixels, down: Pixels, restored: Pixels) -> None:
+    """result - up(down - restored), in place, in bands of rows: bilinear as OpenCV enlarges."""
+    height, width, channels = result.shape
+    rows = down.shape[0]
+    places = (np.arange(height) + 0.5) * (rows / height) - 0.5
+    above = np.floor(places).astype(int)
+    share = (places - above).astype(np.float32)[:, None, None]
+    first, second = above.clip(0, rows - 1), (above + 1).clip(0, rows - 1)
+    step = max(1, BAND_VALUES // (width * channels))
+    for top in range(0, height, step):
+        band = slice(top, min(top + step, height))
+        low, high = first[band][0], second[band][-1] + 1
+        taken = down[low:high].astype(np.float32) - restored[low:high]
+        wide = cv2.resize(taken, (width, high - low)).reshape(high - low, width, channels)
+        upper, lower = wide[first[band] - low], wide[second[band] - low]
+        left = result[band] - (upper * (1 - share[band]) + lower * share[band])
+        if np.issubdtype(result.dtype, np.integer):
+            left = np.clip(np.rint(left), 0, peak(result.dtype))
+        result[band] = left.astype(result.dtype)
 
 
 def restore_values(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 
 from ssl_restore.device import out_of_memory, thread_pool
@@ -17,10 +18,11 @@ from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of
 from ssl_restore.inference.tiles import check_tile, restore
 from ssl_restore.inference.wrappers import Layer
 from ssl_restore.io import MAX_PIXELS, images
-from ssl_restore.io.folders import Job, taken, write
-from ssl_restore.io.picture import Picture, Pixels
+from ssl_restore.io.folders import Job, save, save_layer, save_pages, taken
+from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 from ssl_restore.restorer import Restorer
 
+End = Callable[[Job, "str | None"], None]
 # (name of a picture, picture) -> what restores it, and what is called with its result
 Choose = Callable[[str, Picture], tuple[Restorer, Callable[[Pixels], None]]]
 SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/EXPERIMENTS.md)
@@ -38,6 +40,7 @@ def restore_all(
     layer: str | None = None,
     choose: Choose | None = None,
     progress: Callable[[int, int], None] = lambda pixels, expected: None,
+    finished: Callable[[Job, str | None], None] = lambda job, failure: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
     """Restore every job; returns one line for each picture that could not be.
@@ -45,39 +48,80 @@ def restore_all(
     `scale` is that of `fine_to_coarse`; `then` restores what the restorer has restored; `choose`
     gives each picture a restorer of its own, of the kind and on the device of `restorer`.
 
+    `finished(job, None)` is called when a job's files are there, or with the line of its failure.
     `progress(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
     `expected` in all jobs; `notify` gets a line for the first picture whose size chose a scale, and
     what a restorer says of a picture. `layer` names the one that goes where a job says; None: what
     was taken.
     """
     check_tile(tile, restorer.stride)
-    sizes = {job: images.pixel_count(job.source) for job in jobs}
+    counts = {job: images.page_count(job.source) for job in jobs}
+    sizes = {job: counts[job] * images.pixel_count(job.source) for job in jobs}
     expected = sum(sizes.values())
+    asked = layer is not None and any(job.layer is not None for job in jobs)
+    work = _Work(
+        restorer, scale=scale, tile=tile, precision=precision, max_pixels=max_pixels, then=then,
+        layered=Layer(restorer, layer) if layer is not None and asked else None,
+        choose=choose, notify=notify,
+    )  # fmt: skip
+    on_cpu = next(restorer.parameters()).device.type == "cpu"
+    small: list[Job] = []
+    large: list[Job] = []
+    for job in jobs:
+        alone = len(jobs) == 1 or not on_cpu or sizes[job] > SMALL_PIXELS
+        if counts[job] == 1:
+            (large if alone else small).append(job)
+    skipped: list[str] = []
 
-    def read(job: Job) -> Picture:
-        return images.read(job.source, max_pixels=max_pixels)
+    def end(job: Job, failure: str | None) -> None:
+        if failure is not None:
+            skipped.append(failure)
+        finished(job, failure)
 
-    said: list[str] = []
+    _side_by_side(small, work.whole, lambda job: progress(sizes[job], expected), end)
+    shown = partial(work.restored, ready=lambda n: progress(n, expected))
+    _in_turn(large, work.read, shown, work.put, end)
+    for job in jobs:
+        if counts[job] > 1:
+            _stack(job, counts[job], shown, max_pixels, end)
+    return skipped
 
-    def say_scale(job: Job, size: tuple[int, int]) -> None:
-        found = scale_of(restorer, size, scale)
-        if scale is None and found > 2 and not said:
-            said.append(
-                f"{job.source}: {size[1]}x{size[0]}, restored down to 1/{found} of its size, for "
-                "wide streaks; `scale=1` leaves that out"
-            )
-            notify(said[0])
 
-    def restored(job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
-        say_scale(job, (picture.pixels.shape[0], picture.pixels.shape[1]))
+@dataclass
+class _Work:
+    """What is done to each picture."""
+
+    restorer: Restorer
+    scale: int | None
+    tile: int | None
+    precision: str
+    max_pixels: int
+    then: Restorer | None
+    layered: Layer | None
+    choose: Choose | None
+    notify: Callable[[str], None]
+    said: set[str] = field(default_factory=set)
+
+    def read(self, job: Job) -> Picture:
+        return images.read(job.source, max_pixels=self.max_pixels)
+
+    def restored(self, job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
+        self._say_levels(job, picture)
+        self._say_scale(job, picture)
+        unused = job.layer is None and picture.levels is None  # the picture as it was
+        in_place = unused and picture.pixels.flags.writeable
+        name, judge = str(job.source), None
         try:
-            own, judge = (restorer, None) if choose is None else choose(str(job.source), picture)
+            own = self.restorer
+            if self.choose is not None:
+                own, judge = self.choose(name, picture)
             pixels = restore_pixels(
-                own, picture.pixels, scale=scale, tile=tile, precision=precision,
-                progress=ready, notify=lambda line: notify(f"{job.source}: {line}"),
+                own, picture.pixels, scale=self.scale, tile=self.tile,
+                precision=self.precision, in_place=in_place, progress=ready,
+                notify=lambda line: self.notify(f"{job.source}: {line}"),
             )  # fmt: skip
-            if then is not None:
-                pixels = restore(then, pixels, tile=tile, precision=precision)
+            if self.then is not None:
+                pixels = restore(self.then, pixels, tile=self.tile, precision=self.precision)
             if judge is not None:
                 judge(pixels)
         except UserError as error:
@@ -88,70 +132,104 @@ def restore_all(
             raise UserError(f"{job.source}: out of memory; try a smaller `tile`") from error
         return picture.restored(pixels)
 
-    asked = layer is not None and any(job.layer is not None for job in jobs)
-    layered = Layer(restorer, layer) if layer is not None and asked else None
-
-    def layer_of(before: Picture, after: Picture) -> Picture:
-        if layered is None:
-            return taken(before, after)
-        return Picture(restore(layered, before.pixels, tile=tile, precision=precision))
-
-    def save(job: Job, before: Picture, after: Picture) -> None:
-        write(job.target, after)
+    def put(self, job: Job, before: Picture, after: Picture) -> None:
         if job.layer is not None:
-            write(job.layer, layer_of(before, after))
+            save_layer(job, self._layer_of(before, after))
+        save(job, after)
 
-    def whole(job: Job) -> None:
-        picture = read(job)
-        save(job, picture, restored(job, picture, lambda n: None))
+    def whole(self, job: Job) -> None:
+        picture = self.read(job)
+        self.put(job, picture, self.restored(job, picture, lambda n: None))
 
-    on_cpu = next(restorer.parameters()).device.type == "cpu"
-    small: list[Job] = []
-    large: list[Job] = []
-    for job in jobs:
-        alone = len(jobs) == 1 or not on_cpu or sizes[job] > SMALL_PIXELS
-        (large if alone else small).append(job)
-    skipped = _side_by_side(small, whole, lambda job: progress(sizes[job], expected))
-    shown = partial(restored, ready=lambda n: progress(n, expected))
-    return skipped + _in_turn(large, read, shown, save)
+    def _layer_of(self, before: Picture, after: Picture) -> Picture:
+        if self.layered is None:
+            return taken(before, after)
+        pixels = restore(self.layered, before.pixels, tile=self.tile, precision=self.precision)
+        return Picture(to_whole_numbers(pixels))
+
+    def _say_scale(self, job: Job, picture: Picture) -> None:
+        height, width = picture.pixels.shape[:2]
+        found = scale_of(self.restorer, (height, width), self.scale)
+        if self.scale is None and found > 2:
+            self._say(
+                "scale",
+                f"{job.source}: {width}x{height}, restored down to 1/{found} of its size, for wide "
+                "streaks; `scale=1` leaves that out",
+            )
+
+    def _say_levels(self, job: Job, picture: Picture) -> None:
+        levels = picture.levels
+        if levels is not None and (levels.black, levels.white) != (0, 1):
+            self._say(
+                "levels",
+                f"{job.source}: {levels.kind} samples; {levels.black:g} is taken for black and "
+                f"{levels.white:g} for white",
+            )
+
+    def _say(self, subject: str, line: str) -> None:
+        """Of the first picture that it is true of."""
+        if subject not in self.said:
+            self.said.add(subject)
+            self.notify(line)
+
+
+def _stack(
+    job: Job,
+    count: int,
+    restored: Callable[[Job, Picture], Picture],
+    max_pixels: int,
+    end: End,
+) -> None:
+    """A stack of pages, one page in memory at a time."""
+    pages = images.pages(job.source, max_pixels=max_pixels)
+    try:
+        save_pages(job, (restored(job, page) for page in pages), count)
+    except UserError as error:
+        end(job, str(error))
+    else:
+        end(job, None)
 
 
 def _side_by_side(
-    jobs: Sequence[Job], whole: Callable[[Job], None], done: Callable[[Job], None]
-) -> list[str]:
-    """As many jobs at once as torch has threads, one thread each; returns what was skipped."""
-    skipped: list[str] = []
+    jobs: Sequence[Job], whole: Callable[[Job], None], done: Callable[[Job], None], end: End
+) -> None:
+    """As many jobs at once as torch has threads, one thread each."""
     with thread_pool(len(jobs)) as pool:
         futures = [pool.submit(whole, job) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             try:
                 future.result()
-                done(job)
             except UserError as error:
-                skipped.append(str(error))
-    return skipped
+                end(job, str(error))
+            else:
+                done(job)
+                end(job, None)
 
 
 def _in_turn(
     jobs: Sequence[Job],
     read: Callable[[Job], Picture],
     restored: Callable[[Job, Picture], Picture],
-    save: Callable[[Job, Picture, Picture], None],
-) -> list[str]:
-    """One job after the other, all threads on each; returns what was skipped."""
+    put: Callable[[Job, Picture, Picture], None],
+    end: End,
+) -> None:
+    """One job after the other, all threads on each."""
     if not jobs:
-        return []
-    skipped: list[str] = []
+        return
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         upcoming = reader.submit(read, jobs[0])
-        writing: Future[None] | None = None
+        writing: tuple[Job, Future[None]] | None = None
 
         def written() -> None:
+            if writing is None:
+                return
+            job, future = writing
             try:
-                if writing is not None:
-                    writing.result()
+                future.result()
             except UserError as error:
-                skipped.append(str(error))
+                end(job, str(error))
+            else:
+                end(job, None)
 
         for job, following in zip(jobs, [*jobs[1:], None], strict=True):
             reading = upcoming
@@ -161,9 +239,8 @@ def _in_turn(
                 before = reading.result()
                 after = restored(job, before)
             except UserError as error:
-                skipped.append(str(error))
+                end(job, str(error))
                 continue
             written()
-            writing = writer.submit(save, job, before, after)
+            writing = job, writer.submit(put, job, before, after)
         written()
-    return skipped

@@ -9,6 +9,7 @@ import torch
 from ssl_restore import discover, weights
 from ssl_restore.device import place
 from ssl_restore.errors import UserError
+from ssl_restore.io import manifest
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint
 
@@ -24,6 +25,18 @@ def load_restorer(
         task: Weights of another task are refused; None takes those of any.
         trainable: Its norms stay by themselves, which is slower, but can be learned on.
     """
+    path = weights_path(path, task=task)
+    restorer, header = checkpoint.load(path, task=task)
+    if header.task in discover.names("tasks", "task"):
+        restorer.symmetry = discover.task(header.task).symmetry
+    restorer.coarse_from = header.coarse_from
+    if not trainable:
+        restorer = restorer.folded()
+    return place(restorer, device)
+
+
+def weights_path(path: Path | None, *, task: str | None = None) -> Path:
+    """The checkpoint itself, or the built-in one of the task; UserError where there is none."""
     if path is None:
         if task is None:
             raise ValueError("give a path or a task")
@@ -43,10 +56,12 @@ def load_restorer(
             f"this installation lacks the built-in restorer {path.stem} ({path}); install "
             "ssl-restore again, or give the `weights` of your own fit"
         )
-    restorer, header = checkpoint.load(path, task=task)
-    if header.task in discover.names("tasks", "task"):
-        restorer.symmetry = discover.task(header.task).symmetry
-    restorer.coarse_from = header.coarse_from
-    if not trainable:
-        restorer = restorer.folded()
-    return place(restorer, device)
+    return path
+
+
+def fingerprint(path: Path) -> str:
+    """Of the content of a file of weights; UserError where it cannot be read."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {what}; give a restorer.safetensors that fit wrote")
+    return manifest.digest(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from torch import Tensor
 
 from ssl_restore import rng
 from ssl_restore.errors import UserError
-from ssl_restore.io import MAX_PIXELS, images
+from ssl_restore.io import MAX_PIXELS, formats, images
 from ssl_restore.io.files import check_writable
-from ssl_restore.io.folders import write
-from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
+from ssl_restore.io.folders import GoingOn, foreign, write
+from ssl_restore.io.manifest import Identity, Manifest, State, digest, identity
+from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb, to_whole_numbers
 
 LEAST_SIDE_PX = 8
 SHEET_PX, CAPTION_PX = 240, 20  # width of a layer on a sheet, height of its name
@@ -36,6 +38,7 @@ def separate(
     hints: Path | None = None,
     sheet: Path | None = None,
     overwrite: bool = False,
+    going_on: GoingOn | None = None,
     max_pixels: int = MAX_PIXELS,
     **settings: Any,
 ) -> list[Path]:
@@ -55,6 +58,7 @@ def separate(
         hints: White where the first layer is known to be seen, black for the second.
         sheet: Where the sheet goes.
         overwrite: Replace layers that exist.
+        going_on: Keeps a manifest, and may leave a picture out whose layers are there.
         max_pixels: Larger pictures are refused.
         settings: The solver's.
 
@@ -64,7 +68,13 @@ def separate(
     """
     targets = {name: folder / f"{name}.png" for name in names}
     inputs = [path for path in (source, second, hints) if path is not None]
-    _check_targets([*targets.values(), *([sheet] if sheet else [])], inputs, folder, overwrite)
+    skip = going_on is not None and going_on.skip
+    _check_targets(
+        [*targets.values(), *([sheet] if sheet else [])], inputs, folder, overwrite or skip
+    )
+    book, origin = _manifest(going_on, folder, inputs)
+    if skip and book is not None and not _to_do(book, origin, list(targets.values()), overwrite):
+        return list(targets.values())
     picture = images.read(source, max_pixels=max_pixels)
     height, width = picture.pixels.shape[:2]
     if min(height, width) < LEAST_SIDE_PX:
@@ -91,8 +101,33 @@ def separate(
             raise
         raise UserError(f"{second or source}: {error.message}") from error
     for name, target in targets.items():
-        write(target, Picture(_pixels(layers[name], picture), icc=picture.icc))
+        before = nothing if book is None else partial(book.record, target, origin)
+        write(target, Picture(_pixels(layers[name], picture), icc=picture.icc), before=before)
     return list(targets.values())
+
+
+def nothing(temporary: Path) -> None:
+    """Where no manifest is kept."""
+
+
+def _manifest(
+    going_on: GoingOn | None, folder: Path, inputs: list[Path]
+) -> tuple[Manifest | None, Identity]:
+    """That of the folder, and what identifies the picture; other inputs belong to the settings."""
+    if going_on is None:
+        return None, (0, 0)
+    first, *others = inputs
+    settings = {**going_on.settings(), "others": [digest(path) for path in others]}
+    return Manifest(folder, settings), identity(first)
+
+
+def _to_do(book: Manifest, origin: Identity, targets: list[Path], overwrite: bool) -> bool:
+    """Whether a layer is missing or of other settings; UserError for files that nobody knows."""
+    states = {target: book.state(target, origin) for target in targets}
+    unknown = [target for target, state in states.items() if state is State.FOREIGN]
+    if unknown and not overwrite:
+        raise foreign(unknown[0], book)
+    return set(states.values()) != {State.DONE}
 
 
 def contact_sheet(layers: Mapping[str, Tensor]) -> Pixels:
@@ -112,7 +147,8 @@ def _pixels(layer: Tensor, like: Picture) -> Pixels:
     """A layer (1, 1 or 3, H, W) of as many channels as it has, with the bit depth of a picture."""
     values = layer.detach().float().cpu()
     channels = values.shape[1]
-    depth = np.zeros((*values.shape[2:], channels), like.pixels.dtype)
+    kind = to_whole_numbers(like.pixels[:1, :1]).dtype
+    depth = np.zeros((*values.shape[2:], channels), kind)
     return images.to_pixels(values.expand(1, 3, -1, -1), depth)
 
 
@@ -128,7 +164,7 @@ def _read_same_size(path: Path, picture: Picture, source: Path, max_pixels: int)
 
 def _check_targets(targets: list[Path], inputs: list[Path], folder: Path, overwrite: bool) -> None:
     for target in targets:
-        if target.suffix.lower() not in images.FORMATS:
+        if target.suffix.lower() not in formats.WRITTEN:
             raise UserError(f"{target}: unknown suffix {target.suffix!r}; name a .png")
     for path in inputs:
         if not path.exists():

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,8 +17,8 @@ from ssl_restore import rng
 from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images
-from ssl_restore.io.folders import Job, write
-from ssl_restore.io.picture import Picture, Pixels
+from ssl_restore.io.folders import Job, save, save_layer, save_pages
+from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 
 
 def solved(
@@ -53,16 +51,17 @@ def solve_all(
     max_pixels: int = MAX_PIXELS,
     layer: str | None = None,
     progress: Callable[[float], None] = lambda share: None,
+    finished: Callable[[Job, str | None], None] = lambda job, failure: None,
     notify: Callable[[str], None] = lambda line: None,
     **settings: Any,
 ) -> list[str]:
     """Solve every job; returns one line for each picture that could not be.
 
+    `finished(job, None)` is called when a job's files are there, or with the line of its failure.
     `progress(share)` is called with every further share of a job, `notify(line)` with what a solver
     says of a picture; `layer` names the one that goes where a job says. A result does not depend on
     the other pictures.
     """
-    taken = inspect.signature(solve).parameters
     skipped: list[str] = []
     for job in jobs:
         so_far = 0.0
@@ -72,28 +71,46 @@ def solve_all(
             progress(share - so_far)
             so_far = share
 
-        def named(line: str, source: Path = job.source) -> None:
-            notify(f"{source}: {line}")
-
-        names = ["clean"] if job.layer is None or layer is None else ["clean", layer]
-        given = {
-            "generator": rng.derive(seed, "solve"), "progress": further, "notify": named
-        }  # fmt: skip
-        try:
-            picture = images.read(job.source, max_pixels=max_pixels)
-            layers = solved(
+        def layers_of(picture: Picture, page: int, pages: int, job: Job = job) -> list[Pixels]:
+            given = {
+                "generator": rng.derive(seed, "solve", page),
+                "progress": lambda share: further((page + share) / pages),
+                "notify": lambda line: notify(f"{job.source}: {line}"),
+            }
+            taken = inspect.signature(solve).parameters
+            names = ["clean"] if job.layer is None or layer is None else ["clean", layer]
+            return solved(
                 picture.pixels, solve, device=device, strength=strength, names=names,
                 **{name: value for name, value in given.items() if name in taken}, **settings,
             )  # fmt: skip
-            write(job.target, replace(picture, pixels=layers[0]))
-            if job.layer is not None and layer is not None:
-                write(job.layer, Picture(layers[1]))
+
+        failure = None
+        try:
+            _solve(job, layers_of, max_pixels)
         except UserError as error:
             known_path = any(str(error).startswith(str(path)) for path in (job.source, job.target))
-            skipped.append(str(error) if known_path else f"{job.source}: {error}")
+            failure = str(error) if known_path else f"{job.source}: {error}"
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            skipped.append(f"{job.source}: out of memory; try a smaller `tile`")
+            failure = f"{job.source}: out of memory; try a smaller `tile`"
+        if failure is not None:
+            skipped.append(failure)
+        finished(job, failure)
         further(1.0)
     return skipped
+
+
+def _solve(job: Job, layers_of: Callable[[Picture, int, int], list[Pixels]], most: int) -> None:
+    """Read a picture, or page by page a stack, of at most so many pixels, and write its result."""
+    pages = images.page_count(job.source)
+    if pages > 1:
+        found = enumerate(images.pages(job.source, max_pixels=most))
+        clean = (page.restored(layers_of(page, number, pages)[0]) for number, page in found)
+        save_pages(job, clean, pages)
+        return
+    picture = images.read(job.source, max_pixels=most)
+    layers = layers_of(picture, 0, 1)
+    if len(layers) > 1:
+        save_layer(job, Picture(to_whole_numbers(layers[1])))
+    save(job, picture.restored(layers[0]))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 
 import cv2
 import numpy as np
@@ -24,6 +26,7 @@ from ssl_restore.networks.overview import sampled, small_size
 from ssl_restore.restorer import Restorer
 
 TILE_PIXELS = 1_600_000  # largest tile, margins included, that `tile=None` takes
+LARGE_PIXELS = 100_000_000  # from which tiles are half as large: the picture takes the memory
 TILES_AT_ONCE = 2  # on a CPU; more would take more memory
 
 
@@ -53,6 +56,7 @@ def restore(
     *,
     tile: int | None = None,
     precision: str = "auto",
+    in_place: bool = False,
     progress: Callable[[int], None] = lambda pixels: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> Pixels:
@@ -63,12 +67,16 @@ def restore(
         pixels: The picture; one side of the result is `restorer.scale` times as long.
         tile: Side of a tile without its margin; None chooses, 0 takes the whole picture at once.
         precision: `auto`, `bf16` or `fp32`, as of `device.autocast`.
+        in_place: Write over `pixels`, which spares the memory of a second picture.
         progress: Called after each tile with the number of input pixels that it covered.
         notify: Called with what the user should know of the picture.
     """
     height, width, channels = pixels.shape
     device, scale = next(restorer.parameters()).device, restorer.scale
-    restored = np.empty((scale * height, scale * width, channels), pixels.dtype)
+    in_place &= scale == 1
+    restored = pixels
+    if not in_place:
+        restored = np.empty((scale * height, scale * width, channels), pixels.dtype)
 
     def whole(size: tuple[int, int]) -> Tensor:
         same = size == (height, width)
@@ -78,15 +86,27 @@ def restore(
     maps = _overview(restorer, whole, (height, width), precision, notify)
 
     @torch.inference_mode()
-    def fill(part: Tile) -> int:
-        window = pixels[part.window_rows, part.window_columns]
-        output = _apply(restorer, images.to_tensor(window).to(device), maps(part), precision)
-        rows, columns = part.within(scale)
-        inner = output[..., rows, columns]
+    def fill(part: Tile, given: Pixels, top: int) -> int:
+        rows = slice(part.window_rows.start - top, part.window_rows.stop - top)
+        window = images.to_tensor(given[rows, part.window_columns]).to(device)
+        output = _apply(restorer, window, maps(part), precision)
+        inner_rows, inner_columns = part.within(scale)
+        inner = output[..., inner_rows, inner_columns]
         restored[part.target(scale)] = images.to_pixels(inner.float().cpu(), pixels)
         return (part.rows.stop - part.rows.start) * (part.columns.stop - part.columns.start)
 
-    _each(fill, tiles(restorer, height, width, tile), device, progress)
+    parts = tiles(restorer, height, width, tile)
+    if not in_place:
+        _each(partial(fill, given=pixels, top=0), parts, device, progress)
+        return restored
+    above = pixels[:0]  # rows as they were, over those that are still to be restored
+    for _, row in groupby(parts, key=lambda part: part.rows.start):
+        group = list(row)
+        first, window = group[0].rows, group[0].window_rows
+        top = first.start - len(above)
+        given = np.concatenate((above, pixels[first.start : window.stop]))
+        _each(partial(fill, given=given, top=top), group, device, progress)
+        above = given[max(0, first.stop - margin_of(restorer) - top) : first.stop - top]
     return restored
 
 
@@ -166,9 +186,14 @@ def _each(
             progress(future.result())
 
 
+def margin_of(restorer: Restorer) -> int:
+    """What a tile's window has around it, in pixels: a multiple of the stride."""
+    return math.ceil(restorer.reach / restorer.stride) * restorer.stride
+
+
 def tiles(restorer: Restorer, height: int, width: int, tile: int | None = None) -> list[Tile]:
     """The tiles of a picture, left to right and top to bottom; margins are clipped to it."""
-    margin = math.ceil(restorer.reach / restorer.stride) * restorer.stride
+    margin = margin_of(restorer)
     rows, columns = tile_sides(height, width, tile, margin, restorer.stride)
 
     def window(part: slice, side: int) -> slice:
@@ -202,7 +227,8 @@ def tile_sides(
         side = tile // stride * stride
         return side, side
     rows, columns = height, width
-    while (min(rows + 2 * margin, height)) * (min(columns + 2 * margin, width)) > TILE_PIXELS:
+    most = TILE_PIXELS if height * width <= LARGE_PIXELS else TILE_PIXELS // 2
+    while (min(rows + 2 * margin, height)) * (min(columns + 2 * margin, width)) > most:
         if rows > columns:
             rows = _part(height, math.ceil(height / rows) + 1, stride)
         else:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ssl_restore.errors import UserError
 
+PREFIX = ".ssl-restore-"  # of temporary files
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(
+    path: Path, before: Callable[[Path], object] = lambda temporary: None
+) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it when the block ends well.
 
-    A crash, a full disk or an exception leaves the old file as it was and no half-written one.
+    `before` is called with the temporary file when it is whole. A crash, a full disk or an
+    exception leaves the old file as it was and no half-written one.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise UserError(f"{path}: the folder {path.parent} does not exist; create it first")
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
-        )
+        # A short name: that of the file may be as long as names can be.
+        suffix = path.suffix if len(path.suffix) < 16 else ""
+        handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
     os.close(handle)
@@ -33,6 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
+        before(temporary)
         temporary.replace(path)
     except OSError as error:
         raise UserError(f"{path}: could not be saved ({error.strerror}); kept as it was") from error

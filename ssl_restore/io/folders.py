@@ -1,18 +1,20 @@
-"""Which pictures of a folder go where: names are kept, and inputs never overwritten."""
+"""Which pictures go where: names are kept, and inputs never overwritten."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import images
-from ssl_restore.io.picture import Picture
+from ssl_restore.io import formats, images, names
+from ssl_restore.io.manifest import Identity, Manifest, State, identity
+from ssl_restore.io.picture import Picture, to_whole_numbers
 
 
 @dataclass(frozen=True)
@@ -22,97 +24,225 @@ class Job:
     source: Path
     target: Path
     layer: Path | None = None  # where what was taken goes
+    quality: int | None = None  # of a JPEG or AVIF
+    record: Record | None = None  # what is done when a file is whole
+
+
+Record = Callable[[Path, Path], object]  # (file, temporary file)
+
+
+@dataclass(frozen=True)
+class GoingOn:
+    """How work in a folder goes on, by the manifests of the folders that are written."""
+
+    settings: Callable[[], Mapping[str, Any]]  # all that results depend on besides their sources
+    skip: bool = False  # leave out what is done
+    on_done: Callable[[Job], object] = lambda job: None  # called for each of those
 
 
 def plan(
-    source: Path,
-    output: Path,
+    sources: str | Path | Sequence[str | Path],
+    output: str | Path,
     *,
     recursive: bool = False,
     overwrite: bool = False,
     layers: Path | None = None,
     also: Sequence[Path] = (),
+    form: str | None = None,
+    quality: int | None = None,
+    going_on: GoingOn | None = None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> list[Job]:
     """What to restore into what; nothing is read or written yet.
 
     A file goes to a file (the suffix may ask for another format) or into a folder: one that
-    exists, or a name without a suffix. A folder goes to a folder under the same names; what was
-    taken goes to the folder `layers`, as .png. `also` are inputs beside the pictures. UserError
-    when a result would replace an input, when it exists (unless `overwrite`), and when the parent
-    folder of the output does not exist.
+    exists, or a name without a suffix or with a slash at its end. A folder goes to a folder under
+    the same names, several inputs into a folder, each file under its name and each folder under
+    its own. A pattern is what it matches. What was taken goes to the folder `layers`, as .png.
+
+    Args:
+        sources: Files, folders and patterns.
+        output: A file or a folder.
+        recursive: Search sub-folders, too.
+        overwrite: Replace results that exist.
+        layers: Folder of what was taken.
+        also: Inputs beside the pictures.
+        form: Format of the results, as `png`; None: as the inputs, or PNG where that is only read.
+        quality: Of results that are JPEG or AVIF; None: as `images.write` has it.
+        going_on: Keeps a manifest of a folder, and may leave out what that says is done.
+        notify: Called with a line for what a folder holds besides.
+
+    Raises:
+        UserError: When a result would replace an input, when two would have one name, when one
+            exists (unless `overwrite`; with `going_on.skip` only one that is in no manifest), and
+            when the parent folder of the output does not exist.
     """
-    if _same(source, output):
-        raise UserError(f"{output}: is the input itself; inputs are kept, give another output")
-    if source.is_dir():
-        jobs = _plan_folder(source, output, recursive)
+    written = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    suffix = None if form is None else names.suffix_of(form)
+    paths = names.expanded(written)
+    for path in paths:
+        if _same(path, Path(output)):
+            raise UserError(f"{output}: is the input itself; inputs are kept, give another output")
+    single = len(paths) == 1 and not paths[0].is_dir()
+    if single:
+        jobs = [_plan_file(paths[0], output, suffix)]
     else:
-        jobs = [_plan_file(source, output)]
+        jobs = _plan_folder(paths, output, recursive, suffix, notify)
+    jobs = [replace(job, quality=quality) for job in jobs]
     if layers is not None:
-        jobs = _with_layers(jobs, source, layers)
-    inputs = {_identity(job.source) for job in jobs}
-    inputs |= {_identity(path) for path in also if path.exists()}
-    results = [path for job in jobs for path in (job.target, job.layer) if path is not None]
-    for path in results:
-        if path.exists() and _identity(path) in inputs:
-            raise UserError(f"{path}: is one of the inputs; give another output")
-    existing = [path for path in results if os.path.lexists(path)]
-    if existing and not overwrite:
-        if not source.is_dir():
-            raise UserError(f"{existing[0]}: exists; `overwrite` replaces it, or give another name")
-        raise UserError(
-            f"{output}: {len(existing)} of {len(results)} results exist ({existing[0].name} ...); "
-            "`overwrite` replaces them, or give another folder"
-        )
+        jobs = _with_layers(jobs, paths, layers)
+    _check(jobs, [*(job.source for job in jobs), *also])
+    if going_on is not None and (not single or going_on.skip):
+        jobs = _to_do(jobs, going_on, _root(jobs, output, single), layers, overwrite, notify)
+    if not overwrite and not (going_on and going_on.skip):
+        _refuse_existing(jobs, output, single=single)
     return jobs
 
 
-def _plan_file(source: Path, output: Path) -> Job:
-    if not source.exists():
-        raise UserError(f"{source}: no such file or folder; check the spelling")
-    into_folder = output.is_dir() or not output.suffix
-    if not into_folder and output.suffix.lower() not in images.FORMATS:
+def _check(jobs: list[Job], inputs: Sequence[Path]) -> None:
+    """UserError for results that must not be written."""
+    given = {_identity(path) for path in inputs if path.exists()}
+    owners: dict[Path, Job] = {}
+    for job in jobs:
+        other = owners.setdefault(job.target, job)
+        if other is not job:
+            raise UserError(
+                f"{job.target}: would be the result of {other.source} and of {job.source}; restore "
+                "them into folders of their own"
+            )
+    for path in _results(jobs):
+        if path.exists() and _identity(path) in given:
+            raise UserError(f"{path}: is one of the inputs; give another output")
+
+
+def _results(jobs: Sequence[Job]) -> list[Path]:
+    return [path for job in jobs for path in (job.target, job.layer) if path is not None]
+
+
+def _refuse_existing(jobs: list[Job], output: str | Path, *, single: bool) -> None:
+    results = _results(jobs)
+    existing = [path for path in results if os.path.lexists(path)]
+    if existing and single:
+        raise UserError(f"{existing[0]}: exists; `overwrite` replaces it, or give another name")
+    if existing:
         raise UserError(
-            f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(images.FORMATS)}, "
-            "or name a folder"
+            f"{output}: {len(existing)} of {len(results)} results exist ({existing[0].name} ...); "
+            "`skip_existing` goes on with the others, `overwrite` replaces them, or give another "
+            "folder"
         )
-    _need_parent(output)
-    if into_folder and os.path.lexists(output) and not output.is_dir():
-        raise UserError(f"{output}: is a file without a suffix; give a picture's name or a folder")
-    return Job(source, output / source.name if into_folder else output)
 
 
-def _plan_folder(source: Path, output: Path, recursive: bool) -> list[Job]:
-    if os.path.lexists(output) and not output.is_dir():
+def _root(jobs: Sequence[Job], output: str | Path, single: bool) -> Path:
+    return jobs[0].target.parent if single else Path(output)
+
+
+def _to_do(
+    jobs: Sequence[Job],
+    going_on: GoingOn,
+    root: Path,
+    layers: Path | None,
+    overwrite: bool,
+    notify: Callable[[str], None],
+) -> list[Job]:
+    """The jobs that are not done, each with what records it; UserError where a result is no known
+    one."""
+    settings = going_on.settings()
+    manifests = {folder: Manifest(folder, settings) for folder in (root, layers) if folder}
+    left, again = [], 0
+    for job in jobs:
+        source = identity(job.source)
+
+        def record(path: Path, temporary: Path, job: Job = job, source: Identity = source) -> None:
+            folder = root if path == job.target or layers is None else layers
+            manifests[folder].record(path, source, temporary)
+
+        states = {manifests[root].state(job.target, source)}
+        if job.layer is not None and layers is not None:
+            states.add(manifests[layers].state(job.layer, source))
+        if going_on.skip and states == {State.DONE}:
+            going_on.on_done(job)
+            continue
+        if going_on.skip and State.FOREIGN in states and not overwrite:
+            raise foreign(job.target, manifests[root])
+        again += State.OTHER in states
+        left.append(replace(job, record=record))
+    if going_on.skip and again:
+        notify(f"{root}: {again} of other settings, weights or sources are made anew")
+    return left
+
+
+def foreign(path: Path, manifest: Manifest) -> UserError:
+    """For a file in the place of a result that a manifest does not know."""
+    return UserError(
+        f"{path}: exists, and {manifest.path} does not say how it was made, or it was changed "
+        "since; `overwrite` makes such anew, or give another folder"
+    )
+
+
+def _plan_file(source: Path, output: str | Path, suffix: str | None) -> Job:
+    path, into_folder = Path(output), names.means_folder(output)
+    if not into_folder and path.suffix.lower() not in formats.WRITTEN:
+        raise UserError(
+            f"{output}: unknown suffix {path.suffix!r}; use one of {', '.join(formats.WRITTEN)}, "
+            "or name a folder, with a slash at its end"
+        )
+    _need_parent(path)
+    if into_folder and os.path.lexists(path) and not path.is_dir():
+        raise UserError(f"{path}: is a file; give a picture's name or a folder")
+    if into_folder:
+        (name,) = names.results([Path(source.name)], suffix)
+        return Job(source, path / name)
+    if suffix is not None and formats.WRITTEN[suffix] is not formats.WRITTEN[path.suffix.lower()]:
+        raise UserError(f"{suffix[1:]} is not what {path} says; leave one out", parameter="form")
+    return Job(source, path)
+
+
+def _plan_folder(
+    paths: Sequence[Path],
+    output: str | Path,
+    recursive: bool,
+    suffix: str | None,
+    notify: Callable[[str], None],
+) -> list[Job]:
+    folder = Path(output)
+    if os.path.lexists(folder) and not folder.is_dir():
         raise UserError(f"{output}: is a file; for a folder of pictures give a folder")
-    _need_parent(output)
-    inside = output.resolve()  # results of an earlier run are no inputs
-    paths = [
-        path
-        for path in images.find(source, recursive=recursive)
-        if inside not in path.resolve().parents
-    ]
-    if not paths:
-        raise UserError(f"{source}: no picture in it but those in the output folder {output}")
-    return [Job(path, output / path.relative_to(source)) for path in paths]
+    if len(paths) > 1 and not names.means_folder(output):
+        raise UserError(f"{output}: several pictures go to a folder; put a slash at its end")
+    _need_parent(folder)
+    inside, jobs = folder.resolve(), list[Job]()  # results of an earlier run are no inputs
+    for path in paths:
+        if not path.is_dir():
+            found, below = [path], path.parent
+        else:
+            every = images.find(path, recursive=recursive, notify=notify)
+            found = [one for one in every if inside not in one.resolve().parents]
+            below = path if len(paths) == 1 else path.parent
+            if not found:
+                raise UserError(f"{path}: no picture in it but those in the output folder {output}")
+        relative = names.results([one.relative_to(below) for one in found], suffix)
+        jobs += [Job(one, folder / name) for one, name in zip(found, relative, strict=True)]
+    return jobs
 
 
-def _with_layers(jobs: list[Job], source: Path, layers: Path) -> list[Job]:
+def _with_layers(jobs: list[Job], paths: Sequence[Path], layers: Path) -> list[Job]:
     if os.path.lexists(layers) and not layers.is_dir():
         raise UserError(f"{layers}: is a file; give a folder", parameter="layers")
     _need_parent(layers)
-    root = source if source.is_dir() else source.parent
-    sources = [job.source.relative_to(root) for job in jobs]
-    count = Counter(path.with_suffix("") for path in sources)
-    names = [  # a.png; of a.jpg and a.png a.jpg.png and a.png.png
+    root = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
+    relative = [Path(job.source.name) if root is None else job.source.relative_to(root)
+                for job in jobs]  # fmt: skip
+    count = Counter(path.with_suffix("") for path in relative)
+    found = [  # a.png; of a.jpg and a.png a.jpg.png and a.png.png
         path.with_suffix(".png") if count[path.with_suffix("")] == 1 else Path(f"{path}.png")
-        for path in sources
+        for path in relative
     ]
-    twice = next((name for name, number in Counter(names).items() if number > 1), None)
+    twice = next((name for name, number in Counter(found).items() if number > 1), None)
     if twice is not None:
-        raise UserError(f"{root}: layers of two pictures would be {twice}; rename one of them")
+        raise UserError(f"{layers}: layers of two pictures would be {twice}; rename one of them")
     if any(layers.resolve() == job.target.resolve().parent for job in jobs):
         raise UserError(f"{layers}: the results go there; give another folder", parameter="layers")
-    return [replace(job, layer=layers / name) for job, name in zip(jobs, names, strict=True)]
+    return [replace(job, layer=layers / name) for job, name in zip(jobs, found, strict=True)]
 
 
 def _need_parent(output: Path) -> None:
@@ -133,13 +263,47 @@ def _identity(path: Path) -> tuple[int, int]:
 def taken(before: Picture, after: Picture) -> Picture:
     """What was taken from a picture: what is darker now."""
     less = np.where(before.pixels > after.pixels, before.pixels - after.pixels, 0)
-    return Picture(less.astype(before.pixels.dtype))
+    return Picture(to_whole_numbers(less.astype(before.pixels.dtype)))
 
 
-def write(target: Path, picture: Picture) -> None:
-    """Write a picture and make the folder that it goes to."""
+def save(job: Job, picture: Picture) -> None:
+    """Write the result of a job: in the format of its suffix, unless the source has that, too, but
+    is a picture of another format (a PNG named .jpg) that holds what this one cannot."""
+    kept = job.source.suffix.lower() == job.target.suffix.lower()
+    form = images.form_of(picture, job.target) if kept else None
+    _write(job.target, picture, job, form=form)
+
+
+def save_pages(job: Job, pages: Iterable[Picture], count: int) -> None:
+    """Write the result of a job that is a stack of so many pages, one in memory at a time."""
+    if job.layer is not None:
+        raise UserError(f"{job.source}: layers of a stack of pages are not written; leave them out")
+    record, target = job.record, job.target
+    before = (lambda temporary: record(target, temporary)) if record else (lambda temporary: None)
+    _make_folder(target)
+    images.write_pages(target, pages, count, before=before)
+
+
+def save_layer(job: Job, picture: Picture) -> None:
+    """Write what was taken; before the result, so that this is there only with it."""
+    if job.layer is not None:
+        _write(job.layer, picture, job)
+
+
+def _write(target: Path, picture: Picture, job: Job, form: formats.Format | None = None) -> None:
+    record = job.record
+    before = (lambda temporary: record(target, temporary)) if record else (lambda temporary: None)
+    write(target, picture, quality=job.quality, form=form, before=before)
+
+
+def write(target: Path, picture: Picture, **options: Any) -> None:
+    """Write a picture, by the options of `images.write`, and make the folder that it goes to."""
+    _make_folder(target)
+    images.write(target, picture, **options)
+
+
+def _make_folder(target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{target}: its folder cannot be made ({error.strerror})") from error
-    images.write(target, picture)

@@ -1,97 +1,112 @@
-"""Reading and writing pictures so that nothing is lost: size, bit depth, alpha, ICC profile, EXIF.
+"""Reading and writing pictures so that nothing is lost that both files can hold.
 
-8-bit files are decoded by Pillow and 16-bit ones, of which Pillow reads no colour, by OpenCV.
-
-Not kept: resolution outside EXIF, XMP and text blocks, PNG gAMA/cHRM, palettes (they become RGB),
-the EXIF thumbnail (it shows the picture before restoration), the profile of a CMYK file.
+Size, bit depth, alpha, colour profile, EXIF and all of `picture.Metadata`.  Not kept: palettes
+(they become RGB), CMYK (it becomes sRGB, through its profile), the EXIF thumbnail (it shows the
+picture before restoration), PNG's tIME, bKGD and sBIT, JPEG's extended XMP.
 """
 
 from __future__ import annotations
 
-import io
-import re
-import struct
-import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
+from PIL import Image
 from torch import Tensor
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import MAX_PIXELS, encoders
+from ssl_restore.io import MAX_PIXELS, formats
 from ssl_restore.io.files import replacing
-from ssl_restore.io.picture import Picture, Pixels
+from ssl_restore.io.formats import exif
+from ssl_restore.io.picture import Picture, Pixels, peak, within_range
+from ssl_restore.io.search import find
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
-FORMATS |= {".webp": "WebP", ".bmp": "BMP"}
-
-
-class _Tiff(TiffImageFile):
-    def load_prepare(self) -> None:  # Pillow's asks the global limit again
-        ImageFile.ImageFile.load_prepare(self)
-
-
-# First bytes, and the class that opens it: Image.open has a pixel limit in a global of its own.
-_KINDS: dict[str, tuple[bytes, Any]] = {
-    "PNG": (rb"\x89PNG\r\n\x1a\n", PngImageFile),
-    "JPEG": (rb"\xff\xd8\xff", JpegImageFile),
-    "TIFF": (rb"II[*+]\0|MM\0[*+]", _Tiff),
-    "WebP": (rb"RIFF....WEBP", WebPImageFile),
-    "BMP": (rb"BM", BmpImageFile),
-}
-# What Pillow decoded -> what is kept; a key colour is turned into alpha apart.
-_MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
-_MODES |= {"CMYK": "RGB", "YCbCr": "RGB"}
-# What decoders raise on broken files, and encoders on what they cannot hold.
-_CODEC = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError)
-_ERRORS = (*_CODEC, struct.error, zlib.error, cv2.error)
+__all__ = [
+    "Picture", "find", "form_of", "page_count", "pages", "pixel_count", "read", "suffix_alike",
+    "to_pixels", "to_tensor", "write", "write_pages",
+]  # fmt: skip
+_START = 64  # bytes by which a format is told
 
 
 def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The picture in a PNG, JPEG, TIFF, WebP or BMP file, told by its content, turned upright.
+    """The picture in a file of any format of `formats`, told by its content, turned upright.
 
     UserError, naming the file and the remedy, when it is missing, damaged, cut short, larger than
-    `max_pixels` (refused before decoding), or holds what a Picture cannot: floating point,
-    several pages or frames, channels besides colour and alpha.
+    `max_pixels` (refused before decoding), or holds what a Picture cannot: several pages or frames,
+    channels besides colour and alpha.
     """
     path = Path(path)
-    data = _load(path)
-    form = next((f for f, (s, _) in _KINDS.items() if re.match(s, data, re.DOTALL)), None)
-    if form is None or (form == "TIFF" and FORMATS.get(path.suffix.lower()) != "TIFF"):
-        camera = " (a camera's raw file must be developed)" if form else ""
-        raise UserError(f"{path}: not a PNG, JPEG, TIFF, WebP or BMP picture; convert it{camera}")
+    data, form = _load(path)
+    with _faults(path, form):
+        return _upright(form.decode(data, _limit(max_pixels)), form)
+
+
+def pages(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Picture]:
+    """The pictures of a file, one at a time: the pages of a TIFF, of other formats the only one.
+
+    UserError as of `read`, the limit being that of each page.
+    """
+    path = Path(path)
+    data, form = _load(path)
+    decode = form.decode_pages
+    with _faults(path, form):
+        if decode is None:
+            yield _upright(form.decode(data, _limit(max_pixels)), form)
+            return
+        found = decode(data, _limit(max_pixels))
+    while True:
+        with _faults(path, form):
+            stored = next(found, None)
+            picture = None if stored is None else _upright(stored, form)
+        if picture is None:
+            return
+        yield picture
+
+
+def page_count(path: Path) -> int:
+    """Pages of a picture; 1 where `pages` would refuse it."""
     try:
-        return _decode(path, data, form, max_pixels)
-    except Image.DecompressionBombError as error:  # Pillow's limit, which WebP alone still asks
-        raise UserError(f"{path}: too large for a WebP; convert it to PNG ({error})") from error
-    except _ERRORS as error:
+        with path.open("rb") as file:
+            form = formats.of_content(path, file.read(_START))
+            if form is None or form.count_pages is None:
+                return 1
+            return form.count_pages(file)
+    except (*formats.ERRORS, UserError):
+        return 1
+
+
+def _limit(max_pixels: int) -> formats.Check:
+    def check(width: int, height: int) -> None:
+        if width * height > max_pixels:
+            raise UserError(
+                f"{width} x {height} is {width * height / 1e6:.1f} Mpixel, over the limit of "
+                f"{max_pixels / 1e6:.1f}; if there is memory for it, `max_pixels={width * height}`"
+            )
+
+    return check
+
+
+@contextmanager
+def _faults(path: Path, form: formats.Format) -> Iterator[None]:
+    """What decoders raise, as one line that names the file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{path}: {error.message}") from error
+    except Image.DecompressionBombError as error:  # Pillow's own limit, which some formats ask
+        raise UserError(
+            f"{path}: too large for a {form.name}; convert it to PNG ({error})"
+        ) from error
+    except formats.ERRORS as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"{path}: damaged or cut short ({reason}); fetch it again") from error
 
 
-def pixel_count(path: Path) -> int:
-    """Pixels of a picture by the head of its file; 0 where `read` would refuse it."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(16)
-            form = next(c for s, c in _KINDS.values() if re.match(s, start, re.DOTALL))
-            file.seek(0)
-            width, height = form(file).size
-    except (*_ERRORS, StopIteration):
-        return 0
-    return int(width * height)
-
-
-def _load(path: Path) -> bytes:
+def _load(path: Path) -> tuple[bytes, formats.Format]:
+    """The bytes of a file, and its format."""
     if not path.is_file():
         what = "no such file; check the spelling" if not path.exists() else "not a regular file"
         raise UserError(f"{path}: {'is a folder; name a picture in it' if path.is_dir() else what}")
@@ -101,225 +116,169 @@ def _load(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its rights") from error
     if not data:
         raise UserError(f"{path}: is empty; fetch it again")
-    return data
+    form = formats.of_content(path, data[:_START])
+    if form is None:
+        raise UserError(f"{path}: {_unknown()}")
+    return data, form
 
 
-def _decode(path: Path, data: bytes, form: str, max_pixels: int) -> Picture:
-    deep, turn, chunks = False, 1, dict[bytes, bytes]()
-    if form == "TIFF":  # with its orientation tag at 1, no version of a decoder turns it too
-        turn, data = _turned_upright(data)
-        deep = _is_16_bit_tiff(path, data)
-    image: ImageFile.ImageFile = _KINDS[form][1](io.BytesIO(data), str(path))
-    width, height = image.size
-    if width * height > max_pixels:
-        raise UserError(
-            f"{path}: {width} x {height} is {width * height / 1e6:.1f} Mpixel, over the limit of "
-            f"{max_pixels / 1e6:.1f}; if there is memory for it, `max_pixels={width * height}`"
-        )
-    if form != "JPEG" and getattr(image, "n_frames", 1) > 1:
-        raise UserError(f"{path}: holds several pages or frames; save each as a file of its own")
-    if form == "PNG":
-        chunks = _png_chunks(data)
-        deep = data[24] == 16
-    if deep:
-        grey = not image.mode.startswith("RGB") or (form == "PNG" and data[25] in (0, 4))
-        array = _decode_16_bit(data, image.size, grey)
-    else:
-        array = _decode_8_bit(path, image)
-    pixels, alpha = array, None
-    key = image.info.get("transparency") if image.mode in ("1", "L", "I;16", "I", "RGB") else None
-    if array.shape[2] in (2, 4):
-        pixels, alpha = array[:, :, :-1], array[:, :, -1]
-    if key is not None:  # Pillow leaves the key of a 2 or 4 bit grey unscaled
-        key = key * {2: 85, 4: 17}.get(data[24], 1) if isinstance(key, int) else key
-        alpha = (pixels != key).any(axis=2) * np.array(np.iinfo(pixels.dtype).max, pixels.dtype)
-    exif = _tiff_exif(image) if form == "TIFF" else chunks.get(b"eXIf") or image.info.get("exif")
-    exif = (exif or b"").removeprefix(b"Exif\0\0")
-    if form != "TIFF":
-        turn, exif = _turned_upright(exif, thumbnail=False)
-    icc = image.info.get("icc_profile") if image.mode != "CMYK" else None
-    upright = (_turned(pixels, turn), None if alpha is None else _turned(alpha, turn))
-    return Picture(*upright, icc or None, exif or None)
+def _unknown() -> str:
+    *known, last = (form.name for form in formats.FORMATS)
+    return f"not a {', '.join(known)} or {last} picture; convert it"
 
 
-def _decode_8_bit(path: Path, image: ImageFile.ImageFile) -> Pixels:
-    """(H, W, 1 to 4): grey, grey and alpha, RGB or RGBA."""
-    mode = _MODES.get(image.mode)
-    if mode is None:
-        raise UserError(f"{path}: {image.mode!r} samples; save it as 8 or 16 bit grey or RGB first")
-    if image.mode == "P" and "transparency" in image.info:
-        mode = "RGBA"
-    image.load()
-    array = np.asarray(image if image.mode == mode else image.convert(mode))
-    return array if array.ndim == 3 else array[:, :, None]
+def _upright(stored: Picture, form: formats.Format) -> Picture:
+    """A stored picture as it is shown, and its source named."""
+    block = (stored.exif or b"").removeprefix(b"Exif\0\0")
+    turn, block = exif.turned_upright(block)
+    alpha = None if stored.alpha is None else exif.turned(stored.alpha, turn)
+    metadata = replace(stored.metadata, source=form.name)
+    if metadata.xmp:
+        metadata = replace(metadata, xmp=exif.upright_xmp(metadata.xmp))
+    if turn in (5, 6, 7, 8) and metadata.dpi:
+        metadata = replace(metadata, dpi=metadata.dpi[::-1])
+    return replace(
+        stored, pixels=exif.turned(stored.pixels, turn), alpha=alpha, exif=block or None,
+        metadata=metadata,
+    )  # fmt: skip
 
 
-def _decode_16_bit(data: bytes, size: tuple[int, int], grey: bool) -> Pixels:
-    array: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None or array.dtype != np.uint16 or array.shape[1::-1] != size:
-        raise ValueError("the 16-bit samples do not decode")
-    if array.ndim == 2:
-        return array[:, :, None]
-    if grey:  # with alpha: OpenCV repeats the grey
-        return array[:, :, 2:] if array.shape[2] == 4 else array[:, :, :1]
-    return cv2.cvtColor(array, [cv2.COLOR_BGR2RGB, cv2.COLOR_BGRA2RGBA][array.shape[2] - 3])
-
-
-def _is_16_bit_tiff(path: Path, data: bytes) -> bool:
-    """Whether it has 16 bits.  OpenCV returns garbage without a word for what is refused here."""
-    tags: Any = ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
-    if tags.next >= len(data):
-        raise ValueError("its directory lies beyond its end")
-    stream = io.BytesIO(data)
-    stream.seek(tags.next)
-    tags.load(stream)
-    bits, numbers, light = tags.get(258, (1,)), tags.get(339, (1,)), tags.get(262)
-    samples, planes, extra = tags.get(277, 1), tags.get(284, 1), tags.get(338, (2,))
-    extras = samples - {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}.get(light, samples)
-    deep = bool(bits[0] == 16)
-    sane = set(numbers) <= {1, 4} and len(set(bits)) == 1 and bits[0] in (1, 2, 4, 8, 16)
-    sane &= extras == 0 or (extras == 1 and extra == (2,))
-    if deep:
-        sane &= (light, samples) in ((1, 1), (2, 3), (2, 4)) and planes == 1
-    if not sane:
-        kind = {2: "signed", 3: "floating point"}.get(numbers[0], "whole number")
-        raise UserError(
-            f"{path}: a TIFF of {samples} x {bits[0]}-bit {kind} samples (photometric {light}, "
-            f"planes {planes}, extra {extra}); save it first as 8 or 16 bit grey or RGB, "
-            "interleaved, with no channel besides plain alpha"
-        )
-    places, lengths = tags.get(273) or tags.get(324, ()), tags.get(279) or tags.get(325, ())
-    if any(at + length > len(data) for at, length in zip(places, lengths, strict=False)):
-        raise ValueError("its samples lie beyond its end")
-    return deep
-
-
-def _png_chunks(data: bytes) -> dict[bytes, bytes]:
-    """The first chunk of each name but IDAT.  Checks the CRC of all: decoders skip that of IDAT."""
-    view, at, chunks = memoryview(data), 8, dict[bytes, bytes]()
-    while b"IEND" not in chunks:
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if end > len(data):
-            raise ValueError("it ends before its IEND chunk")
-        name = data[at + 4 : at + 8]
-        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            raise ValueError(f"wrong checksum of chunk {name!r}")
-        if name != b"IDAT":
-            chunks.setdefault(name, data[at + 8 : end - 4])
-        at = end
-    return chunks
-
-
-def _turned_upright(tiff: bytes, *, thumbnail: bool = True) -> tuple[int, bytes]:
-    """The orientation of a TIFF or an EXIF block, which is one, and its bytes with the tag at 1."""
-    order = "<" if tiff[:2] == b"II" else ">"
-    head, number, counter, step = (4, "L", "H", 12)
-    if 43 in tiff[2:4]:  # BigTIFF
-        head, number, counter, step = (8, "Q", "Q", 20)
-    turn, edits = 1, []
+def pixel_count(path: Path) -> int:
+    """Pixels of a picture by the head of its file; 0 where `read` would refuse it."""
     try:
-        (start,) = struct.unpack_from(order + number, tiff, head)
-        (count,) = struct.unpack_from(order + counter, tiff, start)
-        first = start + struct.calcsize(order + counter)
-        for at in range(first, first + step * count, step):
-            tag, kind = struct.unpack_from(order + "HH", tiff, at)
-            if (tag, kind) == (274, 3):
-                (turn,) = struct.unpack_from(order + "H", tiff, at + step - head)
-                edits.append((at + step - head, struct.pack(order + "H", 1)))
-        if not thumbnail:
-            edits.append((first + step * count, bytes(head)))
-    except (struct.error, OverflowError):
-        pass  # a block nothing can read is kept as it came
-    for at, value in edits:
-        if tiff[at : at + len(value)] != value:
-            tiff = tiff[:at] + value + tiff[at + len(value) :]
-    return turn, tiff
+        with path.open("rb") as file:
+            form = formats.of_content(path, file.read(_START))
+            if form is None:
+                return 0
+            file.seek(0)
+            width, height = form.size(file)
+    except (*formats.ERRORS, UserError, Image.DecompressionBombError):
+        return 0
+    return int(width * height)
 
 
-def _turned(array: Pixels, turn: int) -> Pixels:
-    """Rows and columns in display order; EXIF's `turn` says where the stored row 0, column 0 is."""
-    array = array.swapaxes(0, 1) if turn in (5, 6, 7, 8) else array
-    array = array[::-1] if turn in (3, 4, 7, 8) else array
-    return np.ascontiguousarray(array[:, ::-1] if turn in (2, 3, 6, 7) else array)
+def suffix_alike(path: Path) -> str:
+    """The suffix of the format of a file, or of PNG where that is only read."""
+    with path.open("rb") as file:
+        form = formats.of_content(path, file.read(_START))
+    return form.suffixes[0] if form is not None and form.encode is not None else ".png"
 
 
-def _tiff_exif(image: ImageFile.ImageFile) -> bytes | None:
-    given, kept = image.getexif(), Image.Exif()
-    encoders.copy_description(given, kept)
-    return kept.tobytes() if len(kept) else None
-
-
-def write(path: str | Path, picture: Picture, *, quality: int = 95) -> None:
-    """Write the picture in the format of the suffix: whole, or not at all.
+def write(
+    path: str | Path,
+    picture: Picture,
+    *,
+    quality: int | None = None,
+    form: formats.Format | None = None,
+    before: Callable[[Path], object] = lambda temporary: None,
+) -> None:
+    """Write the picture in the format of the suffix, or in `form`: whole, or not at all.
 
     PNG and TIFF (Deflate) keep all of a Picture; WebP is lossless but 8 bit, and colour, so that a
-    grey profile is left out; JPEG is 4:4:4 of `quality` 1 to 100, 8 bit, without alpha; BMP has
+    grey profile is left out; AVIF is 4:4:4 of `quality` 1 to 100 (95), 8 bit; JPEG has no alpha,
+    and is 4:4:4 of that quality, or, without one, quantised as the JPEG that it came from; BMP has
     neither alpha nor profile nor EXIF.  UserError when the format cannot hold the bit depth, the
     alpha or the size, when the suffix is unknown, and when the file cannot be written.
+    `before` is that of `files.replacing`.
     """
     path = Path(path)
-    form = FORMATS.get(path.suffix.lower())
-    if form is None:
-        raise UserError(f"{path}: unknown suffix {path.suffix!r}; use one of {', '.join(FORMATS)}")
-    if not 1 <= quality <= 100:
+    form = form or formats.WRITTEN.get(path.suffix.lower())
+    encode = None if form is None else form.encode
+    if form is None or encode is None:
+        raise UserError(
+            f"{path}: unknown suffix {path.suffix!r}; use one of {', '.join(formats.WRITTEN)}"
+        )
+    if quality is not None and not 1 <= quality <= 100:
         raise UserError(f"{path}: quality {quality} is not between 1 and 100")
-    if picture.pixels.dtype != np.uint8 and form not in ("PNG", "TIFF"):
-        raise UserError(f"{path}: {form} cannot store 16 bits; save it as .png or .tif")
-    if picture.alpha is not None and form in ("JPEG", "BMP"):
-        raise UserError(f"{path}: {form} cannot store the alpha channel; save it as .png")
+    if picture.levels is not None and not form.floats:
+        floats = " or ".join(sorted(s for s, f in formats.WRITTEN.items() if f.floats))
+        raise UserError(
+            f"{path}: {form.name} cannot store {picture.levels.kind} samples; save it as {floats}"
+        )
+    if picture.pixels.dtype == np.uint16 and not form.deep:
+        raise UserError(f"{path}: {form.name} cannot store 16 bits; save it as .png or .tif")
+    if picture.alpha is not None and not form.alpha:
+        raise UserError(f"{path}: {form.name} cannot store the alpha channel; save it as .png")
+    _put(path, form, lambda: encode(picture, quality), before)
+
+
+def write_pages(
+    path: Path,
+    pictures: Iterable[Picture],
+    count: int,
+    *,
+    before: Callable[[Path], object] = lambda temporary: None,
+) -> None:
+    """Write a stack of so many pictures, one in memory at a time; UserError as of `write`."""
+    form = formats.WRITTEN.get(path.suffix.lower())
+    encode = None if form is None else form.encode_pages
+    if form is None or encode is None:
+        raise UserError(f"{path}: holds one page, not {count}; save it as .tif")
+    _put(path, form, lambda: encode(pictures, count), before)
+
+
+def _put(
+    path: Path,
+    form: formats.Format,
+    encode: Callable[[], Iterable[bytes]],
+    before: Callable[[Path], object],
+) -> None:
     try:
-        if form in ("PNG", "TIFF"):
-            blocks = encoders.png(picture) if form == "PNG" else encoders.tiff(picture)
-        else:
-            blocks = [encoders.by_pillow(picture, form, quality)]
-    except _ERRORS as error:
-        raise UserError(f"{path}: {form} cannot store it ({error}); save it as .png") from error
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.writelines(blocks)
+        blocks = encode()
+        with replacing(path, before) as temporary, temporary.open("wb") as file:
+            file.writelines(blocks)
+    except UserError:
+        raise
+    except formats.ERRORS as error:
+        raise UserError(
+            f"{path}: {form.name} cannot store it ({error}); save it as .png"
+        ) from error
 
 
-def find(folder: str | Path, *, recursive: bool = False) -> list[Path]:
-    """The pictures of a folder by suffix, hidden ones left out, in natural order: 2 before 10."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "no such folder"
-        raise UserError(f"{folder}: {what}; name a folder of pictures")
-    pictures = []
-    for path in folder.rglob("*") if recursive else folder.iterdir():
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if path.suffix.lower() in FORMATS and not hidden and path.is_file():
-            order = [re.split(r"(\d+)", part.casefold()) for part in parts]
-            order = [[int(s) if s.isdecimal() else s for s in part] for part in order]
-            pictures.append((order, parts, path))
-    if not pictures:
-        deeper = "" if recursive else " (its folders were not searched)"
-        raise UserError(f"{folder}: no picture in it{deeper}; looked for {', '.join(FORMATS)}")
-    return [path for *_, path in sorted(pictures)]
+def form_of(picture: Picture, path: Path) -> formats.Format | None:
+    """The format to write a picture in that came from a file of this name: that of the suffix,
+    unless the file was of another format which holds what that one cannot (a PNG named .jpg)."""
+    named = formats.WRITTEN.get(path.suffix.lower())
+    source = next((f for f in formats.FORMATS if f.name == picture.metadata.source), None)
+    needs = (
+        picture.pixels.dtype == np.uint16, picture.levels is not None, picture.alpha is not None,
+    )  # fmt: skip
+    for form in (named, source):
+        if form is not None and form.encode is not None:
+            has = form.deep, form.floats, form.alpha
+            if all(one or not needed for one, needed in zip(has, needs, strict=True)):
+                return form
+    return named
 
 
 def to_tensor(pixels: Pixels) -> Tensor:
-    """(H, W, C) of 0 to 255 or 65535 -> (1, 3, H, W) float32 in [0, 1], grey repeated."""
+    """(H, W, C) of 0 to 255 or 65535 -> (1, 3, H, W) float32 in [0, 1], grey repeated.
+
+    Floating point is clipped to [0, 1], NaN to 0: `Picture.restored` gives that back.
+    """
     height, width, _ = pixels.shape
     tensor = np.empty((1, 3, height, width), np.float32)
-    peak = np.float32(np.iinfo(pixels.dtype).max)
-    np.divide(pixels.transpose(2, 0, 1), peak, out=tensor[0], dtype=np.float32)
+    planes, white = within_range(pixels).transpose(2, 0, 1), np.float32(peak(pixels.dtype))
+    np.divide(planes, white, out=tensor[0], dtype=np.float32)
     return torch.from_numpy(tensor)
 
 
 def to_pixels(tensor: Tensor, like: Pixels) -> Pixels:
     """(1, 3, H, W) in [0, 1] -> (H, W, C), rounded and clipped, of the type and channels of `like`.
 
-    The inverse of `to_tensor`, exact; grey is the mean of the three.  UserError for NaN.
+    The inverse of `to_tensor`, exact; grey is the mean of the three, and floating point neither
+    rounded nor clipped.  UserError for NaN.
     """
     if tensor.ndim != 4 or tensor.shape[:2] != (1, 3):
         raise ValueError(f"expected a tensor (1, 3, H, W), got {tuple(tensor.shape)}")
     planes = tensor.detach()[0]
     planes = planes.mean(dim=0, keepdim=True) if like.shape[2] == 1 else planes
     pixels = np.empty((*planes.shape[1:], len(planes)), like.dtype)
-    peak = np.iinfo(like.dtype).max
+    whole, white = np.issubdtype(like.dtype, np.integer), peak(like.dtype)
     for index, plane in enumerate(planes):
-        values = plane.float().mul(peak).round_().clamp_(0, peak)
+        values = plane.float().mul(white)
+        if whole:
+            values = values.round_().clamp_(0, white)
         if values.isnan().any():
             raise UserError("the restored picture holds NaN: the restorer diverged; train it anew")
         pixels[:, :, index] = values.cpu().numpy()

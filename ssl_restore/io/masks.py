@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images
+from ssl_restore.io.picture import peak
 
 WHITE = 0.1  # from this grey on: soft edges of a brush lie over pixels that are lost in part
 
@@ -36,10 +37,10 @@ def read_mask(
             f"{path}: the mask has {width} x {height} pixels, but the picture "
             f"{size[1]} x {size[0]}; give one of the same size"
         )
-    peak = np.iinfo(picture.pixels.dtype).max
-    white: NDArray[Any] = picture.pixels.mean(axis=2) / peak
+    most = peak(picture.pixels.dtype)
+    white: NDArray[Any] = picture.pixels.mean(axis=2) / most
     if picture.alpha is not None:
-        white = white * (picture.alpha / peak)
+        white = white * (picture.alpha / most)
     marked = white >= WHITE
     if not marked.any():
         raise UserError(f"{path}: nothing is white in it; paint white what is to be changed")

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import MAX_PIXELS, images
+from ssl_restore.io import MAX_PIXELS, formats, images
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Picture
 
@@ -45,12 +45,21 @@ def is_clip(path: Path) -> bool:
 
 
 def frames(
-    photos: Path, *, variants: int = 1, count: int | None = None, sequence: bool = False
+    photos: Path,
+    *,
+    variants: int = 1,
+    count: int | None = None,
+    sequence: bool = False,
+    recursive: bool = False,
+    output: Path | None = None,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> list[Frame]:
     """Every picture to be made from a folder, a picture or a clip; all variants.
 
     `count` is the number of frames that each photograph becomes; of a clip, and of a folder that
-    is a `sequence`, so many of the first are taken.
+    is a `sequence`, so many of the first are taken.  With `recursive`, what comes from sub-folders
+    goes to sub-folders, and what is in the `output` is left out.  `notify` gets a line for what
+    the folder holds besides.
     """
     if count is not None and count < 1:
         raise UserError(f"at least 1 is expected, got {count}", parameter="frames")
@@ -73,11 +82,16 @@ def frames(
             for number, path in enumerate(paths, start=1)
         ]
     else:
-        single = photos.is_file() and photos.suffix.lower() in images.FORMATS
+        single = photos.is_file() and photos.suffix.lower() in formats.READ
+        paths, top = [photos], photos.parent
+        if not single:
+            paths, top = images.find(photos, recursive=recursive, notify=notify), photos
+            made = output.resolve() if output is not None else None
+            paths = [path for path in paths if made not in path.resolve().parents]
         listed = [
-            Frame(path, path.name, take, variant, number)
-            for path in ([photos] if single else images.find(photos))
-            for variant, take in _takes(path.stem, variants)
+            Frame(path, path.relative_to(top).as_posix(), take, variant, number)
+            for path in paths
+            for variant, take in _takes(path.relative_to(top).with_suffix("").as_posix(), variants)
             for number in ([None] if count is None else range(1, count + 1))
         ]
     _check_names(listed)

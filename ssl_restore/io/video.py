@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -95,7 +95,7 @@ def write(
         given = Picture(pixels)
         if not shots.is_clip(frame.source):  # what its file said besides, which a clip does not
             whole = images.read(frame.source, max_pixels=video.max_pixels)
-            given = replace(whole, pixels=pixels)
+            given = whole.restored(pixels)
         folders.write(target, given)
         progress()
 

@@ -28,6 +28,7 @@ from ssl_restore.device import thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images, shots
 from ssl_restore.io.files import replacing
+from ssl_restore.io.folders import write
 from ssl_restore.io.picture import Picture
 from ssl_restore.io.shots import Frame
 
@@ -72,6 +73,8 @@ def plan(
     variants: int = 1,
     frames: int | None = None,
     sequence: bool = False,
+    recursive: bool = False,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> DatasetPlan:
     """What is still to be made; creates the folders and drops half-finished lines of meta.jsonl.
 
@@ -81,7 +84,10 @@ def plan(
     maker.check()
     if variants < 1:
         raise UserError(f"at least 1 is expected, got {variants}", parameter="variants")
-    wanted = shots.frames(photos, variants=variants, count=frames, sequence=sequence)
+    wanted = shots.frames(
+        photos, variants=variants, count=frames, sequence=sequence, recursive=recursive,
+        output=folder, notify=notify,
+    )  # fmt: skip
     _check_folder(folder, photos, maker, wanted)
     lines = _read_meta(folder)
     for line in lines:
@@ -140,6 +146,7 @@ def clips(plan: DatasetPlan, fps: float) -> Iterator[Path]:
     for take, paths in takes.items():
         target = folder / f"{take}.mp4"
         if (take in new or not target.exists()) and all(path.is_file() for path in paths):
+            target.parent.mkdir(parents=True, exist_ok=True)
             shots.write_clip(paths, target, fps)
             yield target
 
@@ -157,7 +164,7 @@ def _make_one(plan: DatasetPlan, frame: Frame, read: Callable[[], Picture]) -> d
         like = np.empty((1, 1, channels), np.uint8)
         pixels = images.to_pixels(layer.expand(1, 3, -1, -1), like)
         icc = picture.icc if colour and channels == 3 else None
-        images.write(plan.folder / kind / f"{frame.name}.png", Picture(pixels, icc=icc))
+        write(plan.folder / kind / f"{frame.name}.png", Picture(pixels, icc=icc))
     source, size = _origin(frame)
     number = {} if frame.number is None else {"frame": frame.number}
     return {
@@ -191,7 +198,8 @@ def _check_folder(folder: Path, photos: Path, maker: Maker, wanted: Sequence[Fra
 
 
 def _origin(frame: Frame) -> tuple[str, int]:
-    return frame.source.name, frame.source.stat().st_size
+    name = frame.shot if frame.size is None else frame.source.name  # with its sub-folder
+    return name, frame.source.stat().st_size
 
 
 def _paths(folder: Path, maker: Maker, name: str) -> list[Path]:

@@ -46,27 +46,27 @@ def load(
     """Read pictures for training; unreadable ones and ones smaller than a patch are skipped.
 
     A folder larger than the memory budget is thinned: of each large picture one window is kept,
-    drawn from the seed. 16-bit pictures are reduced to 8 bits.
+    drawn from the seed. Each page of a stack is a picture. All are reduced to 8 bits.
     """
     paths = list(paths)
-    share = budget_bytes // max(1, len(paths))
+    share = budget_bytes // max(1, sum(map(images.page_count, paths)))
     pixels, skipped, digest = [], [], hashlib.blake2b(digest_size=16)
     for index, path in enumerate(paths):
         try:
-            whole = images.read(path).pixels
+            for page, picture in enumerate(images.pages(path)):
+                stream = "window" if page == 0 else f"window/{page}"
+                whole = picture.pixels
+                if min(whole.shape[:2]) < patch:
+                    size = f"{whole.shape[1]}x{whole.shape[0]}"
+                    raise UserError(f"{path}: {size} is smaller than the patch of {patch}")
+                part = window(whole, share // 3, patch, rng.derive(seed, stream, index))
+                kept = eight_bit_rgb(part)
+                digest.update(kept.tobytes())
+                pixels.append(kept)
         except UserError as error:
             skipped.append(str(error))
-            continue
         finally:
             on_read(path)
-        if min(whole.shape[:2]) < patch:
-            height, width = whole.shape[:2]
-            skipped.append(f"{path}: {width}x{height} is smaller than the patch of {patch}")
-            continue
-        part = window(whole, share // 3, patch, rng.derive(seed, "window", index))
-        kept = eight_bit_rgb(part)
-        digest.update(kept.tobytes())
-        pixels.append(kept)
     return Pictures(tuple(pixels), tuple(skipped), digest.hexdigest())
 
 

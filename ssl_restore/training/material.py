@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -65,22 +66,26 @@ def load(
     """The pictures of each kind that a recipe needs, in pairs where it learns from them."""
     found, seed = sources(plan, recipe), plan.seed
     if not recipe.paired:
-        return {kind: _load(kind, folder, recipe, seed, on_read) for kind, folder in found.items()}
+        return {kind: _load(kind, folder, plan, recipe, on_read) for kind, folder in found.items()}
     degraded, clean = pairs.load(
         found["degraded"], found["clean"], patch=recipe.patch, scale=recipe.restorer.scale,
-        seed=seed, on_read=on_read,
+        seed=seed, recursive=plan.recursive, on_read=on_read,
     )  # fmt: skip
     _refuse_none(found["degraded"], degraded)
     return {"degraded": degraded, "clean": clean}
 
 
 def _load(
-    kind: str, folder: Path, recipe: Recipe, seed: int, on_read: Callable[[Path], None]
+    kind: str, folder: Path, plan: RunPlan, recipe: Recipe, on_read: Callable[[Path], None]
 ) -> data.Pictures:
+    patch, seed = recipe.patch, plan.seed
     if kind in LOADERS:
-        pictures = LOADERS[kind](folder, patch=recipe.patch, seed=seed, on_read=on_read)
+        pictures = LOADERS[kind](folder, patch=patch, seed=seed, on_read=on_read)
     else:
-        pictures = data.load(images.find(folder), patch=recipe.patch, seed=seed, on_read=on_read)
+        left_out: list[str] = []
+        paths = images.find(folder, recursive=plan.recursive, notify=left_out.append)
+        pictures = data.load(paths, patch=patch, seed=seed, on_read=on_read)
+        pictures = replace(pictures, notes=(*pictures.notes, *left_out))
     _refuse_none(folder, pictures)
     return pictures
 

@@ -24,6 +24,7 @@ def load(
     patch: int,
     scale: int = 1,
     seed: int = 0,
+    recursive: bool = False,
     budget_bytes: int = 2_000_000_000,
     on_read: Callable[[Path], None] = lambda path: None,
 ) -> tuple[Pictures, Pictures]:
@@ -31,17 +32,22 @@ def load(
 
     Files belong together that have the same name but for the extension, and for `x2` (or `x3`,
     `x4`) at the end of a small one's. A picture without its partner, of another size than that
-    allows, or smaller than a patch is left out and named. Of pairs over the memory budget one
-    window is kept.
+    allows, or smaller than a patch is left out and named. With `recursive`, sub-folders belong
+    together that have the same name. Of pairs over the memory budget one window is kept.
     """
-    partners = {path.stem: path for path in images.find(clean)}
-    paths = images.find(degraded)
+
+    def name(path: Path, folder: Path) -> str:
+        return path.relative_to(folder).with_suffix("").as_posix()
+
+    partners = {name(path, clean): path for path in images.find(clean, recursive=recursive)}
+    paths = images.find(degraded, recursive=recursive)
     share = budget_bytes // max(1, len(paths)) // (3 * (1 + scale**2))
     both: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     skipped, digest = [], hashlib.blake2b(digest_size=16)
     for index, path in enumerate(paths):
         try:
-            other = partners.get(path.stem) or partners.get(path.stem.removesuffix(f"x{scale}"))
+            own = name(path, degraded)
+            other = partners.get(own) or partners.get(own.removesuffix(f"x{scale}"))
             if other is None:
                 raise UserError(f"{path}: there is no picture of that name in {clean}")
             small, large = (eight_bit_rgb(images.read(one).pixels) for one in (path, other))

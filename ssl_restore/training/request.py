@@ -36,6 +36,7 @@ class Request:
     start: Path | None = None
     from_scratch: bool = False
     calibrate: bool = True
+    recursive: bool = False
     seed: int = 0
 
     @property
@@ -90,6 +91,7 @@ class Request:
             images=None if self.images is None else str(self.images.resolve()),
             clean=None if self.clean is None else str(self.clean.resolve()),
             start=start,
+            recursive=self.recursive,
         )
 
     def _check(self, name: str, recipe: Recipe, known: Mapping[str, Any]) -> None:

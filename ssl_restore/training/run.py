@@ -47,6 +47,7 @@ class RunPlan:
     parts: int | None = None  # that a batch is split into; None: not chosen yet
     version: str = ""
     format: int = FORMAT
+    recursive: bool = False  # whether pictures in sub-folders belong to it
 
 
 class Run:

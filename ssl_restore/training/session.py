@@ -166,9 +166,10 @@ def with_calibration(
         run.refuse_existing()
         file.unlink(missing_ok=True)
         calibrate = discover.builder("calibration", kind, "calibrate")
+        find = partial(images.find, recursive=plan.recursive)
         try:
             found = calibrate(
-                images.find(Path(plan.images)), device, limit=CALIBRATED_PICTURES, on_read=on_read
+                find(Path(plan.images)), device, limit=CALIBRATED_PICTURES, on_read=on_read
             ).calibration
         except UserError as error:
             failure = f"not calibrated, learning {without}: {error}"
@@ -177,7 +178,7 @@ def with_calibration(
             found.write(file)
             doubt = discover.doubt(kind)
             if doubt is not None and plan.clean is not None:
-                failure = doubt(found, images.find(Path(plan.clean)), device)
+                failure = doubt(found, find(Path(plan.clean)), device)
     barrier()
     if not file.is_file():
         return plan, failure

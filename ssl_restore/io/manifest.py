@@ -1,0 +1,154 @@
+"""What was written into a folder, of which source and by which settings, so that work can go on.
+
+    .ssl-restore.jsonl    a line for each set of settings, and a line for each file that was written
+
+A file's line is written when the file is whole and before it takes its name: whichever moment a
+kill hits, a file that is there is known.  A file is taken for the one of its line where size and
+time are the same, or, as after copying a folder, its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ssl_restore.errors import UserError
+
+NAME = ".ssl-restore.jsonl"
+_BLOCK = 1 << 20
+Identity = tuple[int, int]  # bytes, and time of the last change in ns
+
+
+class State(Enum):
+    """What is there in the place of a result."""
+
+    NONE = "nothing"
+    DONE = "the result of this source and these settings"
+    OTHER = "a result of another source or other settings"
+    FOREIGN = "a file that this manifest does not know, or that was changed since"
+
+
+@dataclass(frozen=True)
+class _Written:
+    by: str  # key of the settings
+    source: Identity
+    file: Identity
+    digest: str
+
+
+def identity(path: Path) -> Identity:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def digest(path: Path) -> str:
+    """Of a file's content."""
+    found = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            found.update(block)
+    return found.hexdigest()
+
+
+class Manifest:
+    """That of one folder, for results of given settings."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.path = folder / NAME
+        self._settings = json.dumps(dict(settings), sort_keys=True)
+        self.key = hashlib.blake2b(self._settings.encode(), digest_size=8).hexdigest()
+        self._lock = threading.Lock()
+        self._keys: set[str] = set()
+        self._written: dict[str, list[_Written]] = {}
+        for line in self._lines():
+            self._take(line)
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        """Those that are whole: a kill or a full disk may have cut one."""
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: cannot be read ({error.strerror}); remove it, or give another folder"
+            ) from error
+        for line in text.splitlines():
+            try:
+                content = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(content, dict):
+                yield content
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        try:
+            if "settings" in line:
+                self._keys.add(str(line["key"]))
+                return
+            (size, time), (bytes_, changed, content) = line["source"], line["written"]
+            entry = _Written(str(line["by"]), (size, time), (bytes_, changed), str(content))
+            self._written.setdefault(str(line["file"]), []).append(entry)
+        except (KeyError, TypeError, ValueError):
+            return
+
+    def state(self, target: Path, source: Identity) -> State:
+        """What is in the place of the result of a source."""
+        if not os.path.lexists(target):
+            return State.NONE
+        entry = self._entry(target)
+        if entry is None:
+            return State.FOREIGN
+        same = (entry.by, entry.source) == (self.key, source)
+        return State.DONE if same else State.OTHER
+
+    def _entry(self, target: Path) -> _Written | None:
+        """The line of the file that is there, the newest of several."""
+        try:
+            found = identity(target)
+        except OSError:  # a broken link
+            return None
+        entries = [e for e in self._written.get(self._name(target), ()) if e.file[0] == found[0]]
+        for entry in reversed(entries):
+            if entry.file == found:
+                return entry
+        if not entries or not target.is_file():
+            return None
+        content = digest(target)
+        return next((entry for entry in reversed(entries) if entry.digest == content), None)
+
+    def _name(self, target: Path) -> str:
+        return target.relative_to(self.folder).as_posix()
+
+    def record(self, target: Path, source: Identity, temporary: Path) -> None:
+        """A line for a file that is whole under a temporary name, and about to be renamed."""
+        entry = _Written(self.key, source, identity(temporary), digest(temporary))
+        line = {
+            "file": self._name(target), "by": self.key, "source": list(source),
+            "written": [*entry.file, entry.digest],
+        }  # fmt: skip
+        with self._lock:
+            if self.key not in self._keys:
+                self._append({"key": self.key, "settings": json.loads(self._settings)})
+                self._keys.add(self.key)
+            self._append(line)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        with self.path.open("a+b") as file:
+            cut = file.tell() > 0 and not self._ends_well()
+            file.write(b"\n" * cut + json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _ends_well(self) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
