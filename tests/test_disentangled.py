@@ -8,11 +8,11 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import softplus
 
-from degradations.blur import Blur
+from degradations.blur import BlurParams, blur
 from ssl_restore import discover, rng
 from ssl_restore.errors import UserError
 from ssl_restore.networks import denoiser
-from ssl_restore.networks.blurrer import CODE, BlurEncoder, Blurrer
+from ssl_restore.networks.blurrer import CODE, BlurEncoder, CameraBlurrer, NetworkBlurrer
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.features import Features
 from ssl_restore.objectives.disentangled import (
@@ -21,7 +21,7 @@ from ssl_restore.objectives.disentangled import (
     divergence,
     sampled,
 )
-from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.distance import charbonnier
 from ssl_restore.training.fit import fit
 from ssl_restore.types import Batch
 
@@ -43,13 +43,14 @@ class Shift(nn.Module):
 class Takes(nn.Module):
     """A blurrer that takes the first number of the code away; it notes what it was given."""
 
-    def __init__(self):
+    def __init__(self, *, keeps_content=False):
         super().__init__()
-        self.given = []
+        self.given, self.keeps_content = [], keeps_content
+        self.share = nn.Parameter(torch.ones(()))
 
-    def forward(self, image, code):
-        self.given.append((image, code))
-        return image - code[:, :1, None, None]
+    def forward(self, image, code, noise=None):
+        self.given.append((image, code, noise))
+        return image - self.share * code[:, :1, None, None]
 
 
 class Level(nn.Module):
@@ -84,7 +85,7 @@ def nets():
     """Restorer, blurrer and blur encoder, past their start, with norms at rest."""
     torch.manual_seed(0)
     restorer = denoiser.build(width=4, blocks=(1, 2))
-    blurrer, blur_encoder = Blurrer(restorer.encoder), BlurEncoder(4)
+    blurrer, blur_encoder = NetworkBlurrer(restorer.encoder), BlurEncoder(4)
     return past_start(nn.ModuleList([restorer, blurrer, blur_encoder])).eval()
 
 
@@ -121,7 +122,7 @@ def test_untrained_the_code_is_normal_and_nothing_is_blurred():
     restorer = denoiser.build(width=4)
     image = random(2, 3, 16, 16)
     assert divergence(*BlurEncoder(4)(image)) == 0
-    assert torch.equal(Blurrer(restorer.encoder)(image, torch.ones(2, CODE)), image)
+    assert torch.equal(NetworkBlurrer(restorer.encoder)(image, torch.ones(2, CODE)), image)
 
 
 def test_a_trained_code_changes_how_a_picture_is_blurred():
@@ -145,7 +146,9 @@ def test_each_decoder_gets_its_pictures_and_the_code_of_the_blurred_one():
     terms = Disentangled(Shift(0.2), blurrer, Level(), pair, features())(given, rng.derive(0, "d"))
     code = given.degraded.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
     restored, again = given.degraded + 0.2, given.clean - code
-    (sharp, first), (back, second) = blurrer.given
+    (sharp, first, noise), (back, second, none) = blurrer.given
+    assert noise.shape == given.clean.shape
+    assert none is None
     torch.testing.assert_close(sharp, given.clean)
     torch.testing.assert_close(back, restored)
     for codes in (first, second):
@@ -185,20 +188,18 @@ def test_the_code_carries_nothing_into_the_deblurred_picture():
     assert abs(one["cycle"] - other["cycle"]) > 1e-3  # where the code does matter
 
 
-def test_rendered_blur_is_undone_and_done_again_by_its_own_code():
-    given, blurrer = batch(), Takes()
-    prior = Blur(sigma_px=(2.0, 2.0), radius_px=(0, 0), defocused=0.0, shaken=0.0)
-    objective = Disentangled(Shift(0.0), blurrer, Level(), critics(), features(), prior)
-    terms = objective(given, rng.derive(0, "d"))
-    (sharp, codes), (_, second) = blurrer.given
-    torch.testing.assert_close(sharp, torch.cat([given.clean, given.clean]))
-    torch.testing.assert_close(codes[:2], second)
-    made = objective.blur.apply(given.clean, prior.sample(given.clean.shape, rng.derive(0, "d")))
-    code = made.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
-    torch.testing.assert_close(codes[2:, :1, None, None], code, atol=2e-3, rtol=0)  # 8 bits
-    errors = made - given.clean, given.clean - code - made
-    expected = sum(relative(charbonnier(error), floor=0.01).item() for error in errors)
-    assert terms["rendered"].item() == pytest.approx(expected, rel=1e-2)
+@pytest.mark.parametrize("keeps_content", [False, True])
+def test_a_blurrer_that_keeps_content_learns_from_the_way_back_to_blurred_pictures_alone(
+    keeps_content,
+):
+    given, blurrer = batch(), Takes(keeps_content=keeps_content)
+    objective = Disentangled(Shift(0.1), blurrer, Level(), critics(), features())
+    objective(given, rng.derive(0, "d"))["cycle"].backward()
+    share = torch.ones((), requires_grad=True)
+    taken = share * given.degraded.mean(dim=(1, 2, 3)).view(-1, 1, 1, 1)
+    expected = charbonnier((0.1 - taken).expand_as(given.clean)).mean()
+    (expected if keeps_content else 2 * expected).backward()  # both ways have the same error here
+    torch.testing.assert_close(blurrer.share.grad, share.grad)
 
 
 ALL = {"restorer", "blurrer", "blur_encoder"}
@@ -221,6 +222,46 @@ def test_gradients_of_a_term_reach_every_weight_of_what_it_teaches(term):
         assert reached is (full.partition(".")[0] in TAUGHT[term]), full
 
 
+def test_light_is_kept_whatever_the_code_and_noise_is_as_strong_as_said():
+    torch.manual_seed(0)
+    blurrer, codes = past_start(CameraBlurrer()), 3 * torch.randn(4, CODE)
+    flat = torch.full((4, 3, 64, 64), 0.3)
+    torch.testing.assert_close(blurrer(flat, codes), flat, rtol=1e-5, atol=1e-5)
+    noise = torch.randn(flat.shape)
+    _, _, sigma = blurrer.physics(codes, 64)
+    added = (blurrer(flat, codes, noise) - flat).std(dim=(1, 2, 3))
+    torch.testing.assert_close(added, sigma, rtol=0.05, atol=0)
+    assert sigma.max() > 1.1 * sigma.min()
+
+
+@pytest.mark.parametrize("side", [8, 16, 64])
+def test_the_camera_stays_within_the_picture_and_about_its_middle(side):
+    torch.manual_seed(0)
+    blurrer, codes = CameraBlurrer(), 100 * torch.randn(4, CODE)
+    way, disc, _ = blurrer.physics(codes, side)
+    for places in (way.x_px, way.y_px):
+        torch.testing.assert_close(places.mean(dim=1), torch.zeros(4), atol=1e-5, rtol=0)
+        assert places.abs().max() < side
+    assert (disc.radius_px <= side / 4).all()
+    assert blurrer(random(4, 3, side, side), codes).isfinite().all()
+
+
+def test_a_camera_is_learned_from_a_picture_and_how_it_is_blurred():
+    torch.manual_seed(0)
+    blurrer, code = CameraBlurrer(), torch.zeros(1, CODE)
+    image, none = random(1, 3, 32, 32), torch.zeros(1)
+    true = blur(image, BlurParams(none, none, none + 6.0, none + 0.7))
+    optimizer = torch.optim.Adam(blurrer.parameters(), lr=1e-2)
+    errors = []
+    for _ in range(60):
+        loss = (blurrer(image, code) - true).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        errors.append(loss.item())
+    assert errors[-1] < 0.1 * errors[0]
+
+
 def test_in_the_turn_of_the_critics_all_else_rests():
     parts = nets().train()
     before = {name: value.clone() for name, value in parts.state_dict().items()}
@@ -232,13 +273,14 @@ def test_in_the_turn_of_the_critics_all_else_rests():
         assert all(weight.grad.abs().max() > 0 for weight in critic.layers.parameters())
 
 
-def test_every_weight_is_moved_once_and_the_norms_rest():
+@pytest.mark.parametrize("decoder", ["camera", "network"])
+def test_every_weight_is_moved_once_and_the_norms_rest(decoder):
     torch.manual_seed(0)
-    recipe = discover.builder("recipes", "disentangled_deblur")(**TINY)
-    (group,) = recipe.players[0].optimizer.param_groups
+    recipe = discover.builder("recipes", "disentangled_deblur")(**TINY, decoder=decoder)
+    held = [w for g in recipe.players[0].optimizer.param_groups for w in g["params"]]
     objective = recipe.players[0].objective
     parts = nn.ModuleList([objective.restorer, objective.blurrer, objective.blur_encoder])
-    assert len(group["params"]) == len(set(group["params"])) == len(list(parts.parameters()))
+    assert len(held) == len(set(held)) == len(list(parts.parameters()))
     before = {name: value.clone() for name, value in parts.named_buffers()}
     for _ in fit(recipe, lambda step, at: batch(step), seed=0, steps=2):
         pass
@@ -253,7 +295,8 @@ def test_every_weight_is_moved_once_and_the_norms_rest():
     [
         ({"patch": 20}, "a multiple of 8 is expected, got 20"),
         ({"code_width": 0}, "the blur encoder's width must be at least 1, got 0"),
-        ({"rendered": -1.0}, "the weight of rendered is -1"),
+        ({"kl": -1.0}, "the weight of kl is -1"),
+        ({"decoder": "fourier"}, "use camera or network"),
         ({"features": "clip"}, "use denoiser or vgg"),
     ],
 )

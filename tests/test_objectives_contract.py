@@ -27,7 +27,7 @@ from ssl_restore.networks import (
     pyramid,
     unet,
 )
-from ssl_restore.networks.blurrer import BlurEncoder, Blurrer
+from ssl_restore.networks.blurrer import BlurEncoder, CameraBlurrer
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.features import Features
 from ssl_restore.networks.projection import ProjectionHead
@@ -96,10 +96,10 @@ def made(name):
     own["SyntheticShadow"] = lambda kind: kind(past_start(deshadower.build(width=2, blocks=(1, 1))))
     if name.startswith("Disentangled"):
         deblurrer = past_start(denoiser.build(width=4, blocks=(1, 1)))
-        parts = deblurrer, past_start(Blurrer(deblurrer.encoder)), past_start(BlurEncoder(4))
+        parts = deblurrer, past_start(CameraBlurrer()), past_start(BlurEncoder(4))
         critics = tuple(past_start(Critic(3, width=4)) for _ in range(2))
         features = Features(restorer.encoder)
-        own["Disentangled"] = lambda kind: kind(*parts, critics, features, RAIN)
+        own["Disentangled"] = lambda kind: kind(*parts, critics, features)
         own["DisentangledCritics"] = lambda kind: kind(*parts, critics)
     own["Anchored"] = lambda kind: kind(
         KINDS["Noise2Void"](restorer, 1), restorer, copy.deepcopy(restorer)

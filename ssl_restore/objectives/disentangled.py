@@ -4,16 +4,17 @@
     c(F(G(x), z) - x) + c(G(F(y, z)) - y),     KL(N(m, s^2) | N(0, 1)),     d(G(x), x),
     softplus(-D(G(x))) + softplus(-E(F(y, z))),     c(G(y) - y)
 
-G is the content encoder of blurred pictures and the deblurring decoder, F the content encoder of
-sharp ones and the blurring decoder, which takes the code z of the blur besides. Whatever z tells
+G is the content encoder of blurred pictures and the deblurring decoder, F the blurring decoder with
+the code z of the blur, and what it takes of the content (`networks/blurrer.py`). Whatever z tells
 costs divergence, so it tells of x what G(x) does not: the blur. d compares the deblurred picture
 with the blurred one in features of a network at rest, D and E are critics of sharp and of blurred
-pictures. Nothing says what a blur is, only that F can put it back.
+pictures.
 
-It differs from the publication in three ways. The deblurring decoder takes no code. Both decoders
-add to the picture, so that untrained they leave it as it is: hence c, Charbonnier's distance, as
-the absolute one holds two networks that undo each other where they are. And sharp pictures have to
-stay as they are.
+It differs from the publication in three ways. The deblurring decoder takes no code. Decoders add to
+the picture, so that untrained they leave it as it is: hence c, Charbonnier's distance, as the
+absolute one holds two networks that undo each other where they are. And sharp pictures have to
+stay as they are. Where F cannot lose content, it is not taught by the way back to sharp pictures,
+which is shortest from pictures that are not blurred.
 
 Reference: Lu, Chen and Chellappa, "Unsupervised domain-specific deblurring via disentangled
 representations", CVPR 2019, arXiv 1903.01594.
@@ -24,15 +25,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from degradations.sampling import degrade
-from degradations.sensor import quantise
-from degradations.types import Degradation
-from ssl_restore.networks.blurrer import BlurEncoder, Blurrer
+from ssl_restore.networks.blurrer import BlurEncoder, CameraBlurrer, NetworkBlurrer
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.features import Features
 from ssl_restore.objectives.adversarial import as_it_trains, both
 from ssl_restore.objectives.cycle import contests, prior
-from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.objectives.distance import charbonnier
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Batch
 
@@ -46,25 +44,27 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 def sampled(mean: Tensor, log_variance: Tensor, generator: torch.Generator) -> Tensor:
     """m + s e of a mean and a log variance (B, CODE), with a gradient for both."""
-    normal = torch.randn(mean.shape, generator=generator).to(mean)
-    return mean + (log_variance / 2).exp() * normal
+    return mean + (log_variance / 2).exp() * normal(mean, generator)
+
+
+def normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal numbers of the shape of a tensor."""
+    return torch.randn(like.shape, generator=generator).to(like)
 
 
 class Disentangled(nn.Module):
-    """Terms of the generators: `cycle`, `kl`, `features`, `prior` (of both critics), `identity`,
-    and with a prior `blur` also `rendered`: of sharp pictures and what it makes of them, r,
+    """Terms of the generators: `cycle`, `kl`, `features`, `prior` (of both critics), `identity`.
 
-        c(G(r) - y) + c(F(y, z(r)) - r),     each `relative`
+    A blurrer that takes noise gets it for F(y, z), not for the way back to x.
     """
 
     def __init__(
         self,
         restorer: Restorer,
-        blurrer: Blurrer,
+        blurrer: CameraBlurrer | NetworkBlurrer,
         blur_encoder: BlurEncoder,
         critics: tuple[Critic, Critic],
         features: Features,
-        blur: Degradation | None = None,
     ) -> None:
         super().__init__()
         self.restorer = restorer
@@ -72,34 +72,26 @@ class Disentangled(nn.Module):
         self.blur_encoder = blur_encoder
         self.clean_critic, self.degraded_critic = critics
         self.features = features
-        self.blur = blur
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         clean, degraded = both(batch)
-        made = [] if self.blur is None else [quantise(degrade(clean, self.blur, generator))]
-        blurred, sharp = torch.cat([degraded, *made]), torch.cat([clean] * (1 + len(made)))
-        mean, log_variance = self.blur_encoder(blurred)
-        codes = sampled(mean, log_variance, generator)
-        again, *remade = self.blurrer(sharp, codes).split(len(clean))
-        restored, back_clean, kept, *unmade = self.restorer(
-            torch.cat([degraded, again, clean, *made])
-        ).split(len(clean))
-        back_degraded = self.blurrer(restored, codes[: len(degraded)])
-        terms = {
-            "cycle": _distance(back_degraded, degraded) + _distance(back_clean, clean),
+        mean, log_variance = self.blur_encoder(degraded)
+        code = sampled(mean, log_variance, generator)
+        again = self.blurrer(clean, code, normal(clean, generator))
+        shown = again.detach() if self.blurrer.keeps_content else again
+        restored, back_clean, kept = self.restorer(torch.cat([degraded, shown, clean])).chunk(3)
+        back_degraded = self.blurrer(restored, code)
+        return {
+            "cycle": distance(back_degraded, degraded) + distance(back_clean, clean),
             "kl": divergence(mean, log_variance),
             "features": self.features.distance(restored, degraded),
             "prior": prior((self.clean_critic, self.degraded_critic), restored, again),
-            "identity": _distance(kept, clean),
+            "identity": distance(kept, clean),
         }
-        if made:
-            pairs = (unmade[0], clean), (remade[0], made[0])
-            shares = [relative(charbonnier(one - other), floor=0.01) for one, other in pairs]
-            terms["rendered"] = torch.stack(shares).sum()
-        return terms
 
 
-def _distance(image: Tensor, to: Tensor) -> Tensor:
+def distance(image: Tensor, to: Tensor) -> Tensor:
+    """Charbonnier's, mean over the batch, scalar."""
     return charbonnier(image - to).mean()
 
 
@@ -112,7 +104,7 @@ class DisentangledCritics(nn.Module):
     def __init__(
         self,
         restorer: Restorer,
-        blurrer: Blurrer,
+        blurrer: CameraBlurrer | NetworkBlurrer,
         blur_encoder: BlurEncoder,
         critics: tuple[Critic, Critic],
     ) -> None:
@@ -127,6 +119,6 @@ class DisentangledCritics(nn.Module):
         mean, log_variance = as_it_trains(self.blur_encoder, degraded)
         code = sampled(mean, log_variance, generator)
         restored = as_it_trains(self.restorer, degraded)
-        again = as_it_trains(self.blurrer, clean, code)
+        again = as_it_trains(self.blurrer, clean, code, normal(clean, generator))
         critics = self.clean_critic, self.degraded_critic
         return contests(critics, batch, restored, again, generator)

@@ -2,21 +2,26 @@
 
 As published: a code of the blur that a divergence keeps free of content, a blurring decoder that
 takes it, cycle consistency, critics of both folders and a distance of features between the blurred
-and the deblurred picture. The features are those of the built-in denoiser, so that nothing has to
-be downloaded, or of VGG-16. The norms rest from the start: with statistics of the batch the
-networks of such a game drift to where those that are kept do not follow.
+and the deblurred picture. The blurring decoder is a network as published (setting decoder=network),
+or by default a camera, whose shake, defocus and noise are read from the code: a network learns what
+blur is in hours, the camera has the folder's in minutes. The features are those of the built-in
+denoiser, so that nothing has to be downloaded, or of VGG-16.
+
+Norms rest from the start: by the statistics of a batch the networks of such a game drift to where
+those that are kept do not follow.
 """
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from torch import nn
 
-from ssl_restore import discover, weights
+from ssl_restore import weights
 from ssl_restore.errors import UserError
 from ssl_restore.networks import denoiser
-from ssl_restore.networks.blurrer import BlurEncoder, Blurrer
+from ssl_restore.networks.blurrer import BlurEncoder, CameraBlurrer, NetworkBlurrer
 from ssl_restore.networks.critic import Critic
 from ssl_restore.networks.features import MULTIPLE
 from ssl_restore.networks.features import features as features_of
@@ -27,7 +32,8 @@ from ssl_restore.training.fit import freeze_batchnorm
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
 
-TASK = "deblur"
+FASTER = 3.0  # learning rate of the camera and its codes, over that of the restorer
+DECODERS = ("camera", "network")
 
 
 def build(
@@ -38,12 +44,12 @@ def build(
     batch: int = 4,
     patch: int = 64,
     decay: float = 0.999,
+    decoder: str = "camera",
     cycle: float = 10.0,
     kl: float = 0.01,
     perceptual: float = 0.1,
     prior: float = 1.0,
     identity: float = 2.0,
-    rendered: float = 0.0,
     penalty: float = 0.01,
     code_width: int = 16,
     critic_width: int = 24,
@@ -51,30 +57,34 @@ def build(
     features: str = "denoiser",
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, weights of the `cycle`, of the divergence of the blur code (`kl`), of the `perceptual`
-    distance, of the critics' `prior`, of the `identity` of sharp pictures, of the way back from
-    `rendered` blur on sharp pictures (0: none) and of the critics' `penalty`, `code_width` of the
-    blur encoder, `critic_width`, `critic_lr`, and the `features` of the distance (denoiser or
-    vgg)."""
+    average, what the blurring `decoder` is (camera or network), weights of the `cycle`, of the
+    divergence of the blur code (`kl`), of the `perceptual` distance, of the critics' `prior`, of
+    the `identity` of sharp pictures and of the critics' `penalty`, `code_width` of the blur
+    encoder, `critic_width`, `critic_lr`, and the `features` of the distance (denoiser or vgg)."""
     if patch % MULTIPLE:
         raise UserError(f"a multiple of {MULTIPLE} is expected, got {patch}", parameter="patch")
-    restorer = denoiser.build(width=width)
-    blurrer, blur_encoder = Blurrer(restorer.encoder), BlurEncoder(code_width)
+    if decoder not in DECODERS:
+        raise UserError(f"{decoder!r} is unknown; use camera or network", parameter="decoder")
+    restorer, blur_encoder = denoiser.build(width=width), BlurEncoder(code_width)
+    camera = decoder == "camera"
+    blurrer = CameraBlurrer() if camera else NetworkBlurrer(restorer.encoder)
     freeze_batchnorm(nn.ModuleList([blurrer, blur_encoder]))
     critics = Critic(3, critic_width), Critic(3, critic_width)
     known, _ = checkpoint.load(weights.built_in("denoise"))
-    blur = discover.task(TASK).prior() if rendered else None
     nets = restorer, blurrer, blur_encoder
-    objective = Disentangled(*nets, critics, features_of(features, known), blur)
-    moved = nn.ModuleList(nets).parameters()  # what two have in common once
+    objective = Disentangled(*nets, critics, features_of(features, known))
+    own = dict.fromkeys(restorer.parameters())  # of which the blurrer may share some
+    others = [w for w in nn.ModuleList(nets[1:]).parameters() if w not in own]
+    moved: list[dict[str, Any]] = [
+        {"params": list(own)}, {"params": others, "lr": FASTER * lr if camera else lr}
+    ]  # fmt: skip
     terms = {"cycle": cycle, "kl": kl, "features": perceptual, "prior": prior, "identity": identity}
-    terms |= {"rendered": rendered} if rendered else {}
     judging = critic_player(
         DisentangledCritics(*nets, critics), *critics,
         lr=critic_lr, penalty=penalty, terms=("critic", "degraded_critic"),
     )  # fmt: skip
     return Recipe(
-        task=TASK,
+        task="deblur",
         network="denoiser",
         keywords={"width": width},
         restorer=restorer,

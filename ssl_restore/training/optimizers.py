@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,12 +13,15 @@ WARM_UP_STEPS = 50
 
 
 def adamw(
-    parameters: Iterable[nn.Parameter], *, lr: float, weight_decay: float = 0.01
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+    *,
+    lr: float,
+    weight_decay: float = 0.01,
 ) -> torch.optim.AdamW:
     """AdamW that forgets gradients sooner than torch's own: restorers learn for minutes.
 
     Args:
-        parameters: What it moves.
+        parameters: What it moves, or groups of it with an `lr` of their own, as torch takes them.
         lr: Learning rate; the schedule of a player is a factor on it.
         weight_decay: Share of each weight that is taken off a step, times the learning rate.
 
