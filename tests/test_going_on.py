@@ -189,7 +189,7 @@ def run_and_die(source, out, weights, moment, count):
         Manifest._append = dying(Manifest._append, when)
     else:
         files.Path.replace = dying(files.Path.replace, when)
-    derain(source, out, "--weights", weights)
+    raise SystemExit(f"it did not die: {derain(source, out, '--weights', weights).output}")
 
 
 @pytest.mark.parametrize("where", ["record", "rename", "append"])

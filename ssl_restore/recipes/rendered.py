@@ -44,7 +44,9 @@ def build(
         raise UserError("upscale enlarges pictures; use the recipe pcl", parameter="task")
     if levels < 1:
         raise UserError(f"at least 1 is expected, got {levels}", parameter="levels")
-    keywords: dict[str, Any] = {"width": width, "blocks": (2,) * (levels - 1) + (4,)}
+    keywords: dict[str, Any] = {"width": width}
+    if levels != 3:  # of the denoiser itself
+        keywords["blocks"] = (2,) * (levels - 1) + (4,)
     restorer = denoiser.build(**keywords)
     degradation = Chain((given.prior(), NOISE))
     objective = SyntheticNoise(restorer, ((degradation, 1 - untouched),), jpeg)
