@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -168,15 +169,15 @@ def test_one_picture_goes_on_where_it_is_asked_to(tiny, tmp_path):
 
 def run_and_die(source, out, weights, moment, count):
     """In this process: derain, and die at the `count`-th such moment."""
-    seen = []
+    moments = itertools.count(1)  # counted one by one, as results are written side by side
 
     def dying(function, when):
         def call(*arguments, **keywords):
-            seen.append(1)
-            if len(seen) == count and when == "before":
+            number = next(moments)
+            if number == count and when == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
             result = function(*arguments, **keywords)
-            if len(seen) == count:
+            if number == count:
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
 
