@@ -63,7 +63,8 @@ def test_a_map_that_is_linear_in_the_colours_is_found_exactly():
 
 def test_layers_are_those_of_the_haze_that_was_put_on():
     """Maps that know the haze give back the picture: Koschmieder's law and its inverse."""
-    clean, tau = 0.3 * random(1, 3, 8, 10), 1.2 * random(1, 1, 8, 10, seed=1)
+    clean = 0.3 + 0.02 * random(1, 3, 8, 10)
+    tau = torch.linspace(0, 1.2, 10).expand(1, 1, 8, 10)
     light = torch.tensor([[0.8, 0.85, 0.9]])
     hazy = add_veil(clean, VeilParams(tau, light))
     maps = torch.cat([torch.zeros(1, 3, 8, 10), tau, light.view(1, 3, 1, 1).expand(1, 3, 8, 10)], 1)
@@ -73,8 +74,8 @@ def test_layers_are_those_of_the_haze_that_was_put_on():
 
 
 def test_less_than_no_haze_is_none_and_more_than_is_seen_is_the_most():
-    image = 0.4 * random(1, 3, 4, 4)
-    light = torch.full((1, 3, 4, 4), 0.8)
+    image = 0.9 + 0.1 * random(1, 3, 4, 4)
+    light = torch.full((1, 3, 4, 4), 0.4)
     net = past_start(dehazer)
     for tau, seen in ((-1.0, 0.0), (9.0, dehazer.DEPTHS[1])):
         maps = torch.cat([torch.zeros(1, 3, 4, 4), torch.full((1, 1, 4, 4), tau), light], 1)
@@ -88,10 +89,34 @@ def test_a_sky_of_the_colour_of_the_air_is_left_and_what_is_far_from_it_is_not()
     away = torch.tensor([0.0, 0.02, 0.1, 0.4])
     image = light - away.expand(1, 3, 1, 4)
     left = dehazer.removable(image, depth, light)[0, 0, 0]
+    t = np.maximum(t, away.numpy() / 0.8 * dehazer.AIR_IN_DARKEST + 1 - dehazer.AIR_IN_DARKEST)
     raised = np.maximum(1, dehazer.TOLERANCE * (1 - t) ** 2 / away.clamp_min(1e-3).numpy())
     np.testing.assert_allclose((-left).exp(), np.minimum(1, t * raised), rtol=1e-5)
     assert left[0] == 0
-    assert left[3] == depth[0, 0, 0, 3]
+    torch.testing.assert_close(left[3], torch.tensor(-np.log(0.55), dtype=torch.float32))
+
+
+def test_no_surface_comes_out_black_for_want_of_light():
+    light = torch.tensor([0.8, 0.9, 1.0]).view(1, 3, 1, 1)
+    image = light * torch.linspace(0.05, 0.6, 12).view(1, 1, 1, 12)
+    depth = dehazer.removable(image, torch.full((1, 1, 1, 12), 2.0), light)
+    share = 1 - (-depth).exp()  # of the airlight
+    restored = image + depth.expm1() * (image - light)
+    torch.testing.assert_close(share, dehazer.AIR_IN_DARKEST * image[:, :1] / 0.8)
+    assert (restored > 0.05 * image).all()
+
+
+def test_noise_and_blocks_of_a_file_are_not_taken_for_distances():
+    net, light = past_start(dehazer), 0.8
+    image = torch.full((1, 3, 64, 64), 0.7)
+    image[..., 32:] = 0.2  # something near
+    noisy = image + 0.01 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    maps = torch.cat([3.0 * torch.ones(1, 3, 64, 64), -4.8 * torch.ones(1, 1, 64, 64)], 1)
+    maps = torch.cat([maps, torch.full((1, 3, 64, 64), light)], 1)
+    t = net.layers(noisy, maps)["transmission"]
+    rough = dehazer.removable(noisy, net.haze(noisy, maps)[0], torch.tensor(light))
+    assert t[..., :15].std() < 0.2 * (-rough[..., :15]).exp().std()
+    assert t[..., 34:].min() > t[..., :30].max() + 0.3  # its edge is where it was
 
 
 @pytest.mark.parametrize("size", [(5, 7), (40, 31), (300, 200)])

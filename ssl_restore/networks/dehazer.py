@@ -6,7 +6,8 @@ A U-Net sees the picture and its dark channels at a small size, because how much
 only be told from all of it, and predicts at half of that the optical depth tau and where the
 airlight A is to be seen. A guided filter then makes tau a locally linear function of the colours,
 whose coefficients a and b are smooth: brought up to the full size, they give it the edges of the
-full picture. What a picture costs beyond the look is a few operations a pixel.
+full picture, from which what varies as little as noise and the blocks of JPEG is smoothed away.
+What a picture costs beyond the look is a few operations a pixel.
 
     logit A = logit(sum of w I) + offset,     w = softmax of a score over all pixels
     tau     = (1 - s) own + s dark channel,   s = trust sigmoid(a map)
@@ -28,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ssl_restore.networks.guided import linear_in_colour
+from ssl_restore.networks.guided import linear_in_colour, smoothed
 from ssl_restore.networks.overview import sampled, shrunk
 from ssl_restore.networks.unet import Decoder, Encoder
 from ssl_restore.networks.zeroed import zeroed
@@ -38,6 +39,8 @@ OVERVIEW_PX = 256  # longest side of the look at the whole picture
 FOLD = 2  # pixels of the look to a side of one of the prediction
 DEPTHS = (0.0, 2.6)  # optical, of which haze is removed: 7 % of the light has arrived
 TOLERANCE = 0.3  # display units
+AIR_IN_DARKEST = 0.9  # most that haze may be of a pixel's darkest channel
+NOISE_FOLD, NOISE_RADIUS, NOISE_EPS = 4, 2, 1e-3  # what varies less has no part in tau
 GUIDE_PX, GUIDE_EPS = 3, 2e-4
 CLEAR, FARTHEST = 0.1, 0.9  # optical depth, quantile, below which it is said that there is no haze
 HIDDEN = 64
@@ -54,7 +57,7 @@ class Dehazer(Restorer):
 
     symmetry = UPRIGHT
     layer_names = ("clean", "transmission", "airlight")
-    stride, reach = 1, 0
+    stride, reach = NOISE_FOLD, NOISE_FOLD * (2 * NOISE_RADIUS + 2)
     overview_px = OVERVIEW_PX
 
     def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
@@ -111,19 +114,27 @@ class Dehazer(Restorer):
 
     def layers(self, image: Tensor, maps: Tensor | None = None) -> dict[str, Tensor]:
         """`clean` J, `transmission` t and `airlight` A."""
-        depth, airlight = self.haze(image, maps)
-        depth = removable(image, depth, airlight)
+        even = smoothed(image, NOISE_FOLD, NOISE_RADIUS, NOISE_EPS)
+        if maps is None:
+            maps = self.sampled_overview(image)
+        depth, airlight = self.haze(even, maps)
+        depth = removable(even, depth, airlight)
         return {
             "clean": image + depth.expm1() * (image - airlight),
             "transmission": (-depth).exp(),
             "airlight": airlight,
         }
 
+    def sampled_overview(self, image: Tensor) -> Tensor:
+        """The maps of a whole picture, at its size."""
+        size = (image.shape[-2], image.shape[-1])
+        return sampled(self.overview(shrunk(image, self.overview_px)), size)
+
     def haze(self, image: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """tau (B, 1, H, W) as predicted, below 0 for none, and A (B, 3, H, W)."""
         size = (image.shape[-2], image.shape[-1])
         if maps is None:
-            maps = sampled(self.overview(shrunk(image, self.overview_px)), size)
+            maps = self.sampled_overview(image)
         if tuple(maps.shape[-2:]) != size:
             raise ValueError(f"maps of {size} are expected, got {tuple(maps.shape[-2:])}")
         depth = (maps[:, :3] * image).sum(dim=1, keepdim=True) + maps[:, 3:4]
@@ -142,10 +153,12 @@ class Dehazer(Restorer):
 def removable(image: Tensor, depth: Tensor, airlight: Tensor) -> Tensor:
     """The part of tau (B, 1, H, W) whose removal leaves more than noise, within `DEPTHS`.
 
-    t <- min(1, t max(1, TOLERANCE (1 - t)^2 / |I - A|)): what is dense and has the colour of the
-    air, such as a sky, has hardly anything behind it.
+    t <- max(t, 1 - AIR_IN_DARKEST min over c of I_c / A_c): no surface comes out black for want of
+    light, and t <- min(1, t max(1, TOLERANCE (1 - t)^2 / |I - A|)): what is dense and has the
+    colour of the air, such as a sky, has hardly anything behind it.
     """
-    depth = depth.clamp(*DEPTHS)
+    least = 1 - AIR_IN_DARKEST * (image / airlight).amin(dim=1, keepdim=True)
+    depth = torch.minimum(depth, -least.clamp(LEAST, 1).log()).clamp(*DEPTHS)
     near = (image - airlight).abs().amax(dim=1, keepdim=True).clamp_min(1e-3)
     dense = (1 - (-depth).exp()).square()
     return (depth - (TOLERANCE * dense / near).clamp_min(1).log()).clamp_min(0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from degradations.depth import box_mean
 
@@ -40,6 +41,24 @@ def linear_in_colour(
     b = v_mean - (a * g_mean).sum(dim=1, keepdim=True)
     a, b = mean(a), mean(b)
     return a, b - (a * centre).sum(dim=1, keepdim=True)
+
+
+def smoothed(image: Tensor, fold: int, radius: int, eps: float) -> Tensor:
+    """(B, C, H, W) guided by itself, each channel alone: flat where its variance in a window is far
+    below eps, as it was where it is far above.
+
+    The coefficients are found on means over squares of `fold` pixels, in windows of `radius` of
+    those ("Fast guided filter", He and Sun, arXiv 1505.00996), between which they are bilinear. A
+    pixel depends on `fold` (2 radius + 2) others to any side.
+    """
+    small = F.avg_pool2d(image, fold, ceil_mode=True, count_include_pad=False)
+    mean = box_mean(small, radius)
+    variance = (box_mean(small * small, radius) - mean * mean).clamp_min(0)
+    a = variance / (variance + eps)
+    both = box_mean(torch.cat([a, mean - a * mean], dim=1), radius)
+    both = F.interpolate(both, scale_factor=float(fold), mode="bilinear", align_corners=False)
+    a, b = both[..., : image.shape[-2], : image.shape[-1]].chunk(2, dim=1)
+    return torch.addcmul(b, a, image)
 
 
 def _solved(m: list[list[Tensor]], v: Tensor) -> Tensor:
