@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 
 import torch
 from torch import nn
@@ -34,6 +35,26 @@ def photograph(*shape, seed=0):
     )
     waves = sum(torch.sin(a * rows + b * columns + 6 * c) for a, b, c in draws.tolist())
     return (0.5 + 0.075 * waves).expand(shape).contiguous()
+
+
+def small_network(name, form, **changed):
+    build = discover.builder("networks", name)
+    small = {"width": 4} if "width" in inspect.signature(build).parameters else {}
+    torch.manual_seed(0)
+    return build(**{**small, **form, **changed})
+
+
+def randomised(net, seed=0):
+    """Every weight and statistic random, variances positive."""
+    draws = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if "running_var" in name:
+                value.copy_(0.5 + torch.rand(value.shape, generator=draws))
+            elif value.is_floating_point():
+                fan = max(1, value[0].numel()) if value.dim() > 1 else 4
+                value.copy_(torch.randn(value.shape, generator=draws) / fan**0.5)
+    return net
 
 
 class Shift(nn.Module):

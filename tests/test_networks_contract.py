@@ -8,6 +8,7 @@ import typing
 
 import pytest
 import torch
+from learning import randomised, small_network
 from torch import nn
 
 from ssl_restore import discover
@@ -38,26 +39,6 @@ each = pytest.mark.parametrize("name", NAMES)
 each_form = pytest.mark.parametrize(("name", "form"), FORMS)
 
 
-def tiny(name, form, **changed):
-    build = importlib.import_module(f"ssl_restore.networks.{name}").build
-    small = {"width": 4} if "width" in inspect.signature(build).parameters else {}
-    torch.manual_seed(0)
-    return build(**{**small, **form, **changed})
-
-
-def randomised(net, seed=0):
-    """Every weight and statistic random, variances positive."""
-    draws = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if "running_var" in name:
-                value.copy_(0.5 + torch.rand(value.shape, generator=draws))
-            elif value.is_floating_point():
-                fan = max(1, value[0].numel()) if value.dim() > 1 else 4
-                value.copy_(torch.randn(value.shape, generator=draws) / fan**0.5)
-    return net
-
-
 def picture(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -69,7 +50,7 @@ def everything(net, image):
 
 @each_form
 def test_untrained_network_returns_its_input_exactly(name, form):
-    net = tiny(name, form)
+    net = small_network(name, form)
     image = picture(2, 3, 4 * net.stride, 3 * net.stride)
     expected = enlarged(image, net.scale) if net.scale > 1 else image
     assert torch.equal(net(image), expected)
@@ -78,7 +59,7 @@ def test_untrained_network_returns_its_input_exactly(name, form):
 
 @each_form
 def test_picture_keeps_its_size_for_sides_that_are_multiples_of_the_stride(name, form):
-    net = randomised(tiny(name, form)).eval()
+    net = randomised(small_network(name, form)).eval()
     assert net.stride == int(net.stride) >= 1
     changed = []
     for rows, columns in ((1, 1), (1, 3), (4, 2), (16, 16)):
@@ -94,7 +75,7 @@ def test_picture_keeps_its_size_for_sides_that_are_multiples_of_the_stride(name,
 @each_form
 def test_pixel_changes_nothing_beyond_the_reach(name, form):
     """At random weights, for a pixel at each phase of the stride; measured, not derived."""
-    net = randomised(tiny(name, form)).eval().double()
+    net = randomised(small_network(name, form)).eval().double()
     margin = -(-net.reach // net.stride) * net.stride + net.stride
     side = 2 * margin + net.stride
     flat = picture(1, 3, side, side).double()
@@ -117,7 +98,7 @@ def test_pixel_changes_nothing_beyond_the_reach(name, form):
 
 @each_form
 def test_gradients_are_finite_for_picture_and_weights(name, form):
-    net = randomised(tiny(name, form)).train()
+    net = randomised(small_network(name, form)).train()
     image = picture(2, 3, 2 * net.stride, 2 * net.stride).requires_grad_()
     everything(net, image).square().mean().backward()
     assert image.grad.isfinite().all()
@@ -129,7 +110,7 @@ def test_gradients_are_finite_for_picture_and_weights(name, form):
 
 @each_form
 def test_black_and_white_pictures_give_finite_values(name, form):
-    net = randomised(tiny(name, form)).train()
+    net = randomised(small_network(name, form)).train()
     for value in (0.0, 1.0):
         flat = torch.full((2, 3, 2 * net.stride, 2 * net.stride), value)
         assert net(flat).isfinite().all()
@@ -137,7 +118,7 @@ def test_black_and_white_pictures_give_finite_values(name, form):
 
 @each_form
 def test_evaluated_picture_does_not_depend_on_its_neighbours(name, form):
-    net = randomised(tiny(name, form)).eval()
+    net = randomised(small_network(name, form)).eval()
     one, other = picture(2, 3, 2 * net.stride, 2 * net.stride).split(1)
     with torch.no_grad():
         alone, beside = net(one), net(torch.cat([one, 5 * other]))[:1]
@@ -147,7 +128,7 @@ def test_evaluated_picture_does_not_depend_on_its_neighbours(name, form):
 
 @each_form
 def test_statistics_move_in_training_and_rest_in_evaluation(name, form):
-    net = randomised(tiny(name, form))
+    net = randomised(small_network(name, form))
     norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     image = picture(2, 3, 2 * net.stride, 2 * net.stride)
 
@@ -168,7 +149,7 @@ def test_statistics_move_in_training_and_rest_in_evaluation(name, form):
 
 @each_form
 def test_layers_are_those_that_the_network_names(name, form):
-    net = randomised(tiny(name, form)).eval()
+    net = randomised(small_network(name, form)).eval()
     image = picture(2, 3, 4 * net.stride, 3 * net.stride)
     with torch.no_grad():
         layers = net.layers(image)
@@ -184,7 +165,7 @@ def test_layers_are_those_that_the_network_names(name, form):
 
 @each_form
 def test_a_folded_copy_gives_the_same_and_leaves_the_network_alone(name, form):
-    net = randomised(tiny(name, form)).eval()
+    net = randomised(small_network(name, form)).eval()
     image = picture(1, 3, 4 * net.stride, 3 * net.stride)
     with torch.no_grad():
         before = net(image)
@@ -209,7 +190,7 @@ def test_every_keyword_is_annotated_keyword_only_and_documented(name):
 
 def test_layers_of_the_unet_obey_the_model_of_a_rainy_picture():
     """V + S is the picture again, t that of the optical depth."""
-    net = randomised(tiny("unet", {})).eval()
+    net = randomised(small_network("unet", {})).eval()
     image = unet.NEAR_WHITE[0] * picture(1, 3, 16, 16)
     with torch.no_grad():
         layers = net.layers(image)
@@ -223,7 +204,7 @@ def test_layers_of_the_unet_obey_the_model_of_a_rainy_picture():
 
 
 def test_only_a_colour_near_white_keeps_light_of_the_streaks():
-    net = randomised(tiny("unet", {})).eval()
+    net = randomised(small_network("unet", {})).eval()
     image = 0.8 * picture(1, 3, 16, 16)
     image[:, 0] = 1.0
     with torch.no_grad():
@@ -236,7 +217,7 @@ def test_only_a_colour_near_white_keeps_light_of_the_streaks():
 
 
 def test_veil_does_not_teach_the_streaks():
-    net = randomised(tiny("unet", {}))
+    net = randomised(small_network("unet", {}))
     layers = net.layers(picture(1, 3, 16, 16))
     (layers["optical_depth"].square().mean() + layers["airlight"].mean()).backward(
         retain_graph=True
@@ -248,7 +229,7 @@ def test_veil_does_not_teach_the_streaks():
 
 
 def test_thorough_is_told_image_by_image():
-    net = randomised(tiny("unet", {"thorough": True})).eval()
+    net = randomised(small_network("unet", {"thorough": True})).eval()
     image = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     told = torch.tensor([0.0, 0.5, 1.0])
     with torch.no_grad():
@@ -264,9 +245,9 @@ def test_thorough_is_told_image_by_image():
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "much"])
 def test_thorough_outside_its_range_is_refused(value):
     with pytest.raises(UserError, match="0 to 1 is expected"):
-        with_thoroughness(tiny("unet", {"thorough": True}), value)
+        with_thoroughness(small_network("unet", {"thorough": True}), value)
 
 
 def test_weights_that_cannot_be_told_say_so():
     with pytest.raises(UserError, match="these weights cannot be told"):
-        with_thoroughness(tiny("unet", {}), 0.5)
+        with_thoroughness(small_network("unet", {}), 0.5)

@@ -18,12 +18,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from degradations.color import to_display, to_linear
 from degradations.depth import box_mean
-from ssl_restore.networks.look import Look, both_ways
-from ssl_restore.networks.overview import sampled, shrunk
+from ssl_restore.networks.look import FOLD, Look, both_ways
+from ssl_restore.networks.overview import maps_of, square_means
 from ssl_restore.restorer import UPRIGHT, Restorer
 
 OVERVIEW_PX = 384  # longest side of the look at the whole picture
@@ -53,18 +52,13 @@ class Dedropper(Restorer):
     def _maps(self, small: Tensor) -> Tensor:
         predicted, _ = self.look(small)
         covered, brighter = predicted[:, :1], predicted[:, 1:].clamp(-BRIGHTEST, BRIGHTEST)
-        size = (predicted.shape[-2], predicted.shape[-1])
-        light = F.interpolate(to_linear(small.float().clamp(0, 1)), size, mode="area")
+        light = square_means(to_linear(small.float().clamp(0, 1)), FOLD)
         added = covered.clamp(0, MOST) * box_mean(light, AROUND_PX) * brighter.exp()
         return torch.cat([covered, added], dim=1)
 
     def drops(self, image: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """a (B, 1, H, W) as predicted, below 0 for none, and s (B, 3, H, W)."""
-        size = (image.shape[-2], image.shape[-1])
-        if maps is None:
-            maps = sampled(self.overview(shrunk(image, self.overview_px)), size)
-        if tuple(maps.shape[-2:]) != size:
-            raise ValueError(f"maps of {size} are expected, got {tuple(maps.shape[-2:])}")
+        maps = maps_of(self, image, maps)
         return maps[:, :1], maps[:, 1:]
 
     def layers(self, image: Tensor, maps: Tensor | None = None) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_restore.networks.guided import linear_in_colour, smoothed
-from ssl_restore.networks.overview import sampled, shrunk
+from ssl_restore.networks.overview import maps_of, sampled, square_means
 from ssl_restore.networks.unet import Decoder, Encoder
 from ssl_restore.networks.zeroed import zeroed
 from ssl_restore.restorer import UPRIGHT, Restorer
@@ -90,16 +90,16 @@ class Dehazer(Restorer):
         features = self.encoder(F.pixel_unshuffle(seen, FOLD))
         mean = self.mean_norm(features[-1].mean(dim=(2, 3)))
         features[-1] = features[-1] + self.whole(mean)[:, :, None, None]
-        height, width = -(-height // FOLD), -(-width // FOLD)
+        small = small.float()
+        picture = square_means(small, FOLD)
+        height, width = picture.shape[-2:]
         predicted = self.decoder(features).float()[..., :height, :width]
         own, score, share = predicted.split(1, dim=1)
         offset = self.offset(mean).float()
-        small = small.float()
-        picture = F.interpolate(small, (height, width), mode="area")
         seen_light = self._seen(picture, score).clamp(DARKEST, 1 - DARKEST)
         airlight = torch.sigmoid(torch.logit(seen_light) + offset)  # inside, so that it can learn
         light = airlight[:, :, None, None]
-        known = F.interpolate(darkest(small / light), (height, width), mode="area")
+        known = square_means(darkest(small / light), FOLD)
         depth = torch.lerp(
             own, dark_channel_depth(picture, known), self.trust * torch.sigmoid(share)
         )
@@ -108,16 +108,13 @@ class Dehazer(Restorer):
 
     def _seen(self, picture: Tensor, score: Tensor) -> Tensor:
         """(B, 3): the mean of the colours, weighted by the softmax of the score."""
-        size = -(-picture.shape[-2] // SCORE_PX), -(-picture.shape[-1] // SCORE_PX)
-        colours, scores = (F.adaptive_avg_pool2d(x, size).flatten(2) for x in (picture, score))
+        colours, scores = (square_means(x, SCORE_PX).flatten(2) for x in (picture, score))
         return (colours * (SHARPNESS * scores).softmax(dim=2)).sum(dim=2)
 
     def layers(self, image: Tensor, maps: Tensor | None = None) -> dict[str, Tensor]:
         """`clean` J, `transmission` t and `airlight` A."""
         even = smoothed(image, NOISE_FOLD, NOISE_RADIUS, NOISE_EPS)
-        if maps is None:
-            maps = self.sampled_overview(image)
-        depth, airlight = self.haze(even, maps)
+        depth, airlight = self.haze(even, maps_of(self, image, maps))
         depth = removable(even, depth, airlight)
         return {
             "clean": image + depth.expm1() * (image - airlight),
@@ -125,18 +122,9 @@ class Dehazer(Restorer):
             "airlight": airlight,
         }
 
-    def sampled_overview(self, image: Tensor) -> Tensor:
-        """The maps of a whole picture, at its size."""
-        size = (image.shape[-2], image.shape[-1])
-        return sampled(self.overview(shrunk(image, self.overview_px)), size)
-
     def haze(self, image: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """tau (B, 1, H, W) as predicted, below 0 for none, and A (B, 3, H, W)."""
-        size = (image.shape[-2], image.shape[-1])
-        if maps is None:
-            maps = self.sampled_overview(image)
-        if tuple(maps.shape[-2:]) != size:
-            raise ValueError(f"maps of {size} are expected, got {tuple(maps.shape[-2:])}")
+        maps = maps_of(self, image, maps)
         depth = (maps[:, :3] * image).sum(dim=1, keepdim=True) + maps[:, 3:4]
         return depth, maps[:, 4:]
 

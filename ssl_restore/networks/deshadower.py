@@ -16,12 +16,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from degradations.color import to_display, to_linear
 from ssl_restore.networks.guided import linear_in_colour
-from ssl_restore.networks.look import Look, both_ways
-from ssl_restore.networks.overview import sampled, shrunk
+from ssl_restore.networks.look import FOLD, Look, both_ways
+from ssl_restore.networks.overview import maps_of, sampled, square_means
 from ssl_restore.networks.zeroed import zeroed
 from ssl_restore.restorer import UPRIGHT, Restorer
 
@@ -57,20 +56,15 @@ class Deshadower(Restorer):
 
     def _maps(self, small: Tensor) -> Tensor:
         tau, mean = self.look(small)
-        size = (tau.shape[-2], tau.shape[-1])
         colour = (TINT * self.colour(mean).float().tanh()).exp()
         colour = (colour / colour.mean(dim=1, keepdim=True))[:, :, None, None]
-        picture = F.interpolate(small.float(), size, mode="area")
+        picture = square_means(small.float(), FOLD)
         a, b = linear_in_colour(picture, tau, GUIDE_PX, GUIDE_EPS)
-        return torch.cat([a, b, colour.expand(-1, -1, *size)], dim=1)
+        return torch.cat([a, b, colour.expand(-1, -1, *tau.shape[-2:])], dim=1)
 
     def lacking(self, image: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """tau (B, 1, H, W) as predicted, below 0 for none, and c (B, 3, H, W)."""
-        size = (image.shape[-2], image.shape[-1])
-        if maps is None:
-            maps = sampled(self.overview(shrunk(image, self.overview_px)), size)
-        if tuple(maps.shape[-2:]) != size:
-            raise ValueError(f"maps of {size} are expected, got {tuple(maps.shape[-2:])}")
+        maps = maps_of(self, image, maps)
         return (maps[:, :3] * image).sum(dim=1, keepdim=True) + maps[:, 3:4], maps[:, 4:]
 
     def layers(self, image: Tensor, maps: Tensor | None = None) -> dict[str, Tensor]:

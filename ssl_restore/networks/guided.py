@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from degradations.depth import box_mean
+from ssl_restore.networks.overview import square_means
 
 
 def linear_in_colour(
@@ -51,7 +52,7 @@ def smoothed(image: Tensor, fold: int, radius: int, eps: float) -> Tensor:
     those ("Fast guided filter", He and Sun, arXiv 1505.00996), between which they are bilinear. A
     pixel depends on `fold` (2 radius + 2) others to any side.
     """
-    small = F.avg_pool2d(image, fold, ceil_mode=True, count_include_pad=False)
+    small = square_means(image, fold)
     mean = box_mean(small, radius)
     variance = (box_mean(small * small, radius) - mean * mean).clamp_min(0)
     a = variance / (variance + eps)

@@ -43,7 +43,7 @@ class Look(nn.Module):
 
 def folded(size: tuple[int, int]) -> tuple[int, int]:
     """Rows and columns of the maps of a look of this size."""
-    return -(-size[0] // FOLD), -(-size[1] // FOLD)
+    return (size[0] + FOLD - 1) // FOLD, (size[1] + FOLD - 1) // FOLD
 
 
 def both_ways(look: Callable[[Tensor], Tensor], small: Tensor) -> Tensor:

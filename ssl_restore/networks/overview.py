@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ssl_restore.restorer import Restorer
+
 Span = tuple[int, int]  # first and one after the last
 
 
@@ -18,6 +20,21 @@ def shrunk(image: Tensor, longest: int) -> Tensor:
     """(B, C, H, W) averaged down to a longest side of `longest` pixels; a smaller one as it is."""
     size = small_size((image.shape[-2], image.shape[-1]), longest)
     return image if size == tuple(image.shape[-2:]) else F.interpolate(image, size, mode="area")
+
+
+def maps_of(restorer: Restorer, image: Tensor, maps: Tensor | None) -> Tensor:
+    """The maps of a window (B, 3, H, W), checked; of a whole picture where none are given."""
+    size = (image.shape[-2], image.shape[-1])
+    if maps is None:
+        maps = sampled(restorer.overview(shrunk(image, restorer.overview_px or max(size))), size)
+    if tuple(maps.shape[-2:]) != size:
+        raise ValueError(f"maps of {size} are expected, got {tuple(maps.shape[-2:])}")
+    return maps
+
+
+def square_means(image: Tensor, side: int) -> Tensor:
+    """(B, C, H, W) averaged over squares of `side` pixels, of which the last may be cut off."""
+    return F.avg_pool2d(image, side, ceil_mode=True, count_include_pad=False)
 
 
 def small_size(size: tuple[int, int], longest: int) -> tuple[int, int]:

@@ -1,0 +1,66 @@
+"""`ssl-restore export`: a restorer as an ONNX model, for programs without Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ssl_restore.errors import UserError
+
+from . import options, output
+
+EXAMPLES = """\b
+Examples:
+  ssl-restore export --task derain -o derain.onnx
+  ssl-restore export --task upscale --scale 4 -o upscale.onnx
+  ssl-restore export --weights runs/mine/restorer.safetensors -o mine.onnx
+  ssl-restore export --task denoise --darktable -o denoise-ssl-restore
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@options.task
+@click.option("--weights", type=options.PATH, help="Checkpoint of `fit`.  [default: built-in]")
+@click.option("--scale", type=click.Choice(["2", "4"]), help="Of `upscale`.  [default: 2]")
+@click.option("-o", "--output", "target", type=options.PATH, required=True, help="The .onnx file.")
+@click.option(
+    "--darktable", is_flag=True, help="Write a folder for darktable's neural restore instead."
+)
+@click.option("--overwrite", is_flag=True, help="Replace what exists.")
+def command(
+    *,
+    task: str | None,
+    weights: Path | None,
+    scale: str | None,
+    target: Path,
+    darktable: bool,
+    overwrite: bool,
+) -> None:
+    """Write a restorer as an ONNX model, of pictures of any size, and compare the two.
+
+    The model takes `input` (1, 3, height, width), float32 from 0 to 1, and gives `output`; both
+    sides of a picture have at least 32 pixels. Task, scale and what tiles need stand in its
+    metadata. Needs the extra `export`: pip install 'ssl-restore[export]'.
+    """
+    import ssl_restore  # noqa: PLC0415
+    from ssl_restore.inference import export  # noqa: PLC0415
+
+    if weights is None and task is None:
+        raise click.UsageError("give --task for a built-in restorer, or --weights")
+    if not darktable and target.suffix != ".onnx":
+        raise UserError(f"{target}: the name of a model ends in .onnx")
+    if target.exists() and not overwrite:
+        raise UserError(f"{target}: exists; --overwrite replaces it, or give another name")
+    if darktable and target.exists() and not target.is_dir():
+        raise UserError(f"{target}: is a file; darktable takes a folder, give another name")
+    if weights is not None:
+        restorer = ssl_restore.load(weights, task=task, device="cpu")
+    else:
+        restorer = ssl_restore.load(
+            str(task), scale=None if scale is None else int(scale), device="cpu"
+        )
+    write = export.darktable if darktable else export.export
+    difference = write(restorer, target, weights="built-in" if weights is None else weights.name)
+    output.path(target)
+    click.echo(f"as the restorer, within {difference:.0e}", err=True)
