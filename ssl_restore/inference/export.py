@@ -179,8 +179,8 @@ def _package(name: str) -> ModuleType:
 
 
 def _cannot(restorer: Restorer, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:200]
-    return UserError(f"the network {type(restorer.core).__name__} cannot be exported to ONNX: {reason}")
+    name, reason = type(restorer.core).__name__, " ".join(str(error).split())[:200]
+    return UserError(f"the network {name} cannot be exported to ONNX: {reason}")
 
 
 @contextmanager
