@@ -59,10 +59,11 @@ def script(monkeypatch):
 
 @pytest.fixture(scope="session")
 def processes():
-    """Fresh processes forked from a server that has imported torch: a start costs no 3 seconds."""
+    """Fresh processes forked from a server that has imported torch, and what its optimizers import
+    when the first one is made: a start costs no 3 seconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["pytest", "ssl_restore.training.session", "ssl_restore_cli.main"]
+        ["pytest", "torch._dynamo", "ssl_restore.training.session", "ssl_restore_cli.main"]
     )
 
     def start(target, *arguments):
