@@ -97,7 +97,7 @@ def _usual(target: Path, samples: Samples) -> str:
     suffix = target.suffix.lower()
     if suffix == ".webm":
         return "vp9"
-    if suffix in _LOSSLESS and samples.aspect is None:
+    if suffix == ".avi" or (suffix == ".mkv" and samples.aspect is None):
         return "ffv1"
     return "h264" if samples.bits == 8 else "h265"
 
