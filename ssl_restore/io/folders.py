@@ -261,9 +261,7 @@ def _plan_frames(source: Path, output: str | Path, suffix: str | None) -> list[J
     ]
 
 
-def _with_clip(
-    job: Job, clips: ClipOptions, going_on: GoingOn | None, overwrite: bool
-) -> Job:
+def _with_clip(job: Job, clips: ClipOptions, going_on: GoingOn | None, overwrite: bool) -> Job:
     """A job with how its clip is written, where its result is one."""
     if job.number is None and not is_written(job.target):
         return job

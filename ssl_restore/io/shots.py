@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import MAX_PIXELS, formats, images
+from ssl_restore.io import formats, images
 from ssl_restore.io.clips import writer
 from ssl_restore.io.clips.pictures import PictureFrames
 from ssl_restore.io.clips.reader import FRAMES_PER_S, Clip

@@ -64,8 +64,8 @@ def targets(video: Video, output: Path, *, overwrite: bool = False) -> list[Path
         return [job.target for job in jobs]
     if not clip and output.suffix and not output.is_dir():
         raise UserError(
-            f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(CONTAINERS)}, or name a "
-            "folder"
+            f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(CONTAINERS)}, or "
+            "name a folder"
         )
     if not output.absolute().parent.is_dir():
         raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")

@@ -13,6 +13,7 @@ samples exactly, colours that RGB of 8 bits does not hold included.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,6 +44,7 @@ def to_rgb(planes: Planes, samples: Samples) -> Pixels:
     most = 255 if samples.bits == 8 else 65535
     low, luma, chroma = _scales(samples)
     first = (planes[0].astype(np.float32) - low) / luma
+    values: NDArray[Any]
     if samples.model == "grey":
         values = first[:, :, None]
     elif samples.model == "rgb":

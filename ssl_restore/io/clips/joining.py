@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.stream import Stream
@@ -39,7 +40,9 @@ class Shown:
     rate: Fraction | None  # frames a second; None: variable
 
 
-def check_container(target: Path, samples: Samples, upright: Upright, *, constant: bool) -> str | None:
+def check_container(
+    target: Path, samples: Samples, upright: Upright, *, constant: bool
+) -> str | None:
     """What the container of a result cannot say of the samples of its frames; UserError where it
     cannot say when and how they are shown."""
     if target.suffix.lower() != ".avi":
@@ -135,12 +138,14 @@ def _copied_heads(
     return found
 
 
-Timed = tuple[float, int, av.Packet]
+if TYPE_CHECKING:
+    Packet = av.Packet[Any]
+    Timed = tuple[float, int, Packet]
 
 
 def _video(paths: Sequence[Path], stream: av.VideoStream, end: int) -> Iterator[Timed]:
     """The packets of the pieces, each shown until the next."""
-    before: av.Packet | None = None
+    before: Packet | None = None
     for path in paths:
         with av.open(str(path)) as piece:
             for packet in piece.demux(video=0):
@@ -153,7 +158,7 @@ def _video(paths: Sequence[Path], stream: av.VideoStream, end: int) -> Iterator[
         yield _shown_until(before, end, stream)
 
 
-def _shown_until(packet: av.Packet, end: int, stream: av.VideoStream) -> Timed:
+def _shown_until(packet: Packet, end: int, stream: av.VideoStream) -> Timed:
     assert packet.pts is not None
     packet.duration = max(end - packet.pts, 1)
     packet.stream = stream

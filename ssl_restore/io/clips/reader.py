@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -226,7 +227,8 @@ def _is_cover(stream: av.VideoStream) -> bool:
 
 def _upright(frame: av.VideoFrame) -> Upright:
     try:
-        matrix = np.frombuffer(frame.side_data[Type.DISPLAYMATRIX], np.int32)
+        side_data: Any = frame.side_data
+        matrix = np.frombuffer(side_data[Type.DISPLAYMATRIX], np.int32)
     except KeyError:
         return Upright()
     return by_matrix([int(value) for value in matrix])

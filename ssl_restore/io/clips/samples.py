@@ -80,7 +80,7 @@ class Samples:
 def samples_of(frame: av.VideoFrame, aspect: Fraction | None = None) -> Samples:
     """Of a decoded frame."""
     known = frame.format
-    said = {
+    said: dict[str, Any] = {
         "matrix": frame.colorspace, "range": frame.color_range, "aspect": aspect,
         "primaries": frame.color_primaries, "transfer": frame.color_trc,
     }  # fmt: skip

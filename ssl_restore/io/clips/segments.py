@@ -47,9 +47,7 @@ class Encoder:
     time_base: Fraction
     rate: Fraction
 
-    def write(
-        self, path: Path, frames: Iterable[Frame], before: Callable[[Path], object]
-    ) -> None:
+    def write(self, path: Path, frames: Iterable[Frame], before: Callable[[Path], object]) -> None:
         """One piece; `before` is called with the temporary file when it is whole."""
         with (
             replacing(path, before) as temporary,
