@@ -21,8 +21,8 @@ def find(
 ) -> list[Path]:
     """The pictures of a folder by suffix, hidden ones left out, in natural order: 2 before 10.
 
-    With `clips` these, too. Linked folders are searched like others, each once.  `notify` gets a line that counts by suffix
-    what is no picture, and the sub-folders that were not searched.
+    With `clips` these, too.  Linked folders are searched like others, each once.  `notify` gets a
+    line that counts by suffix what is neither, and the sub-folders that were not searched.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -39,6 +39,13 @@ def check_matrix(samples: Samples) -> None:
         )
 
 
+def is_usual(samples: Samples) -> bool:
+    """Whether players take samples for what they are, though no file says so."""
+    if samples.model != "yuv":
+        return True
+    return not samples.full and _weights(samples) == _usual_weights(samples)
+
+
 def to_rgb(planes: Planes, samples: Samples) -> Pixels:
     """(H, W, 3), of a grey clip (H, W, 1); uint8, or uint16 from 0 to 65535 of more than 8 bits."""
     most = 255 if samples.bits == 8 else 65535
@@ -112,9 +119,18 @@ def _restored_chroma(planes: Planes, samples: Samples, wanted: Samples) -> Plane
     )
 
 
+def _weights(samples: Samples) -> tuple[float, float]:
+    """Kr and Kb."""
+    return _KNOWN.get(samples.matrix, _usual_weights(samples))
+
+
+def _usual_weights(samples: Samples) -> tuple[float, float]:
+    return _BT709 if samples.is_hd else _BT601
+
+
 def _matrix(samples: Samples) -> NDArray[np.float64]:
     """RGB -> Y, Cb, Cr."""
-    kr, kb = _KNOWN.get(samples.matrix, _BT709 if samples.is_hd else _BT601)
+    kr, kb = _weights(samples)
     luma = np.array([kr, 1 - kr - kb, kb])
     blue, red = (np.eye(3)[channel] - luma for channel in (2, 0))
     return np.stack([luma, blue / (2 - 2 * kb), red / (2 - 2 * kr)])

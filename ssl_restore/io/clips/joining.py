@@ -19,14 +19,17 @@ from av.stream import Stream
 from ssl_restore.errors import UserError
 from ssl_restore.io.clips.encoders import holds
 from ssl_restore.io.clips.reader import Clip
-from ssl_restore.io.clips.samples import UNSPECIFIED, Samples
+from ssl_restore.io.clips.samples import Samples
 from ssl_restore.io.clips.segments import tag
 from ssl_restore.io.clips.suffixes import CONTAINERS
 from ssl_restore.io.clips.upright import Upright
 from ssl_restore.io.files import replacing
 
 _OWN = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration"}
-_OPTIONS = {"avoid_negative_ts": "disabled"}  # sound that begins before the picture stays there
+_OPTIONS = {
+    "avoid_negative_ts": "disabled",  # sound that begins before the picture stays there
+    "fflags": "bitexact",  # no random numbers
+}
 _HEVC_TAG = "hvc1"  # which all players of .mp4 take
 
 
@@ -40,20 +43,14 @@ class Shown:
     rate: Fraction | None  # frames a second; None: variable
 
 
-def check_container(
-    target: Path, samples: Samples, upright: Upright, *, constant: bool
-) -> str | None:
-    """What the container of a result cannot say of the samples of its frames; UserError where it
-    cannot say when and how they are shown."""
+def check_container(target: Path, upright: Upright, *, constant: bool) -> None:
+    """UserError where the container of a result cannot say when and how its frames are shown."""
     if target.suffix.lower() != ".avi":
-        return None
+        return
     if not constant:
         raise UserError(f"{target}: .avi holds a constant rate only; name an .mkv or .mp4")
     if upright.matrix is not None:
         raise UserError(f"{target}: .avi holds no rotation; name an .mkv or .mp4")
-    if samples.model == "yuv" and {samples.matrix, samples.primaries} != {UNSPECIFIED}:
-        return f"{target}: .avi does not say which matrix its colours have; an .mkv or .mp4 does"
-    return None
 
 
 def carried(source: Clip, target: Path) -> tuple[list[Stream], list[str]]:
@@ -167,7 +164,7 @@ def _shown_until(packet: Packet, end: int, stream: av.VideoStream) -> Timed:
 
 def _others(source: Clip, pairs: Sequence[tuple[Stream, Stream]]) -> Iterator[Timed]:
     """The packets of the other streams of a source."""
-    copies = dict((stream.index, copy) for stream, copy in pairs)
+    copies = {stream.index: copy for stream, copy in pairs}
     if not copies:
         return
     time = 0.0

@@ -10,11 +10,11 @@ from pathlib import Path
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.clips.reader import FRAMES_PER_S, ClipFrame, Timing
-from ssl_restore.io.clips.samples import Samples
+from ssl_restore.io.clips.samples import FULL, RGB, Samples
 from ssl_restore.io.clips.upright import Upright
 from ssl_restore.io.picture import Pixels, to_whole_numbers
 
-_BT709, _SRGB, _RGB, _FULL = 1, 13, 0, 2  # of H.273
+_BT709, _SRGB = 1, 13  # primaries, transfer
 
 
 class PictureFrames:
@@ -64,5 +64,5 @@ def samples_of(pixels: Pixels) -> Samples:
     height, width, channels = pixels.shape
     bits = 8 * pixels.dtype.itemsize
     if channels == 1:
-        return Samples(width, height, "grey", bits, range=_FULL)
-    return Samples(width, height, "rgb", bits, 1, 1, _RGB, _FULL, _BT709, _SRGB)
+        return Samples(width, height, "grey", bits, range=FULL)
+    return Samples(width, height, "rgb", bits, 1, 1, RGB, FULL, _BT709, _SRGB)

@@ -14,7 +14,7 @@ from ssl_restore.errors import UserError
 
 Plane = NDArray[Any]
 Planes = tuple[Plane, ...]  # Y, or Y Cb Cr, or R G B; (H, W) uint8, uint16 of more than 8 bits
-UNSPECIFIED, FULL = 2, 2  # matrix, primaries or transfer; range
+RGB, UNSPECIFIED, FULL = 0, 2, 2  # matrix; that, primaries or transfer; range
 HD_WIDTH, SD_HEIGHT = 1280, 576  # from which on, and above which, players take BT.709
 _SUBSAMPLED = {"444": (1, 1), "422": (2, 1), "420": (2, 2)}
 _PLANAR_RGB = "gbrp"  # its planes are G, B, R
@@ -75,6 +75,14 @@ class Samples:
     def sized(self, size: tuple[int, int]) -> Samples:
         """Of frames of another (height, width)."""
         return replace(self, height=size[0], width=size[1])
+
+
+def as_rgb(samples: Samples) -> Samples:
+    """Of the same frames as RGB, of 8 or 16 bits."""
+    return replace(
+        samples, model="rgb", bits=8 if samples.bits == 8 else 16, across=1, down=1, matrix=RGB,
+        range=FULL,
+    )  # fmt: skip
 
 
 def samples_of(frame: av.VideoFrame, aspect: Fraction | None = None) -> Samples:

@@ -134,8 +134,8 @@ def pieces(
     folder = folder_of(target)
     if folder.exists() and settings is not None and not (skip or overwrite):
         raise UserError(
-            f"{target}: a run that was not finished left pieces of it; `skip_existing` goes on with "
-            "them, `overwrite` begins anew"
+            f"{target}: a run that was not finished left pieces of it; `skip_existing` goes on "
+            "with them, `overwrite` begins anew"
         )
     try:
         if folder.exists() and not (skip and settings is not None):

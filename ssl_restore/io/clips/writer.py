@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from ssl_restore.errors import UserError
 from ssl_restore.io.clips import joining, segments
+from ssl_restore.io.clips.colour import is_usual
 from ssl_restore.io.clips.encoders import USUAL, Encoding, stored_as
 from ssl_restore.io.clips.reader import Clip, ClipFrame, Timing
-from ssl_restore.io.clips.samples import Samples
+from ssl_restore.io.clips.samples import Samples, as_rgb
 from ssl_restore.io.manifest import Identity, identity
 
 
@@ -78,11 +79,7 @@ def write(
     first, timing = source.first, source.timing()
     size = scale * first.samples.height, scale * first.samples.width
     encoder = _encoder(source, target, first.samples.sized(size), encoding, notify)
-    unsaid = joining.check_container(
-        target, encoder.stored, first.upright, constant=timing.constant
-    )
-    if unsaid is not None:
-        notify(unsaid)
+    joining.check_container(target, first.upright, constant=timing.constant)
     clip = source if isinstance(source, Clip) else None
     if clip is not None:
         _, left_out = joining.carried(clip, target)
@@ -114,7 +111,8 @@ def _encoder(
     notify: Callable[[str], None],
 ) -> segments.Encoder:  # fmt: skip
     codec, crf = encoding.chosen(target, samples)
-    stored = stored_as(samples, codec)
+    tagged = target.suffix.lower() != ".avi"  # which does not say which matrix its colours have
+    stored = stored_as(samples if tagged or is_usual(samples) else as_rgb(samples), codec)
     if stored.bits < samples.bits:
         notify(
             f"{target}: {samples.bits} bits are rounded to {stored.bits}, which is what "
