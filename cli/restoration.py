@@ -112,6 +112,7 @@ class Files:
     ) -> list[Job]:
         """What is to be done; `besides` tells what results depend on but options."""
         from ssl_restore.io import folders  # noqa: PLC0415
+        from ssl_restore.io.clips.encoders import Encoding  # noqa: PLC0415
 
         going_on = None
         if self.streams is None:
@@ -121,7 +122,7 @@ class Files:
         return folders.plan(
             self.sources, self.output, recursive=self.recursive, overwrite=self.overwrite,
             layers=layers, also=also, form=self.form, quality=self.jpeg_quality,
-            clips=folders.ClipOptions(self.codec, self.crf) if self.streams is None else None,
+            clips=Encoding(self.codec, self.crf) if self.streams is None else None,
             going_on=going_on, notify=self.say,
         )  # fmt: skip
 

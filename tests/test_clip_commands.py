@@ -15,6 +15,8 @@ from tiny import save_restorer
 from ssl_restore.io import images
 from ssl_restore.io.clips import segments
 from ssl_restore.io.clips.reader import Clip
+from ssl_restore.networks import upscaler
+from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
 
@@ -101,8 +103,9 @@ def test_a_solver_restores_frame_by_frame(clip, tmp_path):
 
 
 def test_larger_frames_keep_time_and_sound(clip, tmp_path):
-    tiny = save_restorer(tmp_path / "up.safetensors", task="upscale", network="upscaler",
-                         keywords={"width": 4, "depth": 1})  # fmt: skip
+    tiny, keywords = tmp_path / "up.safetensors", {"width": 4, "blocks": 1}
+    header = checkpoint.Header("upscale", "upscaler", keywords)
+    checkpoint.save(tiny, upscaler.build(**keywords), header)
     assert run(clip, tmp_path / "out.mp4", "--weights", tiny, task="upscale").exit_code == 0
     assert Clip(tmp_path / "out.mp4").size == (96, 128)
     assert packets(tmp_path / "out.mp4") == packets(clip)

@@ -17,12 +17,11 @@ import torch
 from ssl_restore.device import thread_pool
 from ssl_restore.io import MAX_PIXELS, images, shots
 from ssl_restore.io.clips import writer
-from ssl_restore.io.clips.encoders import Encoding
 from ssl_restore.io.clips.pictures import PictureFrames
 from ssl_restore.io.clips.reader import Clip, ClipFrame
 from ssl_restore.io.clips.segments import Frame
 from ssl_restore.io.clips.suffixes import is_clip
-from ssl_restore.io.folders import AsClip, ClipOptions, Job, make_folder
+from ssl_restore.io.folders import AsClip, Job, make_folder
 from ssl_restore.io.picture import Picture, Pixels
 
 RestorePixels = Callable[[Pixels], Pixels]
@@ -98,7 +97,7 @@ def write_restored(
             yield frame
             progress(1)
 
-    as_clip = job.as_clip or AsClip(ClipOptions())
+    as_clip = job.as_clip or AsClip()
     make_folder(job.target)
     workers = torch.get_num_threads() if side_by_side else 1
 
@@ -108,7 +107,7 @@ def write_restored(
     with thread_pool(workers) as pool:
         writer.write(
             source, job.target, all_of,
-            encoding=Encoding(as_clip.options.codec, as_clip.options.crf), scale=scale,
+            encoding=as_clip.encoding, scale=scale,
             going_on=writer.GoingOn(as_clip.settings, as_clip.skip, as_clip.overwrite),
             skipped=skipped, before=job.before, notify=notify,
         )  # fmt: skip

@@ -13,24 +13,17 @@ import numpy as np
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import formats, images, names
+from ssl_restore.io.clips.encoders import USUAL, Encoding
 from ssl_restore.io.clips.suffixes import CONTAINERS, is_clip, is_written
 from ssl_restore.io.manifest import Identity, Manifest, State, identity
 from ssl_restore.io.picture import Picture, to_whole_numbers
 
 
 @dataclass(frozen=True)
-class ClipOptions:
-    """How clips are written: see `clips.encoders.Encoding`."""
-
-    codec: str | None = None
-    crf: int | None = None
-
-
-@dataclass(frozen=True)
 class AsClip:
     """Of a result that is a clip: how it is written, and how work on it goes on."""
 
-    options: ClipOptions
+    encoding: Encoding = USUAL
     settings: Mapping[str, Any] | None = None
     skip: bool = False
     overwrite: bool = False
@@ -77,7 +70,7 @@ def plan(
     also: Sequence[Path] = (),
     form: str | None = None,
     quality: int | None = None,
-    clips: ClipOptions | None = None,
+    clips: Encoding | None = None,
     going_on: GoingOn | None = None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[Job]:
@@ -261,7 +254,7 @@ def _plan_frames(source: Path, output: str | Path, suffix: str | None) -> list[J
     ]
 
 
-def _with_clip(job: Job, clips: ClipOptions, going_on: GoingOn | None, overwrite: bool) -> Job:
+def _with_clip(job: Job, clips: Encoding, going_on: GoingOn | None, overwrite: bool) -> Job:
     """A job with how its clip is written, where its result is one."""
     if job.number is None and not is_written(job.target):
         return job
@@ -269,6 +262,7 @@ def _with_clip(job: Job, clips: ClipOptions, going_on: GoingOn | None, overwrite
         raise UserError(f"{job.source}: layers of a clip are not written; leave them out")
     if job.number is not None:
         return job
+    clips.check(job.target)
     settings, skip = (None, False) if going_on is None else (going_on.settings(), going_on.skip)
     return replace(job, as_clip=AsClip(clips, settings, skip, overwrite))
 

@@ -69,37 +69,45 @@ class Encoding:
     codec: str | None = None
     crf: int | None = None
 
+    def check(self, target: Path) -> None:
+        """UserError where they do not go together, or not into the container of a result."""
+        if self.codec is not None:
+            self._checked(target, self.codec)
+
     def chosen(self, target: Path, samples: Samples) -> tuple[Codec, int | None]:
-        """The codec for frames of these samples, and its rate factor; UserError where they do not
-        go together."""
-        name = self.codec or _usual(target, samples)
+        """The codec for frames of these samples, and its rate factor; UserError as of `check`."""
+        codec = self._checked(target, self.codec or self._usual(target, samples))
+        if not codec.most:
+            return codec, None
+        lossless = self.codec is None and target.suffix.lower() in _LOSSLESS
+        return codec, (0 if lossless else codec.crf) if self.crf is None else self.crf
+
+    def _usual(self, target: Path, samples: Samples) -> str:
+        """By the container, the bits, and whether a rate factor asks for small files."""
+        suffix = target.suffix.lower()
+        if suffix == ".webm":
+            return "vp9"
+        if self.crf is None and (suffix == ".avi" or (suffix == ".mkv" and not samples.aspect)):
+            return "ffv1"
+        return "h264" if samples.bits == 8 else "h265"
+
+    def _checked(self, target: Path, name: str) -> Codec:
         if name not in CODECS:
             raise UserError(f"{name!r} is unknown; use {', '.join(CODECS)}", parameter="codec")
         codec = CODECS[name]
         if codec.encoder not in _supported(CONTAINERS[target.suffix.lower()]):
-            raise UserError(f"{target}: {target.suffix} holds no {name}; name an .mkv, or another "
-                            "`codec`")  # fmt: skip
-        if self.crf is None:
-            lossless = self.codec is None and target.suffix.lower() in _LOSSLESS
-            return codec, None if not codec.most else 0 if lossless else codec.crf
-        if not codec.most:
+            raise UserError(
+                f"{target}: {target.suffix} holds no {name}; name an .mkv, or another `codec`"
+            )
+        if self.crf is not None and not codec.most:
             raise UserError(f"{name} loses nothing; leave it out", parameter="crf")
-        if not 0 <= self.crf <= codec.most:
+        if self.crf is not None and not 0 <= self.crf <= codec.most:
             raise UserError(f"0 to {codec.most} is expected of {name}", parameter="crf")
-        return codec, self.crf
+        return codec
 
 
 USUAL = Encoding()
 _LOSSLESS = (".mkv", ".avi")  # containers of results that lose nothing, unless told otherwise
-
-
-def _usual(target: Path, samples: Samples) -> str:
-    suffix = target.suffix.lower()
-    if suffix == ".webm":
-        return "vp9"
-    if suffix == ".avi" or (suffix == ".mkv" and samples.aspect is None):
-        return "ffv1"
-    return "h264" if samples.bits == 8 else "h265"
 
 
 @cache
