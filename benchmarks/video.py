@@ -49,11 +49,11 @@ def compared(before: Path, after: Path) -> dict[str, Any]:
 def sound(path: Path) -> list[bytes]:
     """The packets of every stream of sound, joined."""
     with av.open(str(path)) as clip:
-        streams = list(clip.streams.audio)
+        numbers = [stream.index for stream in clip.streams.audio]
     found = []
-    for stream in streams:
+    for number in numbers:
         with av.open(str(path)) as clip:
-            packets = clip.demux(clip.streams[stream.index])
+            packets = clip.demux(clip.streams[number])
             found.append(b"".join(bytes(packet) for packet in packets if packet.size))
     return found
 
