@@ -12,7 +12,7 @@ from ssl_restore.io.clips.reader import Clip
 def darker(frames):
     for frame in frames:
         pixels = frame.pixels()
-        yield frame.pts, frame.restored(pixels, pixels - 10)
+        yield frame.pts, frame.restored(pixels, pixels // 2)
 
 
 def test_two_clips_are_compared_frame_by_frame(tmp_path, script):
@@ -23,7 +23,10 @@ def test_two_clips_are_compared_frame_by_frame(tmp_path, script):
     assert found["sound_is_the_same"]
     assert found["samples_are_the_same"]
     assert found["seconds"][0] == pytest.approx(found["seconds"][1])
-    assert found["apart"]["mean"] == pytest.approx(10, abs=0.5)
+    assert found["apart"]["mean"] > 20
+    assert script("video").compared(source, source)["apart"] == {
+        "mean": 0, "most": 0, "share_within_1": 1,
+    }  # fmt: skip
     silent = film(tmp_path / "silent.mp4", sound=None, times=range(0, 240, 40))
     other = script("video").compared(source, silent)
     assert not other["sound_is_the_same"]
