@@ -179,6 +179,18 @@ def test_what_was_stopped_goes_on_and_gives_the_same_clip(tmp_path, monkeypatch,
     assert not segments.folder_of(target).exists()
 
 
+def test_what_a_kill_leaves_is_cleared_by_the_next_run(tmp_path):
+    source, target = film(tmp_path / "in.mp4"), tmp_path / "out.mkv"
+    folder = segments.folder_of(target)
+    where = []
+    passed(source, target, before=lambda temporary: where.append(temporary.parent))
+    assert where == [folder]
+    folder.mkdir()
+    (folder / "000000.nut").touch()
+    segments.remove(target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mkv"]
+
+
 def test_pieces_of_other_settings_are_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(segments, "frames_each", lambda samples: 2)
     source, target, pieces = film(tmp_path / "in.mp4"), tmp_path / "out.mkv", iter([9, 1])

@@ -13,6 +13,7 @@ import numpy as np
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import formats, images, names
+from ssl_restore.io.clips import segments
 from ssl_restore.io.clips.encoders import USUAL, Encoding
 from ssl_restore.io.clips.suffixes import CONTAINERS, is_clip, is_written
 from ssl_restore.io.manifest import Identity, Manifest, State, identity
@@ -191,6 +192,8 @@ def _to_do(
         if job.layer is not None and layers is not None:
             states.add(manifests[layers].state(job.layer, source))
         if going_on.skip and states == {State.DONE}:
+            if job.as_clip is not None:
+                segments.remove(job.target)
             going_on.on_done(job)
             continue
         if going_on.skip and State.FOREIGN in states and not overwrite:

@@ -81,8 +81,11 @@ def join(
     shown: Shown,
     before: Callable[[Path], object] = lambda temporary: None,
 ) -> None:
-    """Write a clip whole or not at all; `before` as of `replacing`."""
-    with replacing(target, before) as temporary, ExitStack() as stack:
+    """Write a clip whole or not at all; `before` as of `replacing`.
+
+    What a kill leaves lies in the folder of the pieces, which the next run clears.
+    """
+    with replacing(target, before, paths[0].parent) as temporary, ExitStack() as stack:
         if source is not None:
             source = stack.enter_context(Clip(source.path))
         result = stack.enter_context(

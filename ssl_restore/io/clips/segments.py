@@ -116,6 +116,11 @@ def folder_of(target: Path) -> Path:
     return target.absolute().parent / f".{name.hexdigest()}.ssl-restore-pieces"
 
 
+def remove(target: Path) -> None:
+    """Pieces of a clip that is whole, which a kill has left."""
+    shutil.rmtree(folder_of(target), ignore_errors=True)
+
+
 @contextmanager
 def pieces(
     target: Path,
