@@ -31,8 +31,8 @@ from ssl_restore.calibration import background
 from ssl_restore.calibration.background import Place
 from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.io import images, video
+from ssl_restore.io.clips.suffixes import CLIPS
 from ssl_restore.io.picture import Picture, Pixels
-from ssl_restore.io.shots import CLIPS
 from ssl_restore.io.video import Video
 
 NEAR_PX = 5

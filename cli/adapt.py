@@ -44,6 +44,8 @@ Examples:
 )
 @click.option("--set", "settings", multiple=True, metavar="K=V", help="A setting: lr, batch ...")
 @click.option("--overwrite", is_flag=True, help="Replace results that exist.")
+@options.codec
+@options.crf
 @options.seed
 @options.tile
 @options.max_pixels
@@ -60,6 +62,8 @@ def command(
     steps: int | None,
     settings: tuple[str, ...],
     overwrite: bool,
+    codec: str | None,
+    crf: int | None,
     seed: int,
     tile: int | None,
     max_pixels: int,
@@ -68,9 +72,10 @@ def command(
 ) -> None:
     """Restore the video INPUT, a clip or a folder of frames, by a restorer that learns from it.
 
-    Nothing clean is needed.  OUTPUT is a clip (.mp4, .m4v, .mov; without loss: .mkv, .avi) or a
-    folder of frames, which keep size and bit depth, and of a folder their names.  Without
-    --online the whole video is learned from first.  Sound is not carried over.
+    Nothing clean is needed.  OUTPUT is a clip (near-lossless: .mp4, .m4v, .mov, .webm; without
+    loss: .mkv, .avi), which keeps sound, times, aspect and colours, or a folder of frames, which
+    keep size and bit depth, and of a folder their names.  Without --online the whole video is
+    learned from first.
     """
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore import discover  # noqa: PLC0415
@@ -78,6 +83,7 @@ def command(
     from ssl_restore.errors import UserError  # noqa: PLC0415
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
     from ssl_restore.io import video  # noqa: PLC0415
+    from ssl_restore.io.clips.encoders import Encoding  # noqa: PLC0415
 
     if steps is not None and seconds is not None:
         raise click.UsageError("give --steps or --seconds, not both")
@@ -105,7 +111,11 @@ def command(
             notify=lambda line: click.echo(as_options(line), err=True),
         )  # fmt: skip
         restored = adapt(restorer, frames, course)
-        video.write(frames, restored, files, progress=shown.update)
+        video.write(
+            frames, restored, files, encoding=Encoding(codec, crf), progress=shown.update,
+            notify=lambda line: click.echo(as_options(line), err=True),
+        )  # fmt: skip
     taken = time.perf_counter() - start
-    click.echo(f"{len(frames)} frames restored in {taken:.0f} s", err=True)
+    rate = len(frames) / taken
+    click.echo(f"{len(frames)} frames restored in {taken:.0f} s ({rate:.2f} frames/s)", err=True)
     echo.path(output)

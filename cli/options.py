@@ -79,6 +79,22 @@ def jpeg_quality(function: F) -> F:
     )(function)
 
 
+def codec(function: F) -> F:
+    return click.option(
+        "--codec",
+        help="Of clips: h264, h265, ffv1 (no loss) or vp9.  [default: by the suffix: .mp4 h264, of "
+        "more than 8 bits h265, .mkv ffv1]",
+    )(function)
+
+
+def crf(function: F) -> F:
+    return click.option(
+        "--crf",
+        type=click.IntRange(0),
+        help="Of clips: rate factor, 0 the best, 23 for small files.  [default: near-lossless]",
+    )(function)
+
+
 def strength(function: F) -> F:
     return click.option(
         "--strength",

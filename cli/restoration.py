@@ -59,6 +59,8 @@ def files(function: F) -> F:
     """Options of how results are written."""
     for decorate in (
         options.json_lines,
+        options.crf,
+        options.codec,
         options.jpeg_quality,
         options.form,
         options.skip_existing,
@@ -80,6 +82,8 @@ class Files:
     skip_existing: bool
     form: str | None
     jpeg_quality: int | None
+    codec: str | None
+    crf: int | None
     json_lines: bool
     quality: str
     seed: int
@@ -108,6 +112,7 @@ class Files:
     ) -> list[Job]:
         """What is to be done; `besides` tells what results depend on but options."""
         from ssl_restore.io import folders  # noqa: PLC0415
+        from ssl_restore.io.clips.encoders import Encoding  # noqa: PLC0415
 
         going_on = None
         if self.streams is None:
@@ -117,6 +122,7 @@ class Files:
         return folders.plan(
             self.sources, self.output, recursive=self.recursive, overwrite=self.overwrite,
             layers=layers, also=also, form=self.form, quality=self.jpeg_quality,
+            clips=Encoding(self.codec, self.crf) if self.streams is None else None,
             going_on=going_on, notify=self.say,
         )  # fmt: skip
 
@@ -221,7 +227,7 @@ def restore_files(
         if strength != 1:
             restorer = wrappers.Strength(restorer, strength)
             second = None if second is None else wrappers.Strength(second, strength)
-        start, pixels = time.perf_counter(), 0
+        start, pixels, frames = time.perf_counter(), 0, 0
         with bar(0, "pixel", task, unit_scale=True) as shown:
 
             def progress(count: int, expected: int) -> None:
@@ -230,14 +236,21 @@ def restore_files(
                 shown.total = expected
                 shown.update(count)
 
+            def frame_done() -> None:
+                nonlocal frames
+                frames += 1
+                shown.set_postfix_str(f"{frames / (time.perf_counter() - start):.2f} frames/s")
+
             skipped = folders.restore_all(
                 jobs, restorer, scale=scale, tile=files.tile, precision=files.precision,
                 max_pixels=files.max_pixels, then=second, layer=layer, choose=chosen,
-                progress=progress, finished=files.report, notify=files.say,
+                progress=progress, frame_done=frame_done, finished=files.report, notify=files.say,
             )  # fmt: skip
         seconds = time.perf_counter() - start
         rate = pixels / 1e6 / seconds
         speed = f"{pixels / 1e6:.1f} Mpixel in {seconds:.1f} s ({rate:.2f} Mpixel/s)"
+        if frames:
+            speed += f", {frames} frames ({frames / seconds:.2f} frames/s)"
         _conclude(files, jobs, skipped, speed)
 
 
@@ -304,13 +317,26 @@ def _marked(files: Files, mask: Path) -> Tensor:
     """(1, 1, H, W) of bool: True where the mask of the one picture INPUT is white."""
     import torch  # noqa: PLC0415
 
-    from ssl_restore.io import images, masks  # noqa: PLC0415
+    from ssl_restore.io import masks  # noqa: PLC0415
 
     if files.quality != "fast":
         raise click.UsageError("give --mask or --quality, not both")
-    size = images.read(files.sources[0], max_pixels=files.max_pixels).pixels.shape[:2]
+    size = _size(Path(files.sources[0]), files.max_pixels)
     white = masks.read_mask(mask, size, max_pixels=files.max_pixels)
     return torch.from_numpy(white)[None, None]
+
+
+def _size(source: Path, max_pixels: int) -> tuple[int, int]:
+    """(height, width) of a picture, or of the frames of a clip."""
+    from ssl_restore.io import images  # noqa: PLC0415
+    from ssl_restore.io.clips.suffixes import is_clip  # noqa: PLC0415
+
+    if is_clip(source):
+        from ssl_restore.io.clips.reader import Clip  # noqa: PLC0415
+
+        return Clip(source, max_pixels).size
+    height, width = images.read(source, max_pixels=max_pixels).pixels.shape[:2]
+    return height, width
 
 
 def _conclude(files: Files, jobs: Sequence[Job], skipped: list[str], how: str) -> None:
@@ -319,7 +345,7 @@ def _conclude(files: Files, jobs: Sequence[Job], skipped: list[str], how: str) -
         files.report(job, None, "exists")
     if files.done:
         click.echo(f"{len(files.done)} exist already", err=True)
-    single = files.is_single()
+    single = files.is_single() and len(jobs) + len(files.done) == 1
     if skipped and single:
         raise Failed(as_options(skipped[0]))
     report_skipped(skipped)

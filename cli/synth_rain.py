@@ -134,9 +134,10 @@ def make_set(
 ) -> None:
     """Plan and make the data set of the maker for so many frames a second; None: for pictures."""
     from ssl_restore.io import shots  # noqa: PLC0415
+    from ssl_restore.io.clips.suffixes import is_clip  # noqa: PLC0415
     from ssl_restore.synthesis import dataset  # noqa: PLC0415
 
-    shot = frames is not None or sequence or shots.is_clip(photos)
+    shot = frames is not None or sequence or is_clip(photos)
     if not shot and (video or fps is not None):
         raise click.UsageError("--video and --fps go with a clip, --frames or --sequence")
     if fps is not None and not fps > 0:

@@ -44,7 +44,7 @@ def test_a_clip_is_read_again_and_keeps_its_rate(clip):
     found = video.find(clip)
     assert (len(found), found.rate) == (3, 30)
     near = [np.abs(f.astype(float) - e).mean() for f, e in zip(found, frames(3), strict=True)]
-    assert max(near) < 4
+    assert max(near) < 2
     assert same(found, list(found))
 
 
@@ -70,7 +70,7 @@ def test_grey_frames_stay_grey(tmp_path):
     assert images.read(files[0]).pixels.shape == (80, 96, 1)
 
 
-@pytest.mark.parametrize(("name", "error"), [("out.mkv", 0), ("out.avi", 0), ("out.mp4", 4)])
+@pytest.mark.parametrize(("name", "error"), [("out.mkv", 0), ("out.avi", 0), ("out.mp4", 1)])
 def test_a_clip_is_written_with_its_rate(clip, tmp_path, name, error):
     source = video.find(clip)
     given = list(source)
@@ -127,7 +127,7 @@ def test_what_exists_is_kept_without_overwrite(clip, folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("output", "said"),
-    [("out.webm", "unknown suffix"), ("no/out.mp4", "does not exist"), ("no/out", "does not exist"),
+    [("out.wmv", "unknown suffix"), ("no/out.mp4", "does not exist"), ("no/out", "does not exist"),
      ("file", "is a file")],
 )  # fmt: skip
 def test_outputs_that_cannot_be_are_named(clip, tmp_path, output, said):
@@ -144,10 +144,9 @@ def test_inputs_that_are_no_video_are_named(tmp_path):
         video.find(tmp_path / "missing")
 
 
-def test_16_bits_do_not_go_into_a_clip(tmp_path):
-    given = [frame.astype(np.uint16) * 257 for frame in frames(2)]
+def test_frames_of_16_bits_become_a_clip_that_loses_nothing(tmp_path):
+    given = [frame.astype(np.uint16) * 251 for frame in frames(2)]
     source = video.find(save_frames(tmp_path / "in", given))
-    files = video.targets(source, tmp_path / "out.mp4")
-    with pytest.raises(UserError, match="8 bits, the frames 16; name a folder"):
-        video.write(source, source, files)
-    assert not files[0].exists()
+    files = video.targets(source, tmp_path / "out.mkv")
+    video.write(source, source, files)
+    assert same(video.find(files[0]), given)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
+from ssl_restore.inference import clips
 from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of
 from ssl_restore.inference.tiles import check_tile, restore
 from ssl_restore.inference.wrappers import Layer
 from ssl_restore.io import MAX_PIXELS, images
+from ssl_restore.io.clips.writer import Source
 from ssl_restore.io.folders import Job, save, save_layer, save_pages, taken
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 from ssl_restore.restorer import Restorer
@@ -40,10 +42,11 @@ def restore_all(
     layer: str | None = None,
     choose: Choose | None = None,
     progress: Callable[[int, int], None] = lambda pixels, expected: None,
+    frame_done: Callable[[], None] = lambda: None,
     finished: Callable[[Job, str | None], None] = lambda job, failure: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
-    """Restore every job; returns one line for each picture that could not be.
+    """Restore every job; returns one line for each picture or clip that could not be.
 
     `scale` is that of `fine_to_coarse`; `then` restores what the restorer has restored; `choose`
     gives each picture a restorer of its own, of the kind and on the device of `restorer`.
@@ -55,9 +58,28 @@ def restore_all(
     was taken.
     """
     check_tile(tile, restorer.stride)
-    counts = {job: images.page_count(job.source) for job in jobs}
-    sizes = {job: counts[job] * images.pixel_count(job.source) for job in jobs}
-    expected = sum(sizes.values())
+    skipped: list[str] = []
+
+    def end(job: Job, failure: str | None) -> None:
+        if failure is not None:
+            skipped.append(failure)
+        finished(job, failure)
+
+    pictures = [job for job in jobs if job.as_clip is None and job.number is None]
+    frames = [job for job in jobs if job.number is not None]
+    opened: dict[Job, clips.Opened] = {}
+    for job in jobs:
+        try:
+            if job.as_clip is not None or job in frames[:1]:
+                opened[job] = clips.opened(job, max_pixels)
+        except UserError as error:
+            end(job, str(error))
+    counts = {job: images.page_count(job.source) for job in pictures}
+    sizes = {job: counts[job] * images.pixel_count(job.source) for job in pictures}
+    expected = sum(sizes.values()) + sum(
+        one.pixels * (len(frames) if job.as_clip is None else one.frames)
+        for job, one in opened.items()
+    )
     asked = layer is not None and any(job.layer is not None for job in jobs)
     work = _Work(
         restorer, scale=scale, tile=tile, precision=precision, max_pixels=max_pixels, then=then,
@@ -67,24 +89,41 @@ def restore_all(
     on_cpu = next(restorer.parameters()).device.type == "cpu"
     small: list[Job] = []
     large: list[Job] = []
-    for job in jobs:
-        alone = len(jobs) == 1 or not on_cpu or sizes[job] > SMALL_PIXELS
+    for job in pictures:
+        alone = len(pictures) == 1 or not on_cpu or sizes[job] > SMALL_PIXELS
         if counts[job] == 1:
             (large if alone else small).append(job)
-    skipped: list[str] = []
-
-    def end(job: Job, failure: str | None) -> None:
-        if failure is not None:
-            skipped.append(failure)
-        finished(job, failure)
-
     _side_by_side(small, work.whole, lambda job: progress(sizes[job], expected), end)
     shown = partial(work.restored, ready=lambda n: progress(n, expected))
     _in_turn(large, work.read, shown, work.put, end)
-    for job in jobs:
+    for job in pictures:
         if counts[job] > 1:
             _stack(job, counts[job], shown, max_pixels, end)
+    for job, one in opened.items():
+        ready = _Frames(one.pixels, expected, progress, frame_done)
+        if job.as_clip is None:
+            _pictures_of_clip(frames, work.for_clip(job, one.source), ready, end)
+        else:
+            small_ones = on_cpu and one.pixels <= SMALL_PIXELS
+            _clip(job, one.source, work, ready, end, side_by_side=small_ones)
     return skipped
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """What is called as frames of a clip are ready."""
+
+    pixels: int
+    expected: int
+    progress: Callable[[int, int], None]
+    frame_done: Callable[[], None]
+
+    def __call__(self, frames: int) -> None:
+        self.skipped(frames)
+        self.frame_done()
+
+    def skipped(self, frames: int) -> None:
+        self.progress(frames * self.pixels, self.expected)
 
 
 @dataclass
@@ -131,6 +170,14 @@ class _Work:
                 raise
             raise UserError(f"{job.source}: out of memory; try a smaller `tile`") from error
         return picture.restored(pixels)
+
+    def for_clip(self, job: Job, source: Source) -> _Work:
+        """The same for all frames of a clip: what is chosen is chosen by one of its middle."""
+        notify = clips.once(self.notify)
+        if self.choose is None:
+            return replace(self, notify=notify)
+        own, _ = self.choose(str(job.source), Picture(source.middle().pixels()))
+        return replace(self, restorer=own, choose=None, notify=notify)
 
     def put(self, job: Job, before: Picture, after: Picture) -> None:
         if job.layer is not None:
@@ -188,6 +235,38 @@ def _stack(
         end(job, str(error))
     else:
         end(job, None)
+
+
+def _clip(
+    job: Job, source: Source, work: _Work, ready: _Frames, end: End, *, side_by_side: bool
+) -> None:
+    """A clip, one piece of it after the other."""
+    try:
+        same = work.for_clip(job, source)
+        clips.write_restored(
+            job, source,
+            lambda pixels: same.restored(job, Picture(pixels), lambda n: None).pixels,
+            scale=same.restorer.scale, side_by_side=side_by_side, progress=ready,
+            skipped=ready.skipped, notify=work.notify,
+        )  # fmt: skip
+    except UserError as error:
+        end(job, str(error))
+    else:
+        end(job, None)
+
+
+def _pictures_of_clip(jobs: Sequence[Job], work: _Work, ready: _Frames, end: End) -> None:
+    """Frames of one clip as pictures, in their order."""
+    for job, read in clips.frames_of(jobs, work.max_pixels):
+        try:
+            before = read()
+            before.pixels.setflags(write=False)
+            work.put(job, before, work.restored(job, before, lambda n: None))
+        except UserError as error:
+            end(job, str(error))
+        else:
+            ready(1)
+            end(job, None)
 
 
 def _side_by_side(

@@ -16,6 +16,7 @@ from torch import Tensor
 from ssl_restore import rng
 from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
+from ssl_restore.inference.clips import frames_of, once, opened, write_restored
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.folders import Job, save, save_layer, save_pages
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
@@ -63,6 +64,7 @@ def solve_all(
     the other pictures.
     """
     skipped: list[str] = []
+    frames = frames_of([job for job in jobs if job.number is not None], max_pixels)
     for job in jobs:
         so_far = 0.0
 
@@ -72,8 +74,9 @@ def solve_all(
             so_far = share
 
         def layers_of(picture: Picture, page: int, pages: int, job: Job = job) -> list[Pixels]:
+            drawn = page if job.as_clip is None else 0  # frames alike are to have results alike
             given = {
-                "generator": rng.derive(seed, "solve", page),
+                "generator": rng.derive(seed, "solve", drawn),
                 "progress": lambda share: further((page + share) / pages),
                 "notify": lambda line: notify(f"{job.source}: {line}"),
             }
@@ -86,7 +89,13 @@ def solve_all(
 
         failure = None
         try:
-            _solve(job, layers_of, max_pixels)
+            if job.as_clip is not None:
+                _solve_clip(job, layers_of, max_pixels, once(notify))
+            elif job.number is not None:
+                _, read = next(frames)
+                _solve_picture(job, layers_of, read())
+            else:
+                _solve(job, layers_of, max_pixels)
         except UserError as error:
             known_path = any(str(error).startswith(str(path)) for path in (job.source, job.target))
             failure = str(error) if known_path else f"{job.source}: {error}"
@@ -101,6 +110,26 @@ def solve_all(
     return skipped
 
 
+def _solve_clip(
+    job: Job,
+    layers_of: Callable[[Picture, int, int], list[Pixels]],
+    most: int,
+    notify: Callable[[str], None],
+) -> None:
+    """Solve every frame of a clip."""
+    clip, done = opened(job, most), 0
+
+    def skipped(frames: int) -> None:
+        nonlocal done
+        done += frames
+
+    def restored(pixels: Pixels) -> Pixels:
+        skipped(1)
+        return layers_of(Picture(pixels), min(done, clip.frames) - 1, clip.frames)[0]
+
+    write_restored(job, clip.source, restored, skipped=skipped, notify=notify)
+
+
 def _solve(job: Job, layers_of: Callable[[Picture, int, int], list[Pixels]], most: int) -> None:
     """Read a picture, or page by page a stack, of at most so many pixels, and write its result."""
     pages = images.page_count(job.source)
@@ -109,7 +138,12 @@ def _solve(job: Job, layers_of: Callable[[Picture, int, int], list[Pixels]], mos
         clean = (page.restored(layers_of(page, number, pages)[0]) for number, page in found)
         save_pages(job, clean, pages)
         return
-    picture = images.read(job.source, max_pixels=most)
+    _solve_picture(job, layers_of, images.read(job.source, max_pixels=most))
+
+
+def _solve_picture(
+    job: Job, layers_of: Callable[[Picture, int, int], list[Pixels]], picture: Picture
+) -> None:
     layers = layers_of(picture, 0, 1)
     if len(layers) > 1:
         save_layer(job, Picture(to_whole_numbers(layers[1])))

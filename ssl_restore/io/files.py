@@ -15,9 +15,12 @@ PREFIX = ".ssl-restore-"  # of temporary files
 
 @contextmanager
 def replacing(
-    path: Path, before: Callable[[Path], object] = lambda temporary: None
+    path: Path,
+    before: Callable[[Path], object] = lambda temporary: None,
+    folder: Path | None = None,
 ) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed onto it when the block ends well.
+    """A temporary path beside `path`, or in a folder on the same disk, renamed onto it when the
+    block ends well.
 
     `before` is called with the temporary file when it is whole. A crash, a full disk or an
     exception leaves the old file as it was and no half-written one.
@@ -28,7 +31,7 @@ def replacing(
     try:
         # A short name: that of the file may be as long as names can be.
         suffix = path.suffix if len(path.suffix) < 16 else ""
-        handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=suffix, dir=folder or path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
     os.close(handle)

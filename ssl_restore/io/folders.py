@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,40 @@ import numpy as np
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import formats, images, names
+from ssl_restore.io.clips import segments
+from ssl_restore.io.clips.encoders import USUAL, Encoding
+from ssl_restore.io.clips.suffixes import CONTAINERS, is_clip, is_written
 from ssl_restore.io.manifest import Identity, Manifest, State, identity
 from ssl_restore.io.picture import Picture, to_whole_numbers
 
 
 @dataclass(frozen=True)
+class AsClip:
+    """Of a result that is a clip: how it is written, and how work on it goes on."""
+
+    encoding: Encoding = USUAL
+    settings: Mapping[str, Any] | None = None
+    skip: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
-    """A picture to restore and where the result goes."""
+    """A picture to restore and where the result goes; also a clip, or a folder as a clip."""
 
     source: Path
     target: Path
     layer: Path | None = None  # where what was taken goes
     quality: int | None = None  # of a JPEG or AVIF
     record: Record | None = None  # what is done when a file is whole
+    number: int | None = None  # of the frame, from 1, where the source is a clip and the result not
+    as_clip: AsClip | None = field(default=None, compare=False)
+
+    @property
+    def before(self) -> Callable[[Path], object]:
+        """What is done with the temporary file of the target when it is whole."""
+        record, target = self.record, self.target
+        return lambda temporary: None if record is None else record(target, temporary)
 
 
 Record = Callable[[Path, Path], object]  # (file, temporary file)
@@ -50,6 +71,7 @@ def plan(
     also: Sequence[Path] = (),
     form: str | None = None,
     quality: int | None = None,
+    clips: Encoding | None = None,
     going_on: GoingOn | None = None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[Job]:
@@ -60,6 +82,9 @@ def plan(
     the same names, several inputs into a folder, each file under its name and each folder under
     its own. A pattern is what it matches. What was taken goes to the folder `layers`, as .png.
 
+    A clip goes to a clip, or its frames, as .png, to a folder; of several inputs, and in a folder,
+    to a clip of its name. A folder goes to a clip where the output has such a suffix.
+
     Args:
         sources: Files, folders and patterns.
         output: A file or a folder.
@@ -69,6 +94,7 @@ def plan(
         also: Inputs beside the pictures.
         form: Format of the results, as `png`; None: as the inputs, or PNG where that is only read.
         quality: Of results that are JPEG or AVIF; None: as `images.write` has it.
+        clips: How clips are written; None: they are no inputs.
         going_on: Keeps a manifest of a folder, and may leave out what that says is done.
         notify: Called with a line for what a folder holds besides.
 
@@ -79,19 +105,25 @@ def plan(
     """
     written = [sources] if isinstance(sources, (str, Path)) else list(sources)
     suffix = None if form is None else names.suffix_of(form)
-    paths = names.expanded(written)
+    paths = names.expanded(written, clips=clips is not None)
     for path in paths:
         if _same(path, Path(output)):
             raise UserError(f"{output}: is the input itself; inputs are kept, give another output")
     single = len(paths) == 1 and not paths[0].is_dir()
-    if single:
+    if clips is not None and len(paths) == 1 and is_written(Path(output)):
+        single, jobs = True, [_plan_clip(paths[0], Path(output))]
+    elif clips is not None and single and is_clip(paths[0]):
+        single, jobs = False, _plan_frames(paths[0], output, suffix)
+    elif single:
         jobs = [_plan_file(paths[0], output, suffix)]
     else:
-        jobs = _plan_folder(paths, output, recursive, suffix, notify)
+        jobs = _plan_folder(paths, output, recursive, suffix, clips is not None, notify)
     jobs = [replace(job, quality=quality) for job in jobs]
     if layers is not None:
         jobs = _with_layers(jobs, paths, layers)
     _check(jobs, [*(job.source for job in jobs), *also])
+    if clips is not None:
+        jobs = [_with_clip(job, clips, going_on, overwrite) for job in jobs]
     if going_on is not None and (not single or going_on.skip):
         jobs = _to_do(jobs, going_on, _root(jobs, output, single), layers, overwrite, notify)
     if not overwrite and not (going_on and going_on.skip):
@@ -160,6 +192,8 @@ def _to_do(
         if job.layer is not None and layers is not None:
             states.add(manifests[layers].state(job.layer, source))
         if going_on.skip and states == {State.DONE}:
+            if job.as_clip is not None:
+                segments.remove(job.target)
             going_on.on_done(job)
             continue
         if going_on.skip and State.FOREIGN in states and not overwrite:
@@ -197,11 +231,51 @@ def _plan_file(source: Path, output: str | Path, suffix: str | None) -> Job:
     return Job(source, path)
 
 
+def _plan_clip(source: Path, target: Path) -> Job:
+    if not (source.is_dir() or is_clip(source)):
+        raise UserError(f"{target}: a picture does not become a clip; give a clip or a folder")
+    _need_parent(target)
+    return Job(source, target)
+
+
+def _plan_frames(source: Path, output: str | Path, suffix: str | None) -> list[Job]:
+    """The frames of a clip as pictures."""
+    from ssl_restore.io import shots  # noqa: PLC0415
+
+    folder = Path(output)
+    if not names.means_folder(output):
+        raise UserError(
+            f"{output}: unknown suffix {folder.suffix!r}; use one of {', '.join(CONTAINERS)}, or "
+            "name a folder"
+        )
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UserError(f"{output}: is a file; give a clip or a folder")
+    _need_parent(folder)
+    return [
+        Job(source, folder / f"{frame.name}{suffix or '.png'}", number=frame.number)
+        for frame in shots.frames(source)
+    ]
+
+
+def _with_clip(job: Job, clips: Encoding, going_on: GoingOn | None, overwrite: bool) -> Job:
+    """A job with how its clip is written, where its result is one."""
+    if job.number is None and not is_written(job.target):
+        return job
+    if job.layer is not None:
+        raise UserError(f"{job.source}: layers of a clip are not written; leave them out")
+    if job.number is not None:
+        return job
+    clips.check(job.target)
+    settings, skip = (None, False) if going_on is None else (going_on.settings(), going_on.skip)
+    return replace(job, as_clip=AsClip(clips, settings, skip, overwrite))
+
+
 def _plan_folder(
     paths: Sequence[Path],
     output: str | Path,
     recursive: bool,
     suffix: str | None,
+    clips: bool,
     notify: Callable[[str], None],
 ) -> list[Job]:
     folder = Path(output)
@@ -215,7 +289,7 @@ def _plan_folder(
         if not path.is_dir():
             found, below = [path], path.parent
         else:
-            every = images.find(path, recursive=recursive, notify=notify)
+            every = images.find(path, recursive=recursive, clips=clips, notify=notify)
             found = [one for one in every if inside not in one.resolve().parents]
             below = path if len(paths) == 1 else path.parent
             if not found:
@@ -278,10 +352,8 @@ def save_pages(job: Job, pages: Iterable[Picture], count: int) -> None:
     """Write the result of a job that is a stack of so many pages, one in memory at a time."""
     if job.layer is not None:
         raise UserError(f"{job.source}: layers of a stack of pages are not written; leave them out")
-    record, target = job.record, job.target
-    before = (lambda temporary: record(target, temporary)) if record else (lambda temporary: None)
-    _make_folder(target)
-    images.write_pages(target, pages, count, before=before)
+    make_folder(job.target)
+    images.write_pages(job.target, pages, count, before=job.before)
 
 
 def save_layer(job: Job, picture: Picture) -> None:
@@ -298,11 +370,12 @@ def _write(target: Path, picture: Picture, job: Job, form: formats.Format | None
 
 def write(target: Path, picture: Picture, **options: Any) -> None:
     """Write a picture, by the options of `images.write`, and make the folder that it goes to."""
-    _make_folder(target)
+    make_folder(target)
     images.write(target, picture, **options)
 
 
-def _make_folder(target: Path) -> None:
+def make_folder(target: Path) -> None:
+    """The folder that a file goes to, where it is not there yet."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -44,6 +44,10 @@ class _Written:
 
 
 def identity(path: Path) -> Identity:
+    """Of a file; of a folder by all files in it."""
+    if path.is_dir():
+        files = [one.stat() for one in path.iterdir() if one.is_file()]
+        return sum(s.st_size for s in files), max((s.st_mtime_ns for s in files), default=0)
     status = path.stat()
     return status.st_size, status.st_mtime_ns
 

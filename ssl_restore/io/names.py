@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import formats
+from ssl_restore.io.clips.suffixes import CLIPS, CONTAINERS, is_clip
 
 _SLASHES = tuple({"/", os.sep})
 
@@ -21,9 +22,9 @@ def means_folder(written: str | Path) -> bool:
     return str(written).endswith(_SLASHES) or path.is_dir() or not path.suffix
 
 
-def expanded(written: Sequence[str | Path]) -> list[Path]:
+def expanded(written: Sequence[str | Path], *, clips: bool = False) -> list[Path]:
     """The files and folders that are meant: a name that does not exist may be a pattern, as
-    `rain*.png`, or `**/*.png` with sub-folders.
+    `rain*.png`, or `**/*.png` with sub-folders.  Of pictures, and of `clips` where they are wanted.
 
     UserError for one that nothing matches, and for a file with a slash at its end.
     """
@@ -38,11 +39,16 @@ def expanded(written: Sequence[str | Path]) -> list[Path]:
             paths.append(path)
             continue
         matches = sorted(map(Path, glob.glob(str(one), recursive=True)), key=natural_order)
-        matches = [match for match in matches if match.is_dir() or _suffix(match) in formats.READ]
+        matches = [match for match in matches if match.is_dir() or is_read(match, clips=clips)]
         if not matches:
             raise UserError(f"{one}: no picture or folder has such a name; check the pattern")
         paths += matches
     return list(dict.fromkeys(paths))
+
+
+def is_read(path: Path, *, clips: bool = False) -> bool:
+    """Whether a file is a picture, or a clip where such are wanted, by its suffix."""
+    return _suffix(path) in formats.READ or (clips and _suffix(path) in CLIPS)
 
 
 def natural_order(path: Path) -> tuple[list[list[int | str]], tuple[str, ...]]:
@@ -80,6 +86,8 @@ def results(sources: Sequence[Path], suffix: str | None = None) -> list[Path]:
 
 
 def _suffix_for(source: Path, suffix: str | None) -> str:
+    if is_clip(source):
+        return source.suffix if _suffix(source) in CONTAINERS else ".mkv"
     own = formats.WRITTEN.get(_suffix(source))
     if suffix is None:
         return source.suffix if own else ".png"

@@ -9,19 +9,20 @@ from pathlib import Path
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import formats
-from ssl_restore.io.names import natural_order
+from ssl_restore.io.names import is_read, natural_order
 
 
 def find(
     folder: str | Path,
     *,
     recursive: bool = False,
+    clips: bool = False,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """The pictures of a folder by suffix, hidden ones left out, in natural order: 2 before 10.
 
-    Linked folders are searched like others, each once.  `notify` gets a line that counts by suffix
-    what is no picture, and the sub-folders that were not searched.
+    With `clips` these, too.  Linked folders are searched like others, each once.  `notify` gets a
+    line that counts by suffix what is neither, and the sub-folders that were not searched.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -29,7 +30,7 @@ def find(
         raise UserError(f"{folder}: {what}; name a folder of pictures")
     pictures, others, deeper = [], Counter[str](), 0
     for path in _walk(folder, recursive):
-        if path.suffix.lower() in formats.READ and path.is_file():
+        if is_read(path, clips=clips) and path.is_file():
             pictures.append((natural_order(path.relative_to(folder)), path))
         elif path.is_dir():
             deeper += not recursive

@@ -6,21 +6,18 @@ folder of frames, or one photograph many times (a camera that stands still).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
-
 from ssl_restore.errors import UserError
-from ssl_restore.io import MAX_PIXELS, formats, images
-from ssl_restore.io.files import replacing
+from ssl_restore.io import formats, images
+from ssl_restore.io.clips import writer
+from ssl_restore.io.clips.pictures import PictureFrames
+from ssl_restore.io.clips.reader import FRAMES_PER_S, Clip
+from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.io.picture import Picture
-
-CLIPS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
-FRAMES_PER_S = 25.0  # of frames that do not say
 
 
 @dataclass(frozen=True)
@@ -38,10 +35,6 @@ class Frame:
     def name(self) -> str:
         """Of the files, without suffix: `lane`, `lane-2`, `lane-0001`, `lane-2-0001`."""
         return self.take if self.number is None else f"{self.take}-{self.number:04}"
-
-
-def is_clip(path: Path) -> bool:
-    return path.suffix.lower() in CLIPS and not path.is_dir()
 
 
 def frames(
@@ -64,9 +57,10 @@ def frames(
     if count is not None and count < 1:
         raise UserError(f"at least 1 is expected, got {count}", parameter="frames")
     if is_clip(photos):
-        clip, numbers = _Clip(photos), range(1, _length(photos) + 1)[:count]
+        clip = Clip(photos)
+        numbers, size = range(1, _length(clip) + 1)[:count], clip.size
         listed = [
-            Frame(photos, photos.name, take, variant, number, clip.size)
+            Frame(photos, photos.name, take, variant, number, size)
             for variant, take in _takes(photos.stem, variants)
             for number in numbers
         ]
@@ -121,14 +115,14 @@ def pictures(
 
     What reads it raises UserError when the picture cannot be had or has not the size of the shot.
     """
-    clip: _Clip | None = None
+    clip: _Reading | None = None
     for frame in wanted:
         if not is_clip(frame.source):
             yield frame, partial(_read, frame, max_pixels)
             continue
         assert frame.number is not None
         if clip is None or clip.path != frame.source or clip.position >= frame.number:
-            clip = _Clip(frame.source, max_pixels)
+            clip = _Reading(frame.source, max_pixels)
         picture = clip.picture(frame.number)
         yield frame, partial(_given, picture, clip, frame)
 
@@ -144,77 +138,41 @@ def _read(frame: Frame, max_pixels: int) -> Picture:
     return picture
 
 
-def _given(picture: Picture | None, clip: _Clip, frame: Frame) -> Picture:
+def _given(picture: Picture | None, clip: _Reading, frame: Frame) -> Picture:
     if picture is None:
         raise UserError(f"{clip.path}: frame {frame.number} cannot be read; fetch the clip again")
     return picture
 
 
-class _Clip:
+class _Reading:
     """A clip that is being read, from its first frame on."""
 
-    def __init__(self, path: Path, max_pixels: int = MAX_PIXELS) -> None:
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; check the spelling")
+    def __init__(self, path: Path, max_pixels: int) -> None:
         self.path, self.position = path, 0
-        self._capture = cv2.VideoCapture(str(path))
-        width, height = (
-            int(self._capture.get(side))
-            for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
-        if not self._capture.isOpened() or not width * height:
-            raise UserError(f"{path}: not a clip that OpenCV reads; convert it to .mp4")
-        if width * height > max_pixels:
-            raise UserError(
-                f"{path}: {width} x {height} is over the limit; if there is memory for it, "
-                f"`max_pixels={width * height}`"
-            )
-        self.size = height, width
-
-    def rate(self) -> float:
-        rate = float(self._capture.get(cv2.CAP_PROP_FPS))
-        return rate if 0 < rate < math.inf else FRAMES_PER_S
-
-    def skip(self) -> bool:
-        self.position += 1
-        return bool(self._capture.grab())
+        self._frames = Clip(path, max_pixels).frames()
 
     def picture(self, number: int) -> Picture | None:
         """Frame `number`, counted from 1 and not yet passed; None where the clip has ended."""
+        frame = None
         while self.position < number:
-            if not self.skip():
+            frame = next(self._frames, None)
+            if frame is None:
                 return None
-        decoded, pixels = self._capture.retrieve()
-        return Picture(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)) if decoded else None
+            self.position += 1
+        return None if frame is None else Picture(frame.pixels())
 
 
-def _length(path: Path) -> int:
+def _length(clip: Clip) -> int:
     """Frames that can be decoded: what the head of a clip says is often another number."""
-    clip = _Clip(path)
-    while clip.skip():
-        pass
-    if clip.position == 1:
-        raise UserError(f"{path}: holds no frame that can be read; fetch the clip again")
-    return clip.position - 1
+    return sum(1 for _ in clip.frames())
 
 
 def rate_of(photos: Path) -> float:
     """Frames a second: the clip's own, else 25."""
-    return _Clip(photos).rate() if is_clip(photos) else FRAMES_PER_S
+    return float(Clip(photos).rate) if is_clip(photos) else FRAMES_PER_S
 
 
 def write_clip(paths: Sequence[Path], target: Path, fps: float) -> None:
-    """Pictures of one size as an .mp4 (MPEG-4 part 2), whole or not at all.
-
-    Its sides are even numbers: a last row or column that is one too many is left out.
-    """
-    height, width = (side // 2 * 2 for side in images.read(paths[0]).pixels.shape[:2])
-    with replacing(target) as temporary:
-        code = cv2.VideoWriter.fourcc(*"mp4v")
-        writer = cv2.VideoWriter(str(temporary), code, fps, (width, height))
-        if not writer.isOpened():
-            raise UserError(f"{target}: OpenCV cannot write .mp4 here; leave out `video`")
-        for path in paths:
-            pixels = images.read(path).pixels[:height, :width]
-            writer.write(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-        writer.release()
+    """Pictures of one size as a clip, whole or not at all."""
+    source = PictureFrames(paths[0].parent, paths, fps)
+    writer.write(source, target, lambda frames: ((frame.pts, frame.planes) for frame in frames))

@@ -12,7 +12,8 @@ import numpy as np
 from ssl_restore import rng
 from ssl_restore.calibration import background
 from ssl_restore.errors import UserError
-from ssl_restore.io import images, shots, video
+from ssl_restore.io import images, video
+from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.training.data import Pictures, window
 
 PLACES = 48  # frames of a clip that are learned from
@@ -65,7 +66,7 @@ def load(
 
 def are_one_scene(source: Path) -> bool:
     """Whether a clip, or a folder whose pictures are frames of a camera that does not move."""
-    if shots.is_clip(source):
+    if is_clip(source):
         return True
     if not source.is_dir():
         return False

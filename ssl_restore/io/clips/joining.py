@@ -1,0 +1,179 @@
+"""Pieces as one clip, with the sound, subtitles and descriptions of its source.
+
+No stream is decoded or encoded: packets are copied, those of the sound bit for bit.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.stream import Stream
+
+from ssl_restore.errors import UserError
+from ssl_restore.io.clips.encoders import holds
+from ssl_restore.io.clips.reader import Clip
+from ssl_restore.io.clips.samples import Samples
+from ssl_restore.io.clips.segments import tag
+from ssl_restore.io.clips.suffixes import CONTAINERS
+from ssl_restore.io.clips.upright import Upright
+from ssl_restore.io.files import replacing
+
+_OWN = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration"}
+_OPTIONS = {
+    "avoid_negative_ts": "disabled",  # sound that begins before the picture stays there
+    "fflags": "bitexact",  # no random numbers
+}
+_HEVC_TAG = "hvc1"  # which all players of .mp4 take
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the frames of a clip are shown."""
+
+    samples: Samples
+    upright: Upright
+    end: Fraction  # of the last frame, in seconds
+    rate: Fraction | None  # frames a second; None: variable
+
+
+def check_container(target: Path, upright: Upright, *, constant: bool) -> None:
+    """UserError where the container of a result cannot say when and how its frames are shown."""
+    if target.suffix.lower() != ".avi":
+        return
+    if not constant:
+        raise UserError(f"{target}: .avi holds a constant rate only; name an .mkv or .mp4")
+    if upright.matrix is not None:
+        raise UserError(f"{target}: .avi holds no rotation; name an .mkv or .mp4")
+
+
+def carried(source: Clip, target: Path) -> tuple[list[Stream], list[str]]:
+    """Streams of a source that go into the result, and names of those that its container does not
+    hold.  UserError for sound that it does not hold."""
+    kept: list[Stream] = []
+    left_out: list[str] = []
+    for stream in source.container.streams:
+        if stream is source.stream:
+            continue
+        codec = stream.codec_context.name if stream.codec_context else None
+        if stream.type in ("audio", "subtitle") and codec and holds(target, codec):
+            kept.append(stream)
+        elif stream.type == "audio":
+            raise UserError(
+                f"{target}: {target.suffix} does not hold the sound of {source.path} "
+                f"({codec or 'unknown'}); name an .mkv"
+            )
+        else:
+            left_out.append(f"{stream.type} ({codec or stream.metadata.get('handler_name', '?')})")
+    return kept, left_out
+
+
+def join(
+    paths: Sequence[Path],
+    target: Path,
+    source: Clip | None,
+    shown: Shown,
+    before: Callable[[Path], object] = lambda temporary: None,
+) -> None:
+    """Write a clip whole or not at all; `before` as of `replacing`.
+
+    What a kill leaves lies in the folder of the pieces, which the next run clears.
+    """
+    with replacing(target, before, paths[0].parent) as temporary, ExitStack() as stack:
+        if source is not None:
+            source = stack.enter_context(Clip(source.path))
+        result = stack.enter_context(
+            av.open(str(temporary), "w", format=CONTAINERS[target.suffix.lower()], options=_OPTIONS)
+        )
+        with av.open(str(paths[0])) as first:
+            video = result.add_stream_from_template(first.streams.video[0])
+            time_base = first.streams.video[0].time_base
+        assert time_base is not None
+        video.time_base = time_base
+        if shown.rate is not None:
+            video.codec_context.framerate = shown.rate
+            if result.format.name == "avi":  # which counts frames
+                video.time_base = 1 / shown.rate
+        tag(video.codec_context, shown.samples)
+        if video.codec_context.name == "hevc" and result.format.name in ("mp4", "mov"):
+            video.codec_tag = _HEVC_TAG
+        if shown.upright.matrix is not None:
+            video.set_display_matrix(shown.upright.matrix)
+        others = [] if source is None else _copied_heads(source, target, result, video)
+        sound = iter(()) if source is None else _others(source, others)
+        if result.format.name == "avi":  # where all begins at 0
+            sound = (one for one in sound if one[2].pts is None or one[2].pts >= 0)
+        packets = _video(paths, video, int(shown.end / time_base))
+        for _, _, packet in heapq.merge(packets, sound, key=lambda one: one[:2]):
+            result.mux(packet)
+
+
+def _copied_heads(
+    source: Clip, target: Path, result: av.container.OutputContainer, video: av.VideoStream
+) -> list[tuple[Stream, Stream]]:
+    """Descriptions and chapters are copied; returns pairs of streams."""
+    result.metadata.update(
+        {name: value for name, value in source.container.metadata.items() if name not in _OWN}
+    )
+    video.metadata.update(
+        {name: value for name, value in source.stream.metadata.items() if name not in _OWN}
+    )
+    video.disposition = source.stream.disposition
+    result.set_chapters(source.container.chapters())
+    found = []
+    for stream in carried(source, target)[0]:
+        copy = result.add_stream_from_template(stream)
+        copy.metadata.update(
+            {name: value for name, value in stream.metadata.items() if name not in _OWN}
+        )
+        copy.disposition = stream.disposition
+        copy.time_base = stream.time_base
+        found.append((stream, copy))
+    return found
+
+
+if TYPE_CHECKING:
+    Packet = av.Packet[Any]
+    Timed = tuple[float, int, Packet]
+
+
+def _video(paths: Sequence[Path], stream: av.VideoStream, end: int) -> Iterator[Timed]:
+    """The packets of the pieces, each shown until the next."""
+    before: Packet | None = None
+    for path in paths:
+        with av.open(str(path)) as piece:
+            for packet in piece.demux(video=0):
+                if packet.dts is None or packet.pts is None:
+                    continue
+                if before is not None:
+                    yield _shown_until(before, packet.pts, stream)
+                before = packet
+    if before is not None:
+        yield _shown_until(before, end, stream)
+
+
+def _shown_until(packet: Packet, end: int, stream: av.VideoStream) -> Timed:
+    assert packet.pts is not None
+    packet.duration = max(end - packet.pts, 1)
+    packet.stream = stream
+    return float(packet.pts * packet.time_base), 0, packet
+
+
+def _others(source: Clip, pairs: Sequence[tuple[Stream, Stream]]) -> Iterator[Timed]:
+    """The packets of the other streams of a source."""
+    copies = {stream.index: copy for stream, copy in pairs}
+    if not copies:
+        return
+    time = 0.0
+    for packet in source.container.demux([stream for stream, _ in pairs]):
+        if packet.dts is None or not packet.size:
+            continue
+        time = max(time, float(packet.dts * packet.time_base))
+        packet.stream = copies[packet.stream.index]
+        yield time, 1, packet
