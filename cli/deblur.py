@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Undo the blur of INPUT; write to OUTPUT.
 
-    INPUT is a picture, a folder, a pattern as "*.jpg" or several of them, OUTPUT a picture or a
+    INPUT is a picture, a clip, a folder, a pattern as "*.jpg" or several of them, OUTPUT one or a
     folder, in which names are kept; - is standard input or output.  Size, bit depth, alpha, colour
     profile and metadata are kept.
 

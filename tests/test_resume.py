@@ -182,7 +182,8 @@ def test_interrupt_saves_and_says_how_to_go_on(home, uninterrupted, processes):
     folder, stderr = home / "ctrl-c", home / "stderr.txt"
     settings = [word for k, v in TINY.items() for word in ("--set", f"{k}={v}")]
     arguments = ["fit", "--images", f"{home / 'rainy'}", "--clean", f"{home / 'clean'}", "--seed",
-                 "3", "--steps", f"{STEPS}", "--from-scratch", "-o", f"{folder}", *settings]  # fmt: skip
+                 "3", "--steps", f"{STEPS}", "--from-scratch", "-o", f"{folder}",
+                 *settings]  # fmt: skip
     process = processes(interrupted_command, arguments, str(stderr), 12)
     process.join(120)
     assert process.exitcode == 130
