@@ -48,9 +48,9 @@ def pairs(
             and for a pattern that is none.
     """
     partner = partner_by(pattern) if pattern is not None else lambda name: name
-    inputs = _by_name(degraded, recursive, notify)
-    cleans = _by_name(clean, recursive, notify) if clean is not None else {}
-    results = _by_name(restored, recursive, notify) if restored is not None else {}
+    inputs = by_name(degraded, recursive, notify)
+    cleans = by_name(clean, recursive, notify) if clean is not None else {}
+    results = by_name(restored, recursive, notify) if restored is not None else {}
     matched, skipped = [], []
     for name, path in list(inputs.items())[:limit]:
         wanted = partner(name)
@@ -71,7 +71,10 @@ def pairs(
     return matched, skipped
 
 
-def _by_name(folder: Path, recursive: bool, notify: Callable[[str], None]) -> Mapping[str, Path]:
+def by_name(
+    folder: Path, recursive: bool, notify: Callable[[str], None] = lambda line: None
+) -> Mapping[str, Path]:
+    """The pictures of a folder by their names without suffix; UserError for two of one name."""
     paths: dict[str, Path] = {}
     for path in images.find(folder, recursive=recursive, notify=notify):
         name = path.relative_to(folder).with_suffix("").as_posix()
