@@ -23,7 +23,7 @@ class Pair:
 
 
 def pairs(
-    degraded: Path,
+    degraded: Path | Mapping[str, Path],
     clean: Path | None,
     restored: Path | None = None,
     *,
@@ -35,7 +35,7 @@ def pairs(
     """Pairs by file name without suffix, and a line for each picture without a partner.
 
     Args:
-        degraded: Folder of degraded pictures.
+        degraded: Folder of degraded pictures, or the pictures by their names.
         clean: Folder of the truths, or None.
         restored: Folder of results under the names of the degraded ones, or None.
         limit: The first so many degraded pictures.
@@ -48,7 +48,10 @@ def pairs(
             and for a pattern that is none.
     """
     partner = partner_by(pattern) if pattern is not None else lambda name: name
-    inputs = by_name(degraded, recursive, notify)
+    if isinstance(degraded, Path):
+        inputs, where = by_name(degraded, recursive, notify), degraded
+    else:
+        inputs, where = degraded, clean or restored
     cleans = by_name(clean, recursive, notify) if clean is not None else {}
     results = by_name(restored, recursive, notify) if restored is not None else {}
     matched, skipped = [], []
@@ -65,7 +68,7 @@ def pairs(
             matched.append(Pair(name, path, cleans.get(wanted), results.get(name)))
     if not matched:
         raise UserError(
-            f"{degraded}: none of its pictures has a partner of the same name, or of one that "
+            f"{where}: none of its pictures has a partner of the same name, or of one that "
             f"`pair` says: {skipped[0]}"
         )
     return matched, skipped

@@ -1,0 +1,110 @@
+"""`ssl-restore report`: one HTML page of results, or of a run, to look at and to send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options
+from . import output as echo
+from .errors import Failed, as_options, report_skipped
+from .progress import bar
+
+EXAMPLES = """\b
+Examples:
+  ssl-restore report ./restored/ -o report.html
+  ssl-restore report ./restored/ -o report.html --degraded ./rainy/ --clean ./clean/
+  ssl-restore report ./restored/ -o report.html --layers ./rain/ --limit 3
+  ssl-restore report runs/mine -o report.html
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("folder", type=options.PATH)
+@click.option("-o", "--output", type=options.PATH, required=True, help="The page, .html.")
+@click.option(
+    "--degraded", type=options.PATH,
+    help="Folder of the pictures before.  [default: those that FOLDER was made from]",
+)  # fmt: skip
+@click.option("--clean", type=options.PATH, help="Folder of their truths.")
+@click.option(
+    "--pair", metavar="NAME=NAME", help='How names of truths differ: "rain-{}=norain-{}".'
+)
+@click.option(
+    "--layers", type=options.PATH, multiple=True,
+    help="Folder of what was taken, as of `derain --layers`; can be repeated.",
+)  # fmt: skip
+@click.option("--task", help="derain, dehaze ...: which scores.  [default: as FOLDER was made]")
+@click.option(
+    "--limit", type=click.IntRange(1), default=8, show_default=True,
+    help="So many pictures, spread over the folder.",
+)  # fmt: skip
+@click.option(
+    "--max-mb", type=click.FloatRange(1), default=50.0, show_default=True,
+    help="Size of the page: pictures are compressed more, then left out.",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT.")
+@options.recursive
+@options.tile
+@options.max_pixels
+@options.device
+@options.precision
+def command(
+    folder: Path,
+    output: Path,
+    degraded: Path | None,
+    clean: Path | None,
+    pair: str | None,
+    layers: tuple[Path, ...],
+    task: str | None,
+    limit: int,
+    max_mb: float,
+    overwrite: bool,
+    recursive: bool,
+    tile: int | None,
+    max_pixels: int,
+    device: str,
+    precision: str,
+) -> None:
+    """Make a page of FOLDER: of restored pictures, or of a run of `fit`.
+
+    The page is one file that needs no network.  It shows each picture before and after under a
+    slider, in full size, with scores as `evaluate` gives them, against the truth with --clean and
+    without; and how it was made.  Of a run, the pictures that it learned from are restored by what
+    it started from and by what it learned, and the page has the curves of the log and the measured
+    rain or noise.
+    """
+    from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore.report import collect, page, subject  # noqa: PLC0415
+
+    _check_output(output, overwrite)
+
+    def say(line: str) -> None:
+        click.echo(as_options(line), err=True)
+
+    asked = subject.Asked(degraded, clean, pair, layers, task, limit, recursive)
+    found = subject.find(folder, asked, devices.choose(device), notify=say)
+    with bar(len(found.pairs), "picture", "report") as shown:
+        report, skipped = collect.collect(
+            found, max_mb=max_mb, max_pixels=max_pixels, tile=tile, precision=precision,
+            on_done=lambda one: shown.update(),
+        )  # fmt: skip
+    report_skipped(skipped)
+    page.write(output, report)
+    for note in report.notes:
+        say(note)
+    echo.path(output)
+    if skipped:
+        raise Failed(f"{len(skipped)} pictures are not on the page")
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise Failed(f"{output}: a page is named .html; give such a name")
+    if output.is_dir():
+        raise Failed(f"{output}: is a folder; give the name of a page in it")
+    if output.exists() and not overwrite:
+        raise Failed(f"{output}: exists; --overwrite replaces it, or give another name")
+    if not output.absolute().parent.is_dir():
+        raise Failed(f"{output}: the folder {output.parent} does not exist; create it first")
