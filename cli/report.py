@@ -76,35 +76,26 @@ def command(
     rain or noise.
     """
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore.report import collect, page, subject  # noqa: PLC0415
-
-    _check_output(output, overwrite)
+    from ssl_restore.report.subject import Asked  # noqa: PLC0415
+    from ssl_restore.report.write import write_report  # noqa: PLC0415
 
     def say(line: str) -> None:
         click.echo(as_options(line), err=True)
 
-    asked = subject.Asked(degraded, clean, pair, layers, task, limit, recursive)
-    found = subject.find(folder, asked, devices.choose(device), notify=say)
-    with bar(len(found.pairs), "picture", "report") as shown:
-        report, skipped = collect.collect(
-            found, max_mb=max_mb, max_pixels=max_pixels, tile=tile, precision=precision,
-            on_done=lambda one: shown.update(),
+    with bar(0, "picture", "report") as shown:
+
+        def progress(done: int, expected: int) -> None:
+            shown.total = expected
+            shown.update(done - shown.n)
+
+        written = write_report(
+            folder, output, Asked(degraded, clean, pair, layers, task, limit, recursive),
+            overwrite=overwrite, max_mb=max_mb, max_pixels=max_pixels, tile=tile,
+            precision=precision, device=devices.choose(device), progress=progress, notify=say,
         )  # fmt: skip
-    report_skipped(skipped)
-    page.write(output, report)
-    for note in report.notes:
+    for note in written.notes:
         say(note)
+    report_skipped([*written.skipped])
     echo.path(output)
-    if skipped:
-        raise Failed(f"{len(skipped)} pictures are not on the page")
-
-
-def _check_output(output: Path, overwrite: bool) -> None:
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise Failed(f"{output}: a page is named .html; give such a name")
-    if output.is_dir():
-        raise Failed(f"{output}: is a folder; give the name of a page in it")
-    if output.exists() and not overwrite:
-        raise Failed(f"{output}: exists; --overwrite replaces it, or give another name")
-    if not output.absolute().parent.is_dir():
-        raise Failed(f"{output}: the folder {output.parent} does not exist; create it first")
+    if written.skipped:
+        raise Failed(f"{len(written.skipped)} pictures are not on the page")

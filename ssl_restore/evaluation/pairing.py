@@ -48,10 +48,7 @@ def pairs(
             and for a pattern that is none.
     """
     partner = partner_by(pattern) if pattern is not None else lambda name: name
-    if isinstance(degraded, Path):
-        inputs, where = by_name(degraded, recursive, notify), degraded
-    else:
-        inputs, where = degraded, clean or restored
+    inputs = degraded if not isinstance(degraded, Path) else by_name(degraded, recursive, notify)
     cleans = by_name(clean, recursive, notify) if clean is not None else {}
     results = by_name(restored, recursive, notify) if restored is not None else {}
     matched, skipped = [], []
@@ -67,6 +64,7 @@ def pairs(
         else:
             matched.append(Pair(name, path, cleans.get(wanted), results.get(name)))
     if not matched:
+        where = degraded if isinstance(degraded, Path) else restored or clean
         raise UserError(
             f"{where}: none of its pictures has a partner of the same name, or of one that "
             f"`pair` says: {skipped[0]}"

@@ -152,9 +152,7 @@ class Manifest:
         if entry is None:
             return None
         source = None if entry.path is None else self.folder / entry.path
-        if source is not None and not (
-            source.is_file() and identity(source)[0] == entry.source[0]
-        ):
+        if source is not None and not (source.is_file() and identity(source)[0] == entry.source[0]):
             source = None
         return Origin(self._known.get(entry.by, {}), source)
 

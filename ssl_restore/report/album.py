@@ -45,8 +45,8 @@ class Album:
         if not fitting and not self._groups:
             need = min(totals.values()) * _TEXT / 1e6
             raise UserError(
-                f"a page with one of these pictures takes {need:.1f} MB; give more, or show smaller "
-                "ones",
+                f"a page with one of these pictures takes {need:.1f} MB more than all else; give "
+                "more, or show smaller pictures",
                 parameter="max_mb",
             )
         if not fitting:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import scoring
+from ssl_restore.evaluation.no_reference import Measure
 from ssl_restore.evaluation.pairing import Pair
 from ssl_restore.evaluation.scoring import Method, Score
 from ssl_restore.inference.fine_to_coarse import restore_pixels
@@ -16,6 +17,7 @@ from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
 from ssl_restore.report.album import Album
 from ssl_restore.report.contents import Comparison, Report, Scores, Shot
 from ssl_restore.report.subject import Subject
+from ssl_restore.types import Task
 
 MAX_MB = 50.0
 BEFORE, AFTER, TRUTH, SAMPLE = "before", "after", "truth", "sample"
@@ -39,7 +41,7 @@ def collect(
     max_pixels: int = MAX_PIXELS,
     tile: int | None = None,
     precision: str = "auto",
-    on_done: Callable[[Pair], object] = lambda pair: None,
+    progress: Callable[[int, int], object] = lambda done, expected: None,
 ) -> tuple[Report, list[str]]:
     """All of a page, and a line for each picture that could not be used.
 
@@ -49,7 +51,7 @@ def collect(
         max_pixels: Larger pictures are refused.
         tile: As of `restore_pixels`, for the restorers of a run.
         precision: Likewise.
-        on_done: Called with each pair that was read.
+        progress: Called with the number of pairs that are done, and of all.
 
     Raises:
         UserError: Where none of the pictures can be used, or the page has no room for one.
@@ -63,7 +65,7 @@ def collect(
             skipped.append(str(error))
             continue
         finally:
-            on_done(pair)
+            progress(number + 1, len(subject.pairs))
         if not album.add(one.shots):
             left = len(subject.pairs) - number
             notes.append(f"{left} more pictures would make this page larger than {max_mb:g} MB.")
@@ -95,10 +97,7 @@ def _compare(
 
     before = read(pair.degraded)
     shots = {BEFORE: before}
-    methods: dict[str, Method] = {"input": lambda pixels: pixels}
-    measure: Callable[[Pixels, Pixels], dict[str, float]] = lambda degraded, restored: {}
-    if subject.task is not None:
-        methods, measure = scoring.methods(subject.task), subject.task.measure
+    methods, measure = _measures(subject.task)
     for name, restorer in subject.restorers.items():
         made = restore_pixels(
             restorer, eight_bit_rgb(before.pixels), scale=None, tile=tile, precision=precision
@@ -120,6 +119,13 @@ def _compare(
         truth = scoring.measure(pair, methods, measure, max_pixels=max_pixels)
         scores = {WITH: list(truth), **scores}
     return _Compared(pair, shots, scores)
+
+
+def _measures(task: Task | None) -> tuple[dict[str, Method], Measure]:
+    """What is scored beside the results, and what the task itself measures without a truth."""
+    if task is None:
+        return {"input": lambda pixels: pixels}, lambda degraded, restored: {}
+    return scoring.methods(task), task.measure
 
 
 def _always(pixels: Pixels) -> Method:

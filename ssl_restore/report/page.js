@@ -30,6 +30,7 @@ function viewer(picture) {
     line.style.left = `${x - area.left}px`;
     frame.style.setProperty("--start", `${start - area.left}px`);
     frame.style.setProperty("--end", `${area.right - end}px`);
+    frame.classList.toggle("narrow", end - start < 160);
   }
 
   function moveLine(event) {
@@ -43,7 +44,7 @@ function viewer(picture) {
     sheet.style.height = `${height * current()}px`;
     picture.classList.toggle("zoomed", current() > 1.001 * fitting());
     picture.classList.toggle("large", current() >= 3 * pixel());
-    output.value = scale ? `${Math.round((100 * current()) / pixel())} %` : "fit";
+    output.value = `${Math.round((100 * current()) / pixel())} %`;
     cut();
   }
 
@@ -124,7 +125,7 @@ function viewer(picture) {
     event.preventDefault();
     zoom(current() * Math.exp(-event.deltaY / 300), event.clientX, event.clientY);
   }, { passive: false });
-  stage.addEventListener("dblclick", (event) => {
+  frame.addEventListener("dblclick", (event) => { // the first click may have put the line there
     const full = Math.max(pixel(), 2 * fitting());
     zoom(picture.classList.contains("zoomed") ? 0 : full, event.clientX, event.clientY);
   });

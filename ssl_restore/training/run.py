@@ -192,7 +192,9 @@ class Run:
                 for name in heading[1:]
             }
         except (ValueError, csv.Error) as error:
-            raise UserError(f"{self.log}: damaged; move it away to do without its curves") from error
+            raise UserError(
+                f"{self.log}: damaged; move it away to do without its curves"
+            ) from error
 
     def _logged(self) -> tuple[list[str], list[dict[str, str]]]:
         """The heading, and the rows that are whole."""
