@@ -23,7 +23,7 @@ from ssl_restore.io import images, manifest
 from ssl_restore.io.manifest import Manifest
 from ssl_restore.io.picture import Picture
 from ssl_restore.networks import denoiser
-from ssl_restore.report import album, charts
+from ssl_restore.report import album, charts, page
 from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
@@ -302,6 +302,8 @@ def test_a_run_is_compared_with_its_start(run_folder, tmp_path, out):
     assert any("start and restorer are one" in note for note in page.texts("li"))
     start = tmp_path / "start.safetensors"
     other = denoiser.build(width=8).eval()
+    for parameter in other.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
     checkpoint.save(start, other, checkpoint.Header("denoise", "denoiser", {"width": 8}))
     (started / "run.json").write_text(json.dumps({**plan, "start": str(start)}))
     page = page_of(started, out, "--overwrite", "--limit", 1)
@@ -441,6 +443,15 @@ def test_a_chart_of_one_value_and_of_none():
     assert len(one.dots) == 1
     assert one.text == "0.25 at step 5"
     assert charts.chart("rain_left", [(5, float("nan"))]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "yes"), (0.1 + 0.2, "0.3"), ([1, 2.5], "1, 2.5"), ("", "none"), (None, "none"),
+     ("/home/ann/rain layers", "rain layers"), ("rain.json", "rain.json"), ({"a": 1}, "a 1")],
+)  # fmt: skip
+def test_settings_are_legible_and_paths_say_no_more_than_a_name(value, text):
+    assert page.shown(value) == text
 
 
 def test_a_manifest_knows_where_a_result_came_from(made, tmp_path):

@@ -5,6 +5,7 @@ It takes the extra `browser` and a Chromium of the system, and is skipped withou
 
 from __future__ import annotations
 
+import base64
 import io
 import shutil
 
@@ -61,6 +62,7 @@ def opened(browser, page_file):
         context = browser.new_context(**{"viewport": {"width": 1000, "height": 800}, **options})
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(120_000)  # ms, on a busy machine
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
@@ -139,15 +141,11 @@ def test_at_100_percent_each_pixel_is_one_of_the_screen(opened, density):
     picture.get_by_role("radio", name="after", exact=True).check(force=True)
     picture.get_by_role("button", name="100 %").click()
     source = picture.locator("img.after").get_attribute("src").split(",")[1]
-    shown = screenshot(picture.locator(".sheet"))
-    assert shown.shape == (40, 60, 3)
-    assert np.abs(shown - decoded(source)).max() <= 3
-
-
-def decoded(source):
-    import base64  # noqa: PLC0415
-
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source)))).astype(int)
+    expected = np.asarray(Image.open(io.BytesIO(base64.b64decode(source)))).astype(int)
+    shown = screenshot(picture.locator(".sheet"))  # with a margin, where it begins within a pixel
+    places = np.ndindex(shown.shape[0] - 39, shown.shape[1] - 59)
+    errors = [np.abs(shown[y : y + 40, x : x + 60] - expected).max() for y, x in places]
+    assert min(errors) <= 3
 
 
 def test_zoom_by_keys_and_double_click_and_the_line_stays_in_view(opened):

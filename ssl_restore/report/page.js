@@ -13,6 +13,7 @@ function viewer(picture) {
   const pixel = () => 1 / window.devicePixelRatio;
   const fitting = () => Math.min(stage.clientWidth / width, (0.82 * window.innerHeight) / height, 2);
   const current = () => scale || fitting();
+  const movable = () => picture.classList.contains("show-slider");
 
   // The visible part of the picture, from left to right, in places of the window.
   function visible() {
@@ -25,8 +26,7 @@ function viewer(picture) {
   function cut() {
     const [start, end, whole, area] = visible();
     const x = start + ((end - start) * range.value) / 100;
-    before.style.clipPath = picture.classList.contains("show-slider")
-      ? `inset(0 ${whole.right - x}px 0 0)` : "";
+    before.style.clipPath = movable() ? `inset(0 ${whole.right - x}px 0 0)` : "";
     line.style.left = `${x - area.left}px`;
     frame.style.setProperty("--start", `${start - area.left}px`);
     frame.style.setProperty("--end", `${area.right - end}px`);
@@ -90,8 +90,9 @@ function viewer(picture) {
   drag(line, (event) => { moveLine(event); return true; });
   drag(stage, (event, last) => {
     if (!picture.classList.contains("zoomed")) {
-      if (picture.classList.contains("show-slider")) moveLine(event);
-      return picture.classList.contains("show-slider");
+      const scrolls = event === last && event.pointerType === "touch"; // perhaps: a tap is a click
+      if (movable() && !scrolls) moveLine(event);
+      return movable();
     }
     if (event.pointerType === "touch") return false; // the browser scrolls
     stage.scrollLeft -= event.clientX - last.clientX;
@@ -113,6 +114,9 @@ function viewer(picture) {
   picture.addEventListener("click", (event) => {
     const action = actions[event.target.dataset.zoom];
     if (action) action();
+  });
+  stage.addEventListener("click", (event) => {
+    if (movable() && !picture.classList.contains("zoomed")) moveLine(event);
   });
   stage.addEventListener("keydown", (event) => {
     const action = actions[keys[event.key]];

@@ -56,7 +56,7 @@ def _digest(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A setting as it is read: no quotation marks, lists by commas, numbers of four digits."""
+    """A setting as it is read: lists by commas, numbers of four digits, and of a path its name."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -65,7 +65,10 @@ def shown(value: object) -> str:
         return ", ".join(map(shown, value))
     if isinstance(value, dict):
         return ", ".join(f"{name} {shown(one)}" for name, one in value.items())
-    return "none" if value in (None, "") else str(value)
+    if value in (None, ""):
+        return "none"
+    text = str(value)
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def _rows(calibration: Calibration) -> dict[str, tuple[str, ...]]:

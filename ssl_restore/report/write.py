@@ -10,6 +10,7 @@ import torch
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS
+from ssl_restore.io.files import check_writable
 from ssl_restore.report import page
 from ssl_restore.report.collect import MAX_MB, collect
 from ssl_restore.report.results import of_results
@@ -82,6 +83,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
         raise UserError(f"{output}: exists; `overwrite` replaces it, or give another name")
     if not output.absolute().parent.is_dir():
         raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
+    check_writable(output.parent)
 
 
 def _subject(folder: Path, asked: Asked, device: torch.device, notify: Notify) -> Subject:
