@@ -18,6 +18,7 @@ LAYERS = (  # of ssl_restore, from below; what is not named here is the lowest
     {"training", "inference", "calibration", "evaluation", "synthesis"},
     {"recipes", "solvers", "adapters"},
     {"tasks"},
+    {"report"},
 )
 
 

@@ -23,7 +23,7 @@ class Pair:
 
 
 def pairs(
-    degraded: Path,
+    degraded: Path | Mapping[str, Path],
     clean: Path | None,
     restored: Path | None = None,
     *,
@@ -35,7 +35,7 @@ def pairs(
     """Pairs by file name without suffix, and a line for each picture without a partner.
 
     Args:
-        degraded: Folder of degraded pictures.
+        degraded: Folder of degraded pictures, or the pictures by their names.
         clean: Folder of the truths, or None.
         restored: Folder of results under the names of the degraded ones, or None.
         limit: The first so many degraded pictures.
@@ -48,9 +48,9 @@ def pairs(
             and for a pattern that is none.
     """
     partner = partner_by(pattern) if pattern is not None else lambda name: name
-    inputs = _by_name(degraded, recursive, notify)
-    cleans = _by_name(clean, recursive, notify) if clean is not None else {}
-    results = _by_name(restored, recursive, notify) if restored is not None else {}
+    inputs = degraded if not isinstance(degraded, Path) else by_name(degraded, recursive, notify)
+    cleans = by_name(clean, recursive, notify) if clean is not None else {}
+    results = by_name(restored, recursive, notify) if restored is not None else {}
     matched, skipped = [], []
     for name, path in list(inputs.items())[:limit]:
         wanted = partner(name)
@@ -64,14 +64,18 @@ def pairs(
         else:
             matched.append(Pair(name, path, cleans.get(wanted), results.get(name)))
     if not matched:
+        where = degraded if isinstance(degraded, Path) else restored or clean
         raise UserError(
-            f"{degraded}: none of its pictures has a partner of the same name, or of one that "
+            f"{where}: none of its pictures has a partner of the same name, or of one that "
             f"`pair` says: {skipped[0]}"
         )
     return matched, skipped
 
 
-def _by_name(folder: Path, recursive: bool, notify: Callable[[str], None]) -> Mapping[str, Path]:
+def by_name(
+    folder: Path, recursive: bool, notify: Callable[[str], None] = lambda line: None
+) -> Mapping[str, Path]:
+    """The pictures of a folder by their names without suffix; UserError for two of one name."""
     paths: dict[str, Path] = {}
     for path in images.find(folder, recursive=recursive, notify=notify):
         name = path.relative_to(folder).with_suffix("").as_posix()

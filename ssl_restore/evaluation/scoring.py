@@ -32,8 +32,8 @@ from ssl_restore.restorer import Restorer
 from ssl_restore.types import Task
 
 __all__ = [
-    "SCORES", "Method", "Pair", "Score", "enlarged", "measure", "methods", "pairs", "table",
-    "write_csv",
+    "HEADINGS", "SCORES", "Method", "Pair", "Score", "enlarged", "means", "measure", "methods",
+    "pairs", "table", "write_csv", "written",
 ]  # fmt: skip
 SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")  # against a truth
 HEADINGS = {
@@ -154,18 +154,31 @@ def _read(path: Path, max_pixels: int) -> Pixels:
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 
+def means(rows: Sequence[Score]) -> dict[str, dict[str, float]]:
+    """Of each method its mean scores, over the pictures that have the score; NaN where none has."""
+    found: dict[str, dict[str, float]] = {}
+    for method in dict.fromkeys(row.method for row in rows):
+        own = [row.scores for row in rows if row.method == method]
+        found[method] = {}
+        for key in rows[0].scores:
+            values = [scores[key] for scores in own if not math.isnan(scores[key])]
+            found[method][key] = sum(values) / len(values) if values else math.nan
+    return found
+
+
+def written(key: str, value: float) -> str:
+    """A score with the decimals that it deserves."""
+    return f"{value:.{DECIMALS.get(key, 4)}f}"
+
+
 def table(rows: Sequence[Score]) -> list[str]:
-    """A heading, and a line for each method: means over the pictures that have the score."""
+    """A heading, and a line for each method with its `means`."""
     keys = list(rows[0].scores)
     headings = [*(HEADINGS.get(key, key) for key in keys), "seconds", "Mpixel/s"]
     lines = [f"{'':14}" + "".join(f"{heading:>12}" for heading in headings)]
-    for method in dict.fromkeys(row.method for row in rows):
+    for method, scores in means(rows).items():
+        line = f"{method:14}" + "".join(f"{written(key, scores[key]):>12}" for key in keys)
         own = [row for row in rows if row.method == method]
-        line = f"{method:14}"
-        for key in keys:
-            values = [row.scores[key] for row in own if not math.isnan(row.scores[key])]
-            mean = sum(values) / len(values) if values else math.nan
-            line += f"{mean:12.{DECIMALS.get(key, 4)}f}"
         timed = [row.seconds for row in own if row.seconds is not None]
         if method == "input" or not timed:
             lines.append(f"{line}{'-':>12}{'-':>12}")

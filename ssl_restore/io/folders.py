@@ -186,7 +186,7 @@ def _to_do(
 
         def record(path: Path, temporary: Path, job: Job = job, source: Identity = source) -> None:
             folder = root if path == job.target or layers is None else layers
-            manifests[folder].record(path, source, temporary)
+            manifests[folder].record(path, source, temporary, path=job.source)
 
         states = {manifests[root].state(job.target, source)}
         if job.layer is not None and layers is not None:

@@ -41,6 +41,15 @@ class _Written:
     source: Identity
     file: Identity
     digest: str
+    path: str | None  # of the source, as seen from the folder
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a file was made."""
+
+    settings: Mapping[str, Any]  # as the manifest was given them
+    source: Path | None  # None: it was not recorded, or there is another file in its place
 
 
 def identity(path: Path) -> Identity:
@@ -70,7 +79,7 @@ class Manifest:
         self._settings = json.dumps(dict(settings), sort_keys=True)
         self.key = hashlib.blake2b(self._settings.encode(), digest_size=8).hexdigest()
         self._lock = threading.Lock()
-        self._keys: set[str] = set()
+        self._known: dict[str, Mapping[str, Any]] = {}  # settings by their key
         self._written: dict[str, list[_Written]] = {}
         for line in self._lines():
             self._take(line)
@@ -96,10 +105,12 @@ class Manifest:
     def _take(self, line: Mapping[str, Any]) -> None:
         try:
             if "settings" in line:
-                self._keys.add(str(line["key"]))
+                self._known[str(line["key"])] = dict(line["settings"])
                 return
             (size, time), (bytes_, changed, content) = line["source"], line["written"]
-            entry = _Written(str(line["by"]), (size, time), (bytes_, changed), str(content))
+            path = line.get("path")
+            path = None if path is None else str(path)
+            entry = _Written(str(line["by"]), (size, time), (bytes_, changed), str(content), path)
             self._written.setdefault(str(line["file"]), []).append(entry)
         except (KeyError, TypeError, ValueError):
             return
@@ -132,17 +143,37 @@ class Manifest:
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix()
 
-    def record(self, target: Path, source: Identity, temporary: Path) -> None:
-        """A line for a file that is whole under a temporary name, and about to be renamed."""
-        entry = _Written(self.key, source, identity(temporary), digest(temporary))
-        line = {
+    def origin(self, target: Path) -> Origin | None:
+        """How the file that is there was made; None where the manifest does not know it.
+
+        A source of another size than it had is another file; its time may have changed by copying.
+        """
+        entry = self._entry(target)
+        if entry is None:
+            return None
+        source = None if entry.path is None else self.folder / entry.path
+        if source is not None and not (source.is_file() and identity(source)[0] == entry.source[0]):
+            source = None
+        return Origin(self._known.get(entry.by, {}), source)
+
+    def record(
+        self, target: Path, source: Identity, temporary: Path, *, path: Path | None = None
+    ) -> None:
+        """A line for a file that is whole under a temporary name, and about to be renamed.
+
+        `path` is that of the source, which is kept as seen from the folder, so that both can move.
+        """
+        line: dict[str, Any] = {
             "file": self._name(target), "by": self.key, "source": list(source),
-            "written": [*entry.file, entry.digest],
+            "written": [*identity(temporary), digest(temporary)],
         }  # fmt: skip
+        if path is not None:
+            line["path"] = _seen_from(self.folder, path)
         with self._lock:
-            if self.key not in self._keys:
-                self._append({"key": self.key, "settings": json.loads(self._settings)})
-                self._keys.add(self.key)
+            if self.key not in self._known:
+                settings = json.loads(self._settings)
+                self._append({"key": self.key, "settings": settings})
+                self._known[self.key] = settings
             self._append(line)
 
     def _append(self, line: Mapping[str, Any]) -> None:
@@ -156,3 +187,10 @@ class Manifest:
         with self.path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read(1) == b"\n"
+
+
+def _seen_from(folder: Path, path: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # on another drive
+        return path.absolute().as_posix()

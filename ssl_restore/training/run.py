@@ -176,6 +176,26 @@ class Run:
         except OSError as error:
             raise UserError(f"{self.log}: could not be written ({error.strerror})") from error
 
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Of each term and score the steps at which it was logged, and its values.
+
+        A row that a kill has cut is left out; UserError for a log that holds anything but numbers.
+        """
+        if not self.log.is_file():
+            return {}
+        try:
+            heading, rows = self._logged()
+            if heading[: len(COLUMNS)] != [*COLUMNS]:
+                raise ValueError(heading)
+            return {
+                name: [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+                for name in heading[1:]
+            }
+        except (ValueError, csv.Error) as error:
+            raise UserError(
+                f"{self.log}: damaged; move it away to do without its curves"
+            ) from error
+
     def _logged(self) -> tuple[list[str], list[dict[str, str]]]:
         """The heading, and the rows that are whole."""
         with self.log.open(newline="", encoding="utf-8") as file:

@@ -1,0 +1,470 @@
+"""`ssl-restore report`: what is on the page, that it needs nothing else, and what it refuses."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from deraining import derain, truncate
+from pages import page_of, report
+from tiny import pixels, save_restorer, write_photo
+
+from ssl_restore.errors import UserError
+from ssl_restore.inference.load import load_restorer
+from ssl_restore.inference.tiles import restore
+from ssl_restore.io import images, manifest
+from ssl_restore.io.manifest import Manifest
+from ssl_restore.io.picture import Picture
+from ssl_restore.networks import denoiser
+from ssl_restore.report import album, charts, page
+from ssl_restore.training import checkpoint
+from ssl_restore_cli.main import main
+
+LEGIBLE = {"nan": "–", "inf": "∞"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """`rainy/`, `clean/`, `restored/` by a tiny restorer, and `rain/`, what it took."""
+    folder = tmp_path_factory.mktemp("made")
+    tiny = save_restorer(folder / "tiny.safetensors")
+    for index, name in enumerate("abc"):
+        write_photo(folder / "rainy" / f"{name}.png", 64, 80, seed=index)
+        write_photo(folder / "clean" / f"{name}.png", 64, 80, seed=index + 10)
+    arguments = (folder / "rainy", folder / "restored", "--layers", folder / "rain")
+    assert derain(*arguments, "--weights", tiny, "--strength", 0.9).exit_code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run of two steps, with its pictures."""
+    folder = tmp_path_factory.mktemp("learned")
+    for index in range(3):
+        write_photo(folder / "noisy" / f"{index}.png", 64, 80, seed=index)
+    tiny = ["--from-scratch", "--set", "width=8", "--set", "batch=2", "--set", "patch=16"]
+    call = ["fit", "--task", "denoise", "--images", folder / "noisy", "--steps", 2, *tiny,
+            "-o", folder / "mine"]  # fmt: skip
+    result = CliRunner().invoke(main, list(map(str, call)))
+    assert result.exit_code == 0, result.output
+    return folder / "mine"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "report.html"
+
+
+def error(shown, pixels):
+    """Root mean square, of 255: about 4 of a JPEG of this quality, on noise."""
+    return float(np.sqrt(np.square(shown.astype(float) - pixels).mean()))
+
+
+def copied(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+# --- a folder of results -------------------------------------------------------------------------
+
+
+def test_the_manifest_says_what_the_results_were_before(made, out):
+    page = page_of(made / "restored", out)
+    assert page.texts("h1") == ["restored"]
+    assert page.texts("h3") == [f"{name} 80 × 64" for name in "abc"]
+    before, after = (
+        images.read(made / folder / "b.png").pixels for folder in ("rainy", "restored")
+    )
+    shown = page.picture("b, before"), page.picture("b, after")
+    assert error(shown[0], before) < 5 < error(shown[0], after)
+    assert error(shown[1], after) < 5 < error(shown[1], before)
+    settings = page.table("Settings")
+    assert settings["command"] == ["derain"]
+    assert settings["strength"] == ["0.9"]
+    assert settings["pictures"] == ["3"]
+    assert "torch" in page.table("Software")
+
+
+def test_truths_and_layers_are_views_of_a_picture(made, out):
+    page = page_of(
+        made / "restored", out, "--clean", made / "clean", "--layers", made / "rain", "--limit", 1
+    )
+    views = page.texts("label")
+    assert views[:6] == ["slider", "before", "after", "difference × 4", "truth", "rain"]
+    for folder, view in (("clean", "truth"), ("rain", "rain")):
+        assert error(page.picture(f"a, {view}"), images.read(made / folder / "a.png").pixels) < 5
+
+
+def evaluated(*arguments):
+    result = CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()[2:]
+    return {line[:14].strip(): line[14:].split()[:-2] for line in lines}
+
+
+def test_scores_are_those_of_evaluate(made, out):
+    page = page_of(made / "restored", out, "--clean", made / "clean")
+    folders = ("--restored", made / "restored")
+    for caption, arguments in (
+        ("Against the truth", (made / "rainy", made / "clean", *folders)),
+        ("Without a truth", (made / "rainy", *folders)),
+    ):
+        expected = evaluated(*arguments)
+        assert list(expected) == ["input", "opening 1x5", "restored"]
+        means = page.table(caption)
+        assert means == {m: [LEGIBLE.get(v, v) for v in row] for m, row in expected.items()}
+
+
+def test_a_folder_without_a_manifest_needs_the_pictures_before(made, tmp_path, out):
+    plain = copied(made / "restored", tmp_path)
+    (plain / manifest.NAME).unlink()
+    result = report(plain, "-o", out)
+    assert result.exit_code == 1
+    assert "--degraded" in result.stderr
+    page = page_of(plain, out, "--degraded", made / "rainy", "--task", "derain")
+    assert len(page.all("article")) == 3
+    assert "rain left" in page.texts("th", scope="col")
+
+
+def test_both_folders_may_be_moved_and_a_changed_source_is_not_shown(made, tmp_path, out):
+    moved = tmp_path / "moved"
+    for name in ("rainy", "restored"):
+        shutil.copytree(made / name, moved / name)
+    write_photo(moved / "rainy" / "b.png", 32, 20)
+    page = page_of(moved / "restored", out)
+    assert page.texts("h3") == ["a 80 × 64", "c 80 × 64"]
+    assert any("Left out are 1 picture" in note for note in page.texts("li"))
+
+
+def test_the_pictures_are_spread_over_the_folder(made, out):
+    page = page_of(made / "restored", out, "--limit", 2)
+    assert page.texts("h3") == ["a 80 × 64", "b 80 × 64"]
+    assert "Shown are 2 of 3 pictures" in page.texts("li")[0]
+
+
+def test_an_enlarged_picture_is_shown_in_its_own_size(tmp_path, out):
+    write_photo(tmp_path / "small" / "a.png", 24, 32)
+    write_photo(tmp_path / "large" / "a.png", 48, 64)
+    page = page_of(tmp_path / "large", out, "--degraded", tmp_path / "small", "--task", "upscale")
+    assert page.texts("h3") == ["a 64 × 48"]
+    assert page.picture("a, before").shape == (24, 32, 3)
+
+
+def test_grey_and_16_bits_are_shown(tmp_path, out):
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+        deep = pixels(64, 64, channels=1, dtype=np.uint16)
+        images.write(tmp_path / folder / "a.png", Picture(deep))
+    page = page_of(tmp_path / "after", out, "--degraded", tmp_path / "before")
+    assert error(page.picture("a, after"), deep[..., 0] / 257) < 5
+
+
+# --- the page itself -----------------------------------------------------------------------------
+
+
+def test_the_page_holds_all_that_it_shows(made, out):
+    page = page_of(made / "restored", out, "--layers", made / "rain")
+    for _, attributes, _ in page.elements:
+        for name in {"src", "href", "srcset", "action", "poster", "data", "formaction"} & {
+            *attributes
+        }:
+            assert attributes[name].startswith("data:")
+    text = re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", out.read_text(encoding="utf-8"))
+    assert not re.search(r"https?:|url\(|@import|import\(|fetch\(|XMLHttp|WebSocket", text)
+    assert str(made) not in text
+
+
+def test_its_policy_allows_its_own_style_and_script_alone(made, out):
+    page = page_of(made / "restored", out)
+    ((_, policy, _),) = page.all("meta", **{"http-equiv": "Content-Security-Policy"})
+    rules = dict(rule.strip().split(" ", 1) for rule in policy["content"].split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+    for tag, rule in (("style", "style-src"), ("script", "script-src")):
+        ((_, _, text),) = page.all(tag)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert rules[rule] == f"'sha256-{digest}'"
+    assert not any("style" in e[1] or any(n.startswith("on") for n in e[1]) for e in page.elements)
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)<%2Fscript>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}&amp;"]
+)
+def test_names_of_files_are_text(tmp_path, out, name):
+    for folder in ("before", "after", name):
+        write_photo(tmp_path / folder / f"{name}.png", 64, 64)
+    page = page_of(
+        tmp_path / "after", out, "--degraded", tmp_path / "before", "--layers", tmp_path / name
+    )
+    assert page.texts("h3") == [f"{name} 64 × 64"]
+    assert name in page.texts("label")
+    assert len(page.all("script")) == 1
+    assert not any("onerror" in attributes for _, attributes, _ in page.elements)
+
+
+def test_a_name_that_is_no_text_is_shown(tmp_path, out):
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+        source = write_photo(tmp_path / "a.png", 64, 64)
+        source.rename(tmp_path / folder / "caf\udce9.png")
+    page = page_of(tmp_path / "after", out, "--degraded", tmp_path / "before")
+    assert page.texts("h3") == ["caf? 64 × 64"]
+
+
+def test_every_control_has_a_name(made, out):
+    page = page_of(made / "restored", out)
+    assert all(attributes["alt"] for _, attributes, _ in page.all("img"))
+    buttons = page.all("button")
+    assert buttons
+    assert all(attributes.get("aria-label") or text.strip() for _, attributes, text in buttons)
+    labels = [text for text in page.texts("label") if text]
+    assert len(labels) == len(page.all("input"))
+    ids = [attributes["id"] for _, attributes, _ in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    labelled = [e[1]["aria-labelledby"] for e in page.elements if "aria-labelledby" in e[1]]
+    assert set(labelled) <= set(ids)
+
+
+def noise(seed, side=64):
+    values = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    return Picture(values)
+
+
+def test_pictures_are_compressed_more_until_they_fit_and_then_left_out():
+    alone = album.Album(1e9)
+    alone.add({"a": noise(0)})
+    size = len(alone.uri(0, "a"))
+    assert alone.quality == 95
+    bounded = album.Album(2 * size)
+    taken = [bounded.add({"a": noise(seed)}) for seed in range(9)]
+    assert taken == sorted(taken, reverse=True)
+    assert 2 < sum(taken) < 9
+    assert bounded.quality == 80
+    assert sum(len(bounded.uri(n, "a")) for n in range(sum(taken))) < 2 * size + 100 * sum(taken)
+    with pytest.raises(UserError, match="max_mb: a page with one of these"):
+        album.Album(size / 10).add({"a": noise(0)})
+
+
+def test_a_page_is_no_larger_than_it_may_be_and_says_what_is_left_out(tmp_path, out):
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+        for index in range(3):
+            images.write(tmp_path / folder / f"{index}.png", noise(index, 256))
+    page = page_of(tmp_path / "after", out, "--degraded", tmp_path / "before", "--max-mb", 1)
+    assert out.stat().st_size <= 1e6
+    shown = len(page.all("article"))
+    assert 0 < shown < 3
+    assert f"{3 - shown} more pictures would make this page larger than 1 MB." in page.texts("li")
+
+
+# --- a run of fit --------------------------------------------------------------------------------
+
+
+def test_a_run_has_its_pictures_curves_noise_and_settings(run_folder, out):
+    page = page_of(run_folder, out)
+    assert page.texts("h1") == ["mine"]
+    assert page.texts("p")[0] == "Run of fit: neighbor2neighbor, 2 steps"
+    assert len(page.all("article")) == 3
+    heading = (run_folder / "log.csv").read_text().splitlines()[0].split(",")
+    curves = [name.replace("_", " ") for name in heading if name not in ("step", "seconds", "lr")]
+    assert page.texts("figcaption") == curves
+    assert len(page.all("img", class_="sample")) == 1
+    assert "Measured noise" in page.texts("h2")
+    assert "level" in page.table("Over the pictures of the folder")
+    assert page.table("Training")["images"] == ["noisy"]
+    assert page.table("Settings of the recipe")["batch"] == ["2"]
+    assert str(run_folder.parent) not in out.read_text(encoding="utf-8")
+
+
+def test_a_run_is_scored_as_evaluate_scores_its_weights(run_folder, out):
+    weights = run_folder / "restorer.safetensors"
+    page = page_of(run_folder, out)
+    noisy = run_folder.parent / "noisy"
+    means = page.table("Without a truth")
+    expected = evaluated(noisy, "--weights", weights)
+    assert list(expected) == ["input", "median 3x3", "restorer"]
+    for method, values in expected.items():
+        assert means[method] == [LEGIBLE.get(value, value) for value in values]
+
+
+def test_a_run_is_compared_with_its_start(run_folder, tmp_path, out):
+    started = copied(run_folder, tmp_path)
+    weights = started / "restorer.safetensors"
+    plan = json.loads((started / "run.json").read_text())
+    (started / "run.json").write_text(json.dumps({**plan, "start": str(weights)}))
+    page = page_of(started, out)
+    assert any("start and restorer are one" in note for note in page.texts("li"))
+    start = tmp_path / "start.safetensors"
+    torch.manual_seed(0)
+    other = denoiser.build(width=8).eval()
+    for parameter in other.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    checkpoint.save(start, other, checkpoint.Header("denoise", "denoiser", {"width": 8}))
+    (started / "run.json").write_text(json.dumps({**plan, "start": str(start)}))
+    page = page_of(started, out, "--overwrite", "--limit", 1)
+    assert "start" in page.texts("label")
+    noisy = images.read(run_folder.parent / "noisy" / "0.png").pixels
+    restored = restore(load_restorer(start, torch.device("cpu")), noisy)
+    assert error(page.picture("0, start"), restored) < 5 < error(restored, noisy)
+    expected = evaluated(run_folder.parent / "noisy", "--weights", start, "--limit", 1)
+    legible = [LEGIBLE.get(value, value) for value in expected["restorer"]]
+    assert page.table("Without a truth")["start"] == legible
+
+
+def test_a_run_whose_pictures_are_gone_shows_the_rest(run_folder, tmp_path, out):
+    moved = copied(run_folder, tmp_path)
+    plan = (moved / "run.json").read_text().replace(str(run_folder.parent), str(tmp_path / "no"))
+    (moved / "run.json").write_text(plan)
+    result = report(moved, "-o", out)
+    assert result.exit_code == 0
+    assert "no pictures of the run are shown" in result.stderr
+    assert "<article" not in out.read_text()
+    assert "<figcaption" in out.read_text()
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+def refused(*arguments):
+    """The one line of a call that wrote nothing."""
+    result = report(*arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def test_a_folder_without_pictures_or_that_is_none(tmp_path, out):
+    assert "no such folder" in refused(tmp_path / "none", "-o", out)
+    (tmp_path / "empty").mkdir()
+    assert "no picture in it" in refused(tmp_path / "empty", "-o", out)
+    assert "is a file" in refused(write_photo(tmp_path / "a.png"), "-o", out)
+    assert not out.exists()
+
+
+def test_a_run_that_has_not_begun(run_folder, tmp_path, out):
+    begun = copied(run_folder, tmp_path)
+    (begun / "restorer.safetensors").unlink()
+    line = refused(begun, "-o", out)
+    assert "saved nothing yet" in line
+    assert "--resume" in line
+
+
+@pytest.mark.parametrize(
+    "log", [b"step,seconds,lr,restore\n1,2,3,four\n", b"\xff\xfe\x00\n\x00", b"a,b\n1,2\n", b""]
+)
+def test_a_damaged_log(run_folder, tmp_path, out, log):
+    damaged = copied(run_folder, tmp_path)
+    (damaged / "log.csv").write_bytes(log)
+    assert "log.csv: damaged" in refused(damaged, "-o", out)
+
+
+def test_a_row_that_a_kill_has_cut_is_left_out(run_folder, tmp_path, out):
+    cut = copied(run_folder, tmp_path)
+    with (cut / "log.csv").open("a") as file:
+        file.write("3,4.5,0.0")
+    assert page_of(cut, out).texts("p")[0].endswith("2 steps")
+
+
+def test_a_damaged_calibration(run_folder, tmp_path, out):
+    damaged = copied(run_folder, tmp_path)
+    (damaged / "noise.json").write_text("{")
+    assert "noise.json: no calibration" in refused(damaged, "-o", out)
+
+
+def test_an_output_that_exists_or_is_no_page(made, tmp_path, out):
+    out.write_text("mine")
+    assert "--overwrite" in refused(made / "restored", "-o", out)
+    assert out.read_text() == "mine"
+    assert ".html" in refused(made / "restored", "-o", tmp_path / "report.png")
+    assert "does not exist" in refused(made / "restored", "-o", tmp_path / "no" / "a.html")
+    page_of(made / "restored", out, "--overwrite", "--limit", 1)
+
+
+def test_a_damaged_picture_is_named_and_the_others_are_shown(made, tmp_path, out):
+    for name in ("rainy", "restored"):
+        shutil.copytree(made / name, tmp_path / name)
+    truncate(tmp_path / "restored" / "a.png")
+    write_photo(tmp_path / "rainy" / "b.png", 30, 20)
+    result = report(tmp_path / "restored", "-o", out, "--degraded", tmp_path / "rainy")
+    assert result.exit_code == 1
+    assert "a.png: damaged" in result.stderr
+    assert "b.png: 80 x 64, but" in result.stderr
+    assert "2 pictures are not on the page" in result.stderr
+    text = out.read_text()
+    assert text.count("<article") == 1
+
+
+def test_pictures_that_can_none_be_used(made, tmp_path, out):
+    broken = copied(made / "restored", tmp_path)
+    for path in broken.glob("*.png"):
+        truncate(path)
+    line = refused(broken, "-o", out, "--degraded", made / "rainy")
+    assert "none of the pictures could be used" in line
+    assert "a.png" in line
+
+
+def test_an_unknown_task_and_a_page_that_is_too_small(made, tmp_path, out):
+    assert "unknown task" in refused(made / "restored", "-o", out, "--task", "rain")
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+        images.write(tmp_path / folder / "0.png", noise(0, 700))
+    line = refused(tmp_path / "after", "-o", out, "--degraded", tmp_path / "before", "--max-mb", 1)
+    assert "--max-mb" in line
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def test_a_chart_goes_through_its_values():
+    one = charts.chart("restore", [(0, 4.0), (10, 2.0), (20, 0.0)])
+    right, bottom = charts.WIDTH - charts.RIGHT, charts.HEIGHT - charts.BOTTOM
+    middle = (charts.LEFT + right) / 2, (charts.TOP + bottom) / 2
+    assert one.dots == ((charts.LEFT, charts.TOP), middle, (right, bottom))
+    assert one.line == f"M52.0 8.0L{middle[0]:.1f} {middle[1]:.1f}L312.0 128.0"
+    assert one.band == ""
+    assert one.text == "4 at step 0, 0 at step 20"
+
+
+def test_of_many_rows_a_chart_has_medians_in_a_band():
+    one = charts.chart("restore", [(step, float(step % 10)) for step in range(5000)])
+    assert one.line.count("L") == charts.POINTS - 1
+    places = [float(part.split()[1]) for part in re.split("[ML]", one.band.rstrip("Z"))[1:]]
+    assert (min(places), max(places)) == (charts.TOP, charts.HEIGHT - charts.BOTTOM)
+    assert one.dots == ()
+
+
+def test_a_chart_of_one_value_and_of_none():
+    one = charts.chart("rain_left", [(5, 0.25)])
+    assert len(one.dots) == 1
+    assert one.text == "0.25 at step 5"
+    assert charts.chart("rain_left", [(5, float("nan"))]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "yes"), (0.1 + 0.2, "0.3"), ([1, 2.5], "1, 2.5"), ("", "none"), (None, "none"),
+     ("/home/ann/rain layers", "rain layers"), ("rain.json", "rain.json"), ({"a": 1}, "a 1")],
+)  # fmt: skip
+def test_settings_are_legible_and_paths_say_no_more_than_a_name(value, text):
+    assert page.shown(value) == text
+
+
+def test_a_manifest_knows_where_a_result_came_from(made, tmp_path):
+    book = Manifest(made / "restored", {})
+    origin = book.origin(made / "restored" / "a.png")
+    assert origin.source.samefile(made / "rainy" / "a.png")
+    assert origin.settings["command"] == "derain"
+    lines = (made / "restored" / manifest.NAME).read_text().splitlines()
+    assert not any(str(made) in line for line in lines)
+    assert book.origin(made / "restored" / "none.png") is None
+    old = copied(made / "restored", tmp_path)
+    text = "\n".join(re.sub(r', "path": "[^"]*"', "", line) for line in lines)
+    (old / manifest.NAME).write_text(text)
+    assert Manifest(old, {}).origin(old / "a.png").source is None
