@@ -121,11 +121,12 @@ def test_strong_noise_that_pixels_share_is_told_and_drawn_alike(width, share):
     flat = torch.zeros(1, 3, 256, 256)
     own, common = (prior.apply(flat, prior.sample(flat.shape, draws)) for _ in range(2))
     given = (1 - share) ** 0.5 * own + share**0.5 * common[:, :1]
-    found, reason = told(ramp(256, 256) + given)
+    clean = ramp(256, 256) + torch.tensor([-0.1, 0.0, 0.1]).view(1, 3, 1, 1)
+    found, reason = told(clean + given)
     assert reason == ""
     assert found.share == pytest.approx(share, abs=0.05)
-    again = found.draw(found.deviation(ramp(256, 256)), draws)
-    assert again.std().item() == pytest.approx(0.1, rel=0.06)
+    again = found.draw(found.deviation(clean), draws)
+    assert 0.085 < again.std().item() < 0.106  # of coarse noise a part passes for light
     assert correlation(again) == pytest.approx(correlation(given), abs=0.05)
     assert of_channels(again) == pytest.approx(of_channels(given), abs=0.05)
 
