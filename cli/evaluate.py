@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,7 @@ def command(
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.errors import UserError  # noqa: PLC0415
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
+    from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
 
     if restored is not None and weights is not None:
         raise click.UsageError("give --restored or --weights, not both")
@@ -88,13 +90,14 @@ def command(
     known = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:
-        restorer = _restorer(weights, known.name if known else None, quality, tile, device)
+        restorer = _restorer(weights, known.name if known else None, tile, device)
         known = known or discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
         other = "" if task or weights else " (--task chooses another)"
         click.echo(f"restorer: the {which}, for the task {restorer.task}{other}", err=True)
     chosen = known or discover.task("derain")
-    methods = scoring.methods(chosen, restorer, tile, precision)
+    wrap = partial(with_self_ensemble, quality=quality)
+    methods = scoring.methods(chosen, restorer, tile, precision, wrap=wrap)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
         for one in pairs:
@@ -130,15 +133,13 @@ def _print(pair: Pair, scores: list[Score]) -> None:
 def _restorer(
     weights: Path | None,
     task: str | None,
-    quality: str,
     tile: int | None,
     device: str,
 ) -> Restorer:
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
-    from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
 
     restorer = load_restorer(weights, devices.choose(device), task=task)
     check_tile(tile, restorer.stride)
-    return with_self_ensemble(restorer, quality)
+    return restorer

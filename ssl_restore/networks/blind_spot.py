@@ -36,6 +36,8 @@ MASKS = 8  # each of 2 of the 16 pixels of a period
 class MaskedConv(nn.Conv2d):
     """A convolution whose output does not depend on the pixel at its own place."""
 
+    mask: Tensor
+
     def __init__(self, channels: int, width: int, side: int) -> None:
         super().__init__(channels, width, side, padding=side // 2)
         mask = torch.ones(side, side)
@@ -78,6 +80,7 @@ class BlindSpot(Restorer):
     """
 
     learned: Tensor
+    around: Tensor
 
     def __init__(self, width: int, blocks: int, shuffle: int, refinements: int) -> None:
         super().__init__()
@@ -105,9 +108,8 @@ class BlindSpot(Restorer):
 
     def _neighbours(self, image: Tensor) -> Tensor:
         """The mean of the 8 neighbours, of those that there are."""
-        around: Tensor = self.around  # type: ignore[assignment]
         inside = torch.ones_like(image[:1])
-        total, count = (F.conv2d(x, around, padding=1, groups=3) for x in (image, inside))
+        total, count = (F.conv2d(x, self.around, padding=1, groups=3) for x in (image, inside))
         return total / count.clamp_min(1)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def build(
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
         anchor=anchor, notes=notes,
     )  # fmt: skip
-    keywords = {
+    keywords: dict[str, object] = {
         "width": channels, "blocks": blocks, "shuffle": coarse, "refinements": refinements,
     }  # fmt: skip
     restorer = blind_spot.build(width=channels, blocks=blocks, shuffle=coarse,
