@@ -152,9 +152,9 @@ def test_from_a_denoiser_it_stays_one_and_is_held_to_it(tmp_path):
 def pictures_of(noise, blur):
     """(noisy, restored) of a fixed scene of which a share of noise, or of texture, is left."""
     draws = np.random.default_rng(0)
-    rows, columns = np.mgrid[:128, :128]
-    scene = 128 + 40 * np.sin(rows / 4)[..., None] * np.sin(columns / 5)[..., None] * np.ones(3)
-    eps = draws.normal(0, 20, scene.shape)
+    coarse = draws.normal(0, 40, (32, 16, 3)).repeat(4, axis=0).repeat(4, axis=1)
+    scene = np.concatenate([np.full((128, 64, 3), 128.0), 128 + coarse], axis=1)
+    eps = draws.normal(0, 10, scene.shape)
     return [
         (128 + (1 - lost) * (scene - 128) + left * eps).clip(0, 255).astype(np.uint8)
         for left, lost in ((1.0, 0.0), (noise, blur))
