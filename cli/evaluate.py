@@ -67,8 +67,9 @@ def command(
     --pair says how the names of a pair differ: {} is the same text in both, and * any text.
 
     Prints mean PSNR (dB) and SSIM of the untouched input, of a morphological opening (the floor
-    to beat) and of the restorer, on RGB and on luma Y.  8-bit values, whole pictures; SSIM with a
-    Gaussian window of 11 pixels; Y is BT.601, 16 to 235.  Times are without reading and writing.
+    to beat) and of the restorer, on RGB and on luma Y.  8-bit values, of the range that a file of
+    16 bits uses, whole pictures; SSIM with a Gaussian window of 11 pixels; Y is BT.601, 16 to 235.
+    Times are without reading and writing.
 
     Without CLEAN: what is left along the rain (or of the noise) and of other texture, as shares of
     the input's, root mean square change (of 255), NIQE (lower is better) and blur (0 to 1).  They
