@@ -30,7 +30,7 @@ from ssl_restore.evaluation import baselines, scoring
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
-from ssl_restore.io.picture import Picture, Pixels
+from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
 
 SHOWN_PX = 320
 Method = Callable[[Pixels], Pixels]
@@ -112,9 +112,9 @@ def sheet(path: Path, pairs: list[scoring.Pair], found: dict[str, Method]) -> No
     """A row for each picture: what every method makes of it, and the truth."""
     rows = []
     for pair in pairs:
-        pixels = scoring._read(pair.degraded, 10**9)
+        pixels = eight_bit_rgb(images.read(pair.degraded).pixels)
         shown = [method(pixels) for method in found.values()]
-        shown += [scoring._read(pair.clean, 10**9)] if pair.clean is not None else []
+        shown += [eight_bit_rgb(images.read(pair.clean).pixels)] if pair.clean is not None else []
         scale = SHOWN_PX / max(pixels.shape[:2])
         size = round(pixels.shape[1] * scale), round(pixels.shape[0] * scale)
         small = [cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in shown]

@@ -85,13 +85,14 @@ def command(
             raise click.UsageError("--zero-shot takes all positions anyway: leave --quality out")
         if grain not in (None, 1):
             raise click.UsageError("--zero-shot restores all pixels at once: leave --grain out")
-        if white is not None or calibration is not None:
-            raise click.UsageError(
-                "--white and --calibration are not for --zero-shot: leave them out"
-            )
+        if calibration is not None:
+            raise click.UsageError("--zero-shot measures each picture: leave --calibration out")
+        from ssl_restore.inference.condition import condition_of  # noqa: PLC0415
+
         restoration.solve_files(
             "denoise", files, method=method, seconds=seconds,
             strength=1.0 if strength is None else strength,
+            condition=partial(condition_of, white=white),
         )  # fmt: skip
         return
     if method is not None or seconds is not None:

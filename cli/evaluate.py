@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,9 @@ def command(
     --pair says how the names of a pair differ: {} is the same text in both, and * any text.
 
     Prints mean PSNR (dB) and SSIM of the untouched input, of a morphological opening (the floor
-    to beat) and of the restorer, on RGB and on luma Y.  8-bit values, whole pictures; SSIM with a
-    Gaussian window of 11 pixels; Y is BT.601, 16 to 235.  Times are without reading and writing.
+    to beat) and of the restorer, on RGB and on luma Y.  8-bit values, of the range that a file of
+    16 bits uses, whole pictures; SSIM with a Gaussian window of 11 pixels; Y is BT.601, 16 to 235.
+    Times are without reading and writing.
 
     Without CLEAN: what is left along the rain (or of the noise) and of other texture, as shares of
     the input's, root mean square change (of 255), NIQE (lower is better) and blur (0 to 1).  They
@@ -76,6 +78,7 @@ def command(
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.errors import UserError  # noqa: PLC0415
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
+    from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
 
     if restored is not None and weights is not None:
         raise click.UsageError("give --restored or --weights, not both")
@@ -88,13 +91,14 @@ def command(
     known = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:
-        restorer = _restorer(weights, known.name if known else None, quality, tile, device)
+        restorer = _restorer(weights, known.name if known else None, tile, device)
         known = known or discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
         other = "" if task or weights else " (--task chooses another)"
         click.echo(f"restorer: the {which}, for the task {restorer.task}{other}", err=True)
     chosen = known or discover.task("derain")
-    methods = scoring.methods(chosen, restorer, tile, precision)
+    wrap = partial(with_self_ensemble, quality=quality)
+    methods = scoring.methods(chosen, restorer, tile, precision, wrap=wrap)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
         for one in pairs:
@@ -130,15 +134,13 @@ def _print(pair: Pair, scores: list[Score]) -> None:
 def _restorer(
     weights: Path | None,
     task: str | None,
-    quality: str,
     tile: int | None,
     device: str,
 ) -> Restorer:
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
-    from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
 
     restorer = load_restorer(weights, devices.choose(device), task=task)
     check_tile(tile, restorer.stride)
-    return with_self_ensemble(restorer, quality)
+    return restorer

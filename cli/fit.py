@@ -106,6 +106,7 @@ def _start(asked: dict[str, Any], settings: tuple[str, ...], device: torch.devic
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.training import request, session  # noqa: PLC0415
 
+    asked["chosen"] = asked["recipe"] is None
     asked["recipe"] = request.Request(**asked).chosen_recipe()
     build = discover.builder("recipes", asked["recipe"])
     changed = discover.parse_settings(build, settings)

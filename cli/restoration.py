@@ -22,8 +22,10 @@ from .streams import STREAM, Streams
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ssl_restore.inference.condition import Condition
     from ssl_restore.inference.folders import Choose
     from ssl_restore.io.folders import Job
+    from ssl_restore.io.picture import Pixels
     from ssl_restore.restorer import Restorer
 
 # Parameters on which no result depends.
@@ -265,12 +267,14 @@ def solve_files(
     layer: str | None = None,
     mask: Path | None = None,
     outside: bool = False,
+    condition: Callable[[Pixels], Condition] | None = None,
     **own: Any,
 ) -> None:
     """Restore INPUT into OUTPUT by a solver, which takes each picture alone.
 
     Its `layer` of that name goes to the folder `layers`; `mask` is a picture, white where it shall
-    work, which it is told, or with `outside` where it shall not; `own` are its further settings.
+    work, which it is told, or with `outside` where it shall not; `condition` tells that of
+    each picture (`inference.condition`); `own` are its further settings.
     """
     from ssl_restore import device, discover  # noqa: PLC0415
     from ssl_restore.inference.load import fingerprint  # noqa: PLC0415
@@ -308,6 +312,7 @@ def solve_files(
             skipped = solve_all(
                 jobs, solve, seed=files.seed, max_pixels=files.max_pixels, layer=layer,
                 device=device.choose(files.device), strength=strength, finished=files.report,
+                condition=condition,
                 progress=lambda share: shown.update(100 * share), notify=files.say, **settings,
             )  # fmt: skip
         _conclude(files, jobs, skipped, f"by {method}")

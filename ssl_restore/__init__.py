@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,9 @@ def restore(
 
     Returns:
         The restored image of the kind that was given, a `Picture` for a path. Floating-point values
-        are not clamped to [0, 1].
+        are not clamped to [0, 1]. A denoiser is told which value is white in a file of 16 bits, and
+        broken pixels are mended before, as by the command; not so in floating-point arrays and
+        tensors.
 
     Raises:
         UserError: For what is no image, or a parameter out of its range.
@@ -139,16 +142,22 @@ def restore(
     """
     from ssl_restore.inference import wrappers  # noqa: PLC0415
     from ssl_restore.inference.any_image import restore_image  # noqa: PLC0415
+    from ssl_restore.inference.condition import for_pixels  # noqa: PLC0415
 
     restorer = _loaded(restorer, device)
     if not (isinstance(strength, (int, float)) and 0 <= strength <= 2):
         raise UserError(f"0 to 2 is expected, got {strength!r}", parameter="strength")
     if thorough is not None:
         restorer = wrappers.with_thoroughness(restorer, thorough)
-    whole = wrappers.with_self_ensemble(restorer, quality)
-    if strength != 1:
-        whole = wrappers.Strength(whole, strength)
-    return restore_image(whole, image, scale=scale, tile=tile, precision=precision)
+
+    def wrap(inner: Restorer) -> Restorer:
+        whole = wrappers.with_self_ensemble(inner, quality)
+        return whole if strength == 1 else wrappers.Strength(whole, strength)
+
+    adapted = for_pixels(restorer, wrap)
+    return restore_image(
+        wrap(restorer), image, scale=scale, tile=tile, precision=precision, for_pixels=adapted
+    )
 
 
 def _loaded(restorer: Any, device: str) -> Restorer:
@@ -360,9 +369,9 @@ def evaluate(
     from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
 
     restorer = _loaded(restorer, device)
-    whole = with_self_ensemble(restorer, quality)
     task = discover.task(restorer.task)
-    methods = scoring.methods(task, whole, precision=precision)
+    wrap = partial(with_self_ensemble, quality=quality)
+    methods = scoring.methods(task, restorer, precision=precision, wrap=wrap)
     truths = None if clean is None else Path(clean)
     pairs, _ = scoring.pairs(Path(degraded), truths, limit=limit, pattern=pair, recursive=recursive)
     return [score for pair in pairs for score in scoring.measure(pair, methods, task.measure)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
@@ -197,3 +198,5 @@ class Task:
     symmetry: tuple[int, ...] = SQUARE  # positions of a picture that it does not tell apart
     built_in: bool = True  # a restorer is installed; else the command runs the solver
     clip_recipe: str = ""  # that `fit` takes for a clip, or frames of one camera; "": none does
+    # That `fit` takes for pictures with this file of a calibration, instead of `recipe`.
+    recipe_for: Callable[[Path], str] | None = None

@@ -236,12 +236,18 @@ def test_white_that_cannot_be_is_named(tmp_path, tiny, photo, white, message):
     assert not (tmp_path / "b.png").exists()
 
 
-@pytest.mark.parametrize("option", [("--white", 100), ("--calibration", "n.json")])
-def test_options_of_measuring_are_not_for_zero_shot(tmp_path, photo, option):
+def test_a_calibration_is_not_for_zero_shot(tmp_path, photo):
     source = write(tmp_path / "a.png", photo)
-    result = denoise(source, tmp_path / "b.png", "--zero-shot", *option)
+    result = denoise(source, tmp_path / "b.png", "--zero-shot", "--calibration", "n.json")
     assert result.exit_code == 2
-    assert "leave them out" in result.stderr
+    assert "leave --calibration out" in result.stderr
+
+
+def test_white_reaches_zero_shot_and_one_that_cannot_be_is_named(tmp_path, photo):
+    source = write(tmp_path / "a.png", photo)
+    result = denoise(source, tmp_path / "b.png", "--zero-shot", "--white", 3)
+    assert result.exit_code == 1
+    assert "% of the values are above --white 3; give the" in result.stderr
 
 
 def odd_pictures():

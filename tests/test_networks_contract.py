@@ -20,6 +20,7 @@ from ssl_restore.networks.upscaler import enlarged
 
 NAMES = discover.names("networks")
 ALSO = {
+    "blind_spot": [{"shuffle": 3, "blocks": 1}, {"shuffle": 1, "refinements": 0}],
     "memorynet": [{"memory": False}, {"blocks": (2, 1)}, {"shrinkage": 0.0}],
     "unet": [
         {"colours": True},

@@ -19,6 +19,7 @@ from degradations.sampling import degrade
 from degradations.sensor import Sensor
 from ssl_restore import objectives, rng
 from ssl_restore.networks import (
+    blind_spot,
     dedropper,
     dehazer,
     denoiser,
@@ -60,7 +61,7 @@ def kinds():
 
 
 KINDS = dict(kinds())
-DRAWS_NOTHING = {"Cycle"}
+DRAWS_NOTHING = {"BlindSpotLoss", "Cycle"}
 RAIN = Rain(rain_free=0.0)
 HAZE = MeasuredHaze(blue=0.9)
 
@@ -101,6 +102,7 @@ def made(name):
         features = Features(restorer.encoder)
         own["Disentangled"] = lambda kind: kind(*parts, critics, features)
         own["DisentangledCritics"] = lambda kind: kind(*parts, critics)
+    own["BlindSpotLoss"] = lambda kind: kind(past_start(blind_spot.build(width=4, blocks=1)), 2)
     own["Anchored"] = lambda kind: kind(
         KINDS["Noise2Void"](restorer, 1), restorer, copy.deepcopy(restorer)
     )

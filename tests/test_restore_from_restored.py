@@ -11,12 +11,13 @@ from tiny import random_restorer
 from degradations.noise import CorrelatedNoise, Noise
 from ssl_restore import discover
 from ssl_restore.adapters import restore_from_restored
-from ssl_restore.adapters.noise_like import NoiseLike, neighbouring, width_of
+from ssl_restore.adapters.noise_like import NoiseLike
 from ssl_restore.adapters.rain_of_frames import RAIN
 from ssl_restore.adapters.stream import Course
 from ssl_restore.calibration import noise as noise_calibration
 from ssl_restore.calibration import rain as rain_calibration
 from ssl_restore.calibration.noise import PictureNoise
+from ssl_restore.calibration.noise_width import neighbouring, width_of
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import rain_left
 from ssl_restore.inference.tiles import restore

@@ -15,7 +15,13 @@ from ssl_restore.inference.tiles import restore_tensor, to_multiple
 from ssl_restore.inference.wrappers import turn
 from ssl_restore.restorer import Restorer
 from ssl_restore.solvers import deep_image_prior, recorrupted_fine_tuning, zero_shot_noise2noise
-from ssl_restore.solvers.estimated_noise import EstimatedNoise, correlation, estimate, is_grey
+from ssl_restore.solvers.estimated_noise import (
+    EstimatedNoise,
+    correlation,
+    estimate,
+    is_grey,
+    of_channels,
+)
 from ssl_restore.solvers.recorrupted_fine_tuning import Examples, useful_share
 from ssl_restore.types import Batch
 
@@ -91,7 +97,7 @@ def test_grey_noise_is_drawn_grey():
 
 
 def test_kinds_of_noise_that_do_not_fit_are_named():
-    shared = CorrelatedNoise(sigma=(0.1, 0.1), width_px=(1.0, 1.0))
+    shared = CorrelatedNoise(sigma=(0.02, 0.02), width_px=(1.0, 1.0))
     broken = ImpulseNoise(share=(0.05, 0.05))
     draws = torch.Generator().manual_seed(0)
     flat = torch.full((1, 3, 96, 96), 0.5)
@@ -106,6 +112,23 @@ def test_kinds_of_noise_that_do_not_fit_are_named():
         found, said = told(image)
         assert found is None
         assert reason in said
+
+
+@pytest.mark.parametrize(("width", "share"), [(1.2, 0.0), (0.1, 1.0), (1.2, 0.6)])
+def test_strong_noise_that_pixels_share_is_told_and_drawn_alike(width, share):
+    prior = CorrelatedNoise(sigma=(0.1, 0.1), width_px=(width, width))
+    draws = torch.Generator().manual_seed(0)
+    flat = torch.zeros(1, 3, 256, 256)
+    own, common = (prior.apply(flat, prior.sample(flat.shape, draws)) for _ in range(2))
+    given = (1 - share) ** 0.5 * own + share**0.5 * common[:, :1]
+    clean = ramp(256, 256) + torch.tensor([-0.1, 0.0, 0.1]).view(1, 3, 1, 1)
+    found, reason = told(clean + given)
+    assert reason == ""
+    assert found.share == pytest.approx(share, abs=0.05)
+    again = found.draw(found.deviation(clean), draws)
+    assert 0.085 < again.std().item() < 0.106  # of coarse noise a part passes for light
+    assert 0 <= correlation(given) - correlation(again) + 0.02 < 0.15  # told whiter than it is
+    assert of_channels(again) == pytest.approx(of_channels(given), abs=0.05)
 
 
 def test_correlation_is_that_of_the_kernel():

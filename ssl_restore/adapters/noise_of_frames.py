@@ -6,6 +6,7 @@ from ssl_restore.adapters.memory import Memory
 from ssl_restore.adapters.noise_like import NoiseLike
 from ssl_restore.calibration import noise as noise_calibration
 from ssl_restore.calibration.noise import PictureNoise
+from ssl_restore.evaluation.noise_left import rejected_reason
 from ssl_restore.io.picture import Pixels
 from ssl_restore.objectives.undo import Undo
 from ssl_restore.restorer import Restorer
@@ -30,7 +31,7 @@ class NoiseOfFrames:
         return NoiseLike(tuple(self.rows.kept)) if self.rows.kept else None
 
     def rejected_reason(self, frame: Pixels, before: Pixels, after: Pixels) -> str | None:
-        return None
+        return rejected_reason(frame, before, after)
 
 
 def undo_noise(restorer: Restorer, ema: Restorer, prior: NoiseLike) -> Undoing:

@@ -11,6 +11,9 @@ from ssl_restore.errors import UserError
 from ssl_restore.io.picture import Pixels
 from ssl_restore.io.used_range import used_white
 
+MORE_NOISE = 0.02  # share of the noisy picture's from which more of it is left than before
+LESS_TEXTURE = 0.02  # share of the noisy picture's from which less of it is left than before
+
 Values = np.ndarray
 
 
@@ -38,6 +41,19 @@ def noise_and_texture_left(noisy: Pixels, restored: Pixels) -> dict[str, float]:
         return pair[1] / pair[0] if pair[0] > 0 else math.nan
 
     return {"noise_left": share(levels), "texture_left": share(coarse)}
+
+
+def rejected_reason(noisy: Pixels, before: Pixels, after: Pixels) -> str | None:
+    """Why `after` restores a picture worse than `before`: more noise is left and not more texture,
+    or less texture and not less noise; None where nothing says so."""
+    first, second = (noise_and_texture_left(noisy, restored) for restored in (before, after))
+    noise = second["noise_left"] - first["noise_left"]
+    texture = second["texture_left"] - first["texture_left"]
+    if noise > MORE_NOISE and texture < LESS_TEXTURE:
+        return "more of the noise is left"
+    if texture < -LESS_TEXTURE and noise > -MORE_NOISE:
+        return "less of the texture is left"
+    return None
 
 
 def _reduced(picture: Pixels) -> Values:

@@ -3,7 +3,8 @@
 Scores against a truth are those of `metrics`, on 8-bit values of whole pictures, uncropped: PSNR
 over the three channels together, SSIM as the mean of the three channels, and both on the BT.601
 luma (16 to 235, not rounded, peak 255).  A table gives the mean over pictures of each picture's
-score.  16-bit pictures are rounded to 8 bits, grey ones repeated, alpha left out.  Times are of the
+score.  16-bit pictures are rounded to 8 bits, of the range that the degraded one uses, grey ones
+repeated, alpha left out.  Times are of the
 computation alone, without reading and scoring.  Without a truth they are those of `no_reference`.
 """
 
@@ -14,7 +15,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,10 +24,12 @@ import numpy as np
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import metrics, no_reference
 from ssl_restore.evaluation.pairing import Pair, pairs
+from ssl_restore.inference.condition import for_pixels
 from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.files import replacing
-from ssl_restore.io.picture import Pixels, to_eight_bits
+from ssl_restore.io.picture import Pixels, peak, to_eight_bits, within_range
+from ssl_restore.io.used_range import used_share
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Task
 
@@ -60,14 +62,20 @@ def methods(
     restorer: Restorer | None = None,
     tile: int | None = None,
     precision: str = "auto",
+    *,
+    wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer,
 ) -> dict[str, Method]:
-    """By name: the untouched input, the classical filter of the task and, if given, a restorer."""
+    """By name: the untouched input, the classical filter of the task and, if given, a restorer, in
+    `wrap`; broken pixels are mended before a denoiser."""
     name, baseline = task.baseline
     methods_by_name: dict[str, Method] = {"input": lambda pixels: pixels, name: baseline}
     if restorer is not None:
-        methods_by_name["restorer"] = partial(
-            restore_pixels, restorer, scale=None, tile=tile, precision=precision
-        )
+        own = for_pixels(restorer, wrap)
+
+        def restored(pixels: Pixels) -> Pixels:
+            return restore_pixels(own(pixels), pixels, scale=None, tile=tile, precision=precision)
+
+        methods_by_name["restorer"] = restored
     return methods_by_name
 
 
@@ -85,9 +93,16 @@ def measure(
     enlarged by cubic interpolation. UserError that names the picture when it cannot be read or its
     partner has another size.
     """
-    degraded = _read(pair.degraded, max_pixels)
-    clean = _read(pair.clean, max_pixels) if pair.clean is not None else None
-    restored = _read(pair.restored, max_pixels) if pair.restored is not None else None
+    read = images.read(pair.degraded, max_pixels=max_pixels).pixels
+    used = used_share(read)
+    degraded = _in_8_bits(read, used)
+
+    def beside(path: Path | None) -> Pixels | None:
+        if path is None:
+            return None
+        return _in_8_bits(images.read(path, max_pixels=max_pixels).pixels, used)
+
+    clean, restored = beside(pair.clean), beside(pair.restored)
     other = pair.clean or pair.degraded
     truth = degraded if clean is None else clean
     scale = _times(degraded, truth)
@@ -149,8 +164,11 @@ def enlarged(pixels: Pixels, like: Pixels) -> Pixels:
     return large.reshape(*like.shape[:2], pixels.shape[2])
 
 
-def _read(path: Path, max_pixels: int) -> Pixels:
-    pixels = to_eight_bits(images.read(path, max_pixels=max_pixels).pixels)
+def _in_8_bits(pixels: Pixels, used: float) -> Pixels:
+    """(H, W, 3) uint8, white where a share `used` of the range ends."""
+    if used < 1:
+        pixels = within_range(pixels).astype(np.float32) / np.float32(used * peak(pixels.dtype))
+    pixels = to_eight_bits(pixels)
     return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
 
 

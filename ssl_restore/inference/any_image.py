@@ -30,10 +30,12 @@ def restore_image(
     scale: int | None = 1,
     tile: int | None = None,
     precision: str = "auto",
+    for_pixels: Callable[[Pixels], Restorer] | None = None,
 ) -> Any:
     """Restore an image of any kind; returns the same kind, a Picture for a path.
 
-    `scale` is that of `fine_to_coarse`.
+    `scale` is that of `fine_to_coarse`; `for_pixels` gives the restorer of a picture of whole
+    numbers, if that is another.
 
     Raises:
         UserError: For a kind, type, range or shape that is no image: what was expected, what came.
@@ -41,7 +43,8 @@ def restore_image(
     check_tile(tile, restorer.stride)
 
     def pixels(given: Pixels) -> Pixels:
-        return restore_pixels(restorer, given, scale=scale, tile=tile, precision=precision)
+        own = restorer if for_pixels is None else for_pixels(given)
+        return restore_pixels(own, given, scale=scale, tile=tile, precision=precision)
 
     def values(given: Tensor) -> Tensor:
         device = next(restorer.parameters()).device

@@ -33,8 +33,7 @@ from ssl_restore.calibration.noise_verdict import (
     remark,
 )
 from ssl_restore.errors import UserError
-from ssl_restore.inference.mended import Mended
-from ssl_restore.inference.ranged import Ranged
+from ssl_restore.inference.condition import Condition, checked_white
 from ssl_restore.inference.tiles import restore
 from ssl_restore.inference.wrappers import Strength, with_pixel_shuffle, with_self_ensemble
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
@@ -53,13 +52,11 @@ class Treatment:
 
     grain: int
     strength: float
-    white: int  # value of white in the file
-    most: int  # largest value of the file
-    limits: Limits | None  # of pixels that are not broken; None: none is mended
+    condition: Condition
 
     def __str__(self) -> str:
-        words = f"grain {self.grain}, strength {self.strength:g}, white {self.white}"
-        return words if self.limits is None else f"{words}, broken pixels mended"
+        words = f"grain {self.grain}, strength {self.strength:g}, white {self.condition.white}"
+        return words if self.condition.limits is None else f"{words}, broken pixels mended"
 
 
 class Treatments:
@@ -128,15 +125,7 @@ class Treatments:
             white = used_white(pixels)
             known = 0 if self.known is None else round(self.known.white * most)
             return max(white, known)  # a dark picture of a folder whose others are not
-        if self.white > most:
-            raise UserError(f"`white={self.white}` is beyond {most}, the largest value of its bits")
-        beyond = float((pixels > self.white).mean())
-        if beyond > 0.5:
-            raise UserError(
-                f"{100 * beyond:.0f} % of the values are above `white={self.white}`; give the "
-                "largest value that the picture uses"
-            )
-        return self.white
+        return checked_white(pixels, self.white)
 
     def _treatment(
         self, sample: Pixels, white: int, measured: PictureNoise | None, limits: Limits | None
@@ -144,7 +133,7 @@ class Treatments:
         none = measured is not None and measured.level < NO_NOISE and limits is None
         strength = float(not none) if self.strength is None else self.strength
         most = int(np.iinfo(sample.dtype).max)
-        fine = Treatment(self.grain or 1, strength, white, most, limits)
+        fine = Treatment(self.grain or 1, strength, Condition(white, most, limits))
         if self.grain is not None or measured is None or not strength:
             return fine
         coarse = measured.correlation >= COARSE and measured.level >= LEAST_COARSE
@@ -158,22 +147,19 @@ class Treatments:
         for grain in (1, 2):
             restorer = self._restorer(replace(fine, grain=grain, strength=1.0), "fast")
             result = restore(restorer, sample, precision=self.precision)
-            level = level_at_half(display_values(result, fine.white))
+            level = level_at_half(display_values(result, fine.condition.white))
             if level is None or (grain == 1 and level < LEFT_COARSE):
                 return False
             left.append(level)
         return left[1] <= (1 - COARSER_TAKES) * left[0]
 
     def _restorer(self, treatment: Treatment, quality: str) -> Restorer:
-        whole = with_pixel_shuffle(self.restorer, treatment.grain)
-        if treatment.limits is not None:
-            whole = Mended(whole, treatment.limits)
-        whole = with_self_ensemble(whole, quality)
-        if treatment.strength != 1:
-            whole = Strength(whole, treatment.strength)
-        if treatment.white != treatment.most:
-            whole = Ranged(whole, treatment.white / treatment.most)
-        return whole
+        def wrap(mending: Restorer) -> Restorer:
+            whole = with_self_ensemble(mending, quality)
+            return whole if treatment.strength == 1 else Strength(whole, treatment.strength)
+
+        grained = with_pixel_shuffle(self.restorer, treatment.grain)
+        return treatment.condition.around(grained, wrap)
 
     def _say(
         self, name: str, treatment: Treatment, measured: PictureNoise | None, reason: str

@@ -5,6 +5,8 @@ restored = f(min(I / white, 1)) * white,   and what is beyond white as far as f 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from ssl_restore.restorer import Restorer, Wrapped
@@ -26,8 +28,13 @@ class Ranged(Wrapped):
         self.white = white
 
     def forward(self, image: Tensor, *maps: Tensor) -> Tensor:
-        stretched = image / self.white
-        inside = stretched.clamp(max=1)
-        restored = self.inner(inside, *maps).to(image)
-        kept = ((restored - DROPPED) / (KEPT - DROPPED)).clamp(0, 1)
-        return (restored + kept * (stretched - inside)) * self.white
+        return within_white(lambda inside: self.inner(inside, *maps), image, self.white)
+
+
+def within_white(restore: Callable[[Tensor], Tensor], image: Tensor, white: float) -> Tensor:
+    """What `restore` makes of an image (B, 3, H, W) in which `white` is white."""
+    stretched = image / white
+    inside = stretched.clamp(max=1)
+    restored = restore(inside).to(image)
+    kept = ((restored - DROPPED) / (KEPT - DROPPED)).clamp(0, 1)
+    return (restored + kept * (stretched - inside)) * white

@@ -17,6 +17,7 @@ from ssl_restore import rng
 from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
 from ssl_restore.inference.clips import frames_of, once, opened, write_restored
+from ssl_restore.inference.condition import Condition
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.folders import Job, save, save_layer, save_pages
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
@@ -29,14 +30,19 @@ def solved(
     device: torch.device,
     strength: float = 1.0,
     names: Sequence[str] = ("clean",),
+    condition: Callable[[Pixels], Condition] | None = None,
     **settings: Any,
 ) -> list[Pixels]:
     """The layers of these `names` of a picture (H, W, 1 or 3), uint8 or uint16, of its type.
 
-    `strength`, of the clean one, as that of `wrappers.Strength`; `settings` are the solver's.
+    `strength`, of the clean one, as that of `wrappers.Strength`; `condition` tells that of the
+    picture, of which the clean layer alone is restored then; `settings` are the solver's.
     """
     image = images.to_tensor(pixels).to(device)
-    layers = solve(image, **settings)
+    if condition is None:
+        layers = solve(image, **settings)
+    else:
+        layers = condition(pixels).solved(solve, image, **settings)
     if strength != 1:
         layers = {**layers, "clean": torch.lerp(image, layers["clean"], strength)}
     return [images.to_pixels(layers[name].expand(-1, 3, -1, -1).cpu(), pixels) for name in names]
@@ -51,6 +57,7 @@ def solve_all(
     strength: float = 1.0,
     max_pixels: int = MAX_PIXELS,
     layer: str | None = None,
+    condition: Callable[[Pixels], Condition] | None = None,
     progress: Callable[[float], None] = lambda share: None,
     finished: Callable[[Job, str | None], None] = lambda job, failure: None,
     notify: Callable[[str], None] = lambda line: None,
@@ -60,7 +67,8 @@ def solve_all(
 
     `finished(job, None)` is called when a job's files are there, or with the line of its failure.
     `progress(share)` is called with every further share of a job, `notify(line)` with what a solver
-    says of a picture; `layer` names the one that goes where a job says. A result does not depend on
+    says of a picture; `layer` names the one that goes where a job says; `condition` is as of
+    `solved`. A result does not depend on
     the other pictures.
     """
     skipped: list[str] = []
@@ -84,6 +92,7 @@ def solve_all(
             names = ["clean"] if job.layer is None or layer is None else ["clean", layer]
             return solved(
                 picture.pixels, solve, device=device, strength=strength, names=names,
+                condition=condition,
                 **{name: value for name, value in given.items() if name in taken}, **settings,
             )  # fmt: skip
 

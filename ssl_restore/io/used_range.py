@@ -40,3 +40,15 @@ def used_white(pixels: Pixels) -> int:
         if beyond[2**bits - 1] <= BEYOND * pixels.size:
             return 2**bits - 1
     return most
+
+
+def used_share(pixels: Pixels) -> float:
+    """The same as a share of the largest value of the type; 1 for floating point.
+
+    Example:
+        >>> used_share(np.zeros((8, 8, 1), np.uint8)), used_share(np.zeros((8, 8, 1)))
+        (1.0, 1.0)
+    """
+    if not np.issubdtype(pixels.dtype, np.integer):
+        return 1.0
+    return used_white(pixels) / int(np.iinfo(pixels.dtype).max)

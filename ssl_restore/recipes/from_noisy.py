@@ -103,12 +103,12 @@ def chosen_strength(
 
 
 def chosen_shuffle(
-    shuffle: int, noise_calibration: str, patch: int, multiple: int
+    shuffle: int, noise_calibration: str, patch: int, multiple: int, most: int = MOST_SHUFFLE
 ) -> tuple[int, tuple[str, ...]]:
     """The distance of pixels whose noise is independent, and a line that says why it is not 1.
 
-    A given `shuffle` is taken as it is, 0 is read from the calibration (1 without one). UserError
-    when the patch is no multiple of `multiple` pixels of that distance.
+    A given `shuffle` is taken as it is, 0 is read from the calibration, up to `most` (1 without
+    one). UserError when the patch is no multiple of `multiple` pixels of that distance.
     """
     if shuffle < 0:
         raise UserError(f"at least 0 is expected, got {shuffle}", parameter="shuffle")
@@ -116,7 +116,7 @@ def chosen_shuffle(
     if shuffle == 0 and noise_calibration:
         found = read(Path(noise_calibration))
         correlation, length = found.median("correlation"), round(found.median("length_px"))
-        shuffle = min(length, MOST_SHUFFLE)
+        shuffle = min(length, most)
         if shuffle > 1:
             notes = (
                 f"neighbouring pixels share their noise (correlation {correlation:.2f}, over "

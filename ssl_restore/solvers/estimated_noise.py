@@ -8,13 +8,18 @@ about that for white Gaussian noise. d is probed by one draw b of +1 and -1. The
 smoothest squares of each of eight levels of brightness, where d is least, give gain and sigma^2 of
 `var n = gain J + sigma^2`.
 
+Noise that neighbouring pixels or channels share passes for texture with a denoiser that does not
+know it. It is measured as `calibrate` does, in flat patches (`calibration.noise`), and taken for
+Gaussian in its correlation.
+
 On five crops of 256 px of McMaster, noise of 40, 25, 10 and 5 of 255 is told to 1, 2, 3.5 and 6 %;
-`noise_calibration`, which knows no denoiser, tells 4 to 27 % too much for 25.
+`calibration.noise`, which knows no denoiser, tells 4 to 27 % too much for 25.
 Reference: Efron, "Tweedie's formula and selection bias", JASA 2011.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +27,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from degradations.noise_field import noise_field
 from ssl_restore.calibration.broken_pixels import LEVELS
-from ssl_restore.calibration.noise import LEAST_SIDE_PX, WHITE_BELOW, fit_line
+from ssl_restore.calibration.noise import (
+    LEAST_SIDE_PX,
+    WHITE_BELOW,
+    PictureNoise,
+    fit_line,
+    measure,
+)
+from ssl_restore.calibration.noise_verdict import MAYBE_TEXTURE, WHITE_ONES
+from ssl_restore.calibration.noise_width import width_of
+from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore_tensor
 from ssl_restore.restorer import Restorer
 
@@ -31,6 +46,7 @@ MOST_PIXELS = 1_000_000  # of the middle of the picture, in which noise is told
 LEAST_LEVEL = 2 / 255  # below it texture passes for noise
 MOST_OUTLIERS = 0.01  # share of the pixels beyond FAR deviations; 0.00006 of Gaussian noise
 FAR = 4.0
+LEAST_SHARED = 8 / 255  # of noise that pixels share: weaker one is not told from texture
 CUT_OFF = 2.0  # deviations from black or white, nearer than which noise is cut off
 SMOOTH = 0.3  # share of the pixels of a brightness in the smoothest squares, which are measured
 SQUARE_PX = 16
@@ -39,11 +55,16 @@ STEP = 0.02  # of the probe, display units
 
 @dataclass(frozen=True)
 class EstimatedNoise:
-    """Variance gain J + sigma^2, independent from pixel to pixel, display units."""
+    """Variance gain J + sigma^2, display units, shared by neighbouring pixels and channels or not.
+
+    A part of the noise, sqrt(share), is the same in all channels, the rest of each channel's own.
+    """
 
     gain: float
     sigma: float
-    grey: bool = False  # the same in all three channels
+    grey: bool = False  # the same in all three channels, as the picture is
+    width_px: float = 0.0  # of the Gaussian kernel that correlates it; 0: independent
+    share: float = 0.0  # correlation of two channels
 
     def deviation(self, clean: Tensor) -> Tensor:
         """Of every pixel of an image (B, 3, H, W) that is about clean."""
@@ -51,16 +72,30 @@ class EstimatedNoise:
 
     def draw(self, deviation: Tensor, generator: torch.Generator) -> Tensor:
         """Noise (B, 3, H, W) of this deviation."""
-        batch, channels, height, width = deviation.shape
-        size = (batch, 1 if self.grey else channels, height, width)
-        return deviation * torch.randn(size, generator=generator).to(deviation)
+        channels = 1 if self.grey else deviation.shape[1]
+        own = self._field(deviation, channels, generator)
+        if self.share:
+            common = self._field(deviation, 1, generator)
+            own = (1 - self.share) ** 0.5 * own + self.share**0.5 * common
+        return deviation * own
+
+    def _field(self, like: Tensor, channels: int, generator: torch.Generator) -> Tensor:
+        """Normal values of deviation 1 (B, channels, H, W)."""
+        batch, _, height, width = like.shape
+        reach = math.ceil(4 * self.width_px)
+        size = (batch, channels, height + 2 * reach, width + 2 * reach)
+        eps = torch.randn(size, generator=generator).to(like)
+        if not reach:
+            return eps
+        widths = torch.full((batch,), self.width_px)
+        return noise_field(eps, widths, like[:, :channels])
 
 
 def estimate(
     restorer: Restorer, image: Tensor, generator: torch.Generator
 ) -> tuple[EstimatedNoise | None, str]:
     """The noise of a picture (1, 3, H, W), or None and why it is not of a kind that can be told:
-    shared by neighbouring pixels, with outliers, hardly any, or in too few pixels."""
+    with outliers, hardly any, shared but too weak to be told from texture, or in too few pixels."""
     height, width = image.shape[2:]
     if min(height, width) < LEAST_SIDE_PX:
         return None, f"{width}x{height} is too small to tell its noise"
@@ -70,14 +105,27 @@ def estimate(
     residual = part - clean
     if grey:
         clean, slope, residual = clean[:, :1], slope[:, :1], residual[:, :1]
+    measured = _measured(part)
+    if measured is not None and _is_shared(measured, residual):
+        return _shared(measured, grey), ""
     level = residual.std().item()
     if level < LEAST_LEVEL:
         return None, f"hardly any noise was found ({255 * level:.1f} of 255)"
-    shared = correlation(residual)
-    if shared >= WHITE_BELOW:
-        return None, f"neighbouring pixels share their noise (correlation {shared:.2f})"
     room = CUT_OFF * level if cut_off(image) else -torch.inf
     inside = (clean > room) & (clean < 1 - room)
+    return _independent(clean, slope, residual, inside, grey)
+
+
+def _independent(
+    clean: Tensor, slope: Tensor, residual: Tensor, inside: Tensor, grey: bool
+) -> tuple[EstimatedNoise | None, str]:
+    """As `estimate`, of noise of each pixel's own, in the pixels `inside` of black and white."""
+    among = correlation(residual)
+    if among >= WHITE_BELOW:
+        return None, (
+            f"neighbouring pixels share their noise (correlation {among:.2f}), which only a folder "
+            "of its kind tells (`ssl-restore fit`)"
+        )
     if inside.float().mean() < 0.05:
         return None, "it is black or white nearly everywhere, where noise is cut off"
     local = _local_mean(slope)
@@ -86,6 +134,38 @@ def estimate(
     if far > MOST_OUTLIERS:
         return None, f"{100 * far:.0f} % of the pixels are far off what is around them"
     return found, ""
+
+
+def _measured(image: Tensor) -> PictureNoise | None:
+    """The noise of a picture (1, 3, H, W) as `calibrate` tells it; None where it cannot."""
+    try:
+        return measure("", image[0].permute(1, 2, 0).cpu().numpy())
+    except UserError:
+        return None
+
+
+def _is_shared(measured: PictureNoise, residual: Tensor) -> bool:
+    """Whether neighbours or channels share the noise. Texture is shared as well: strong noise is
+    taken as it was measured, weaker one where what the denoiser takes away says so, too."""
+    colours = residual.shape[1] > 1
+    shared = max(measured.correlation, measured.channel_correlation if colours else 0.0)
+    if shared < WHITE_ONES or measured.level < LEAST_SHARED:
+        return False
+    if measured.level >= MAYBE_TEXTURE:
+        return True
+    taken = max(correlation(residual), of_channels(residual) if colours else 0.0)
+    return taken >= WHITE_ONES and residual.std().item() >= LEAST_LEVEL
+
+
+def _shared(measured: PictureNoise, grey: bool) -> EstimatedNoise:
+    among = measured.correlation if measured.correlation >= WHITE_BELOW else 0.0
+    return EstimatedNoise(
+        gain=measured.gain,
+        sigma=measured.sigma,
+        grey=grey,
+        width_px=width_of(among) if among else 0.0,
+        share=0.0 if grey else min(max(measured.channel_correlation, 0.0), 1.0),
+    )
 
 
 def _line(clean: Tensor, residual: Tensor, slope: Tensor) -> tuple[float, float]:
@@ -138,6 +218,12 @@ def correlation(residual: Tensor) -> float:
         (off[..., 1:, :] * off[..., :-1, :]).mean(),
     )
     return float(torch.maximum(across, down) / power)
+
+
+def of_channels(residual: Tensor) -> float:
+    """Correlation of two channels of a residual (B, 3, H, W), the mean of the three pairs."""
+    table = torch.corrcoef(residual.transpose(0, 1).flatten(1))
+    return float((table.sum() - 3) / 6)
 
 
 def is_grey(image: Tensor) -> bool:

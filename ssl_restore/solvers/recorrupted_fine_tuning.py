@@ -11,7 +11,9 @@ in squares, is no target: on it the step from the built-in result to the learned
 is how much of it leads nearest to the clean picture. The whole of it is taken from a half on, where
 it is better than none, else the share, and nothing below 0. Where noise was cut off at black or
 white it has a mean, and what the built-in denoiser restored is the target. Its result is kept where
-the noise is not known (see `estimated_noise.py`). References: Pang, Zheng, Quan and Ji,
+the noise is not known (see `estimated_noise.py`), and where neither noise nor texture says that the
+learned one is better (`evaluation.noise_left`): noise that pixels share is never known so well that
+the share alone could tell. References: Pang, Zheng, Quan and Ji,
 "Recorrupted-to-recorrupted", CVPR 2021; for the start from a trained denoiser, Vaksman, Elad and
 Milanfar, "LIDIA", CVPRW 2020.
 """
@@ -27,9 +29,11 @@ import torch
 from torch import Tensor, nn
 
 from ssl_restore.device import autocast
+from ssl_restore.evaluation.noise_left import rejected_reason
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore_tensor, to_multiple
 from ssl_restore.inference.wrappers import SelfEnsemble
+from ssl_restore.io.picture import Pixels, to_whole_numbers
 from ssl_restore.restorer import Restorer
 from ssl_restore.solvers.estimated_noise import CUT_OFF, EstimatedNoise, cut_off, estimate
 from ssl_restore.training import data
@@ -159,7 +163,16 @@ def solve(
         notify("what was learned did not help: restored without it")
         return {"clean": before}
     after = restore_tensor(SelfEnsemble(learned), image, tile=tile, precision=precision)
-    return {"clean": torch.lerp(before, after, share)}
+    clean = torch.lerp(before, after, share)
+    worse = rejected_reason(*(_in_16_bits(one) for one in (image, before, clean)))
+    if worse is not None:
+        notify(f"what was learned did not help ({worse}): restored without it")
+        return {"clean": before}
+    return {"clean": clean}
+
+
+def _in_16_bits(image: Tensor) -> Pixels:
+    return to_whole_numbers(image[0].permute(1, 2, 0).cpu().numpy())
 
 
 def _examples(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Request:
     calibrate: bool = True
     recursive: bool = False
     seed: int = 0
+    chosen: bool = False  # `recipe` was not asked for, but is that of `chosen_recipe`
 
     @property
     def folder(self) -> Path:
@@ -143,10 +144,27 @@ def start(
         plan, failure = session.with_calibration(plan, folder, device, on_read=on_measured)
         if failure is not None:
             notify(failure)
+        plan = _calibrated(request, plan, notify)
     job = session.prepare(plan, folder, device, on_read=on_read)
     for note in job.notes:
         notify(note)
     return job
+
+
+def _calibrated(request: Request, plan: RunPlan, notify: Callable[[str], None]) -> RunPlan:
+    """The plan, or that of the recipe which the task takes for pictures so calibrated: where none
+    was asked for, and it knows all settings that were."""
+    given = {key: plan.settings[key] for key in session.CALIBRATIONS if plan.settings.get(key)}
+    task = discover.task(request.task or USUAL_TASK)
+    if task.recipe_for is None or not given or not (request.recipe is None or request.chosen):
+        return plan
+    recipe = task.recipe_for(*(request.folder / file for file in given.values()))
+    known = discover.settings(discover.builder("recipes", recipe))
+    if recipe == plan.recipe or not {*given, *request.settings} <= set(known):
+        return plan
+    notify(f"recipe {recipe}, by the {task.calibration} of these pictures")
+    other = replace(request, recipe=recipe).plan()
+    return replace(other, settings={**other.settings, **given})
 
 
 def resume(

@@ -1,0 +1,95 @@
+"""What a denoiser is told of a file before it restores it: which value is white, what is broken.
+
+white       the largest value that the picture uses (`io.used_range`)
+limits      of pixels that are not broken, where more than a few are: the others are mended
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ssl_restore.calibration.broken_pixels import Limits
+from ssl_restore.calibration.noise import display_values
+from ssl_restore.calibration.noise_sample import sample_of
+from ssl_restore.calibration.noise_verdict import limits_of_sample, measured_noise
+from ssl_restore.errors import UserError
+from ssl_restore.inference.mended import Mended, mended
+from ssl_restore.inference.ranged import Ranged, within_white
+from ssl_restore.io.picture import Pixels, to_whole_numbers
+from ssl_restore.io.used_range import used_white
+from ssl_restore.restorer import Restorer
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Of one picture."""
+
+    white: int  # value of white in the file
+    most: int  # largest value of the file
+    limits: Limits | None  # of pixels that are not broken; None: none is mended
+
+    def around(
+        self, restorer: Restorer, wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer
+    ) -> Restorer:
+        """A restorer of the picture as the file holds it; `wrap` is applied to the one that mends,
+        before white is white."""
+        whole = restorer if self.limits is None else Mended(restorer, self.limits)
+        whole = wrap(whole)
+        return whole if self.white == self.most else Ranged(whole, self.white / self.most)
+
+    def solved(
+        self, solve: Callable[..., dict[str, Tensor]], image: Tensor, **settings: Any
+    ) -> dict[str, Tensor]:
+        """{"clean"} of an image (1, 3, H, W) as the file holds it, by a solver."""
+
+        def clean(inside: Tensor) -> Tensor:
+            whole = inside if self.limits is None else mended(inside, self.limits)
+            return solve(whole, **settings)["clean"]
+
+        if self.white == self.most:
+            return {"clean": clean(image)}
+        return {"clean": within_white(clean, image, self.white / self.most)}
+
+
+def condition_of(pixels: Pixels, white: int | None = None) -> Condition:
+    """That of a picture (H, W, C) of any type, measured; `white` may be given.
+
+    UserError for a white that is not one.
+    """
+    whole = to_whole_numbers(pixels)
+    if white is not None and whole is not pixels:
+        raise UserError("`white` is of whole numbers of 8 or 16 bits; leave it out")
+    found = used_white(whole) if white is None else checked_white(whole, white)
+    sample = sample_of(whole)
+    measured, _ = measured_noise(sample, found)
+    limits = limits_of_sample(display_values(sample, found), measured)
+    return Condition(found, int(np.iinfo(whole.dtype).max), limits)
+
+
+def for_pixels(
+    restorer: Restorer, wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer
+) -> Callable[[Pixels], Restorer]:
+    """What gives the restorer of a picture: a denoiser is told its condition, others need none."""
+    if restorer.task != "denoise":
+        wrapped = wrap(restorer)
+        return lambda pixels: wrapped
+    return lambda pixels: condition_of(pixels).around(restorer, wrap)
+
+
+def checked_white(pixels: Pixels, white: int) -> int:
+    """The given value of white; UserError where half of the picture is beyond, or all of it."""
+    most = int(np.iinfo(pixels.dtype).max)
+    if white > most:
+        raise UserError(f"`white={white}` is beyond {most}, the largest value of its bits")
+    beyond = float((pixels > white).mean())
+    if beyond > 0.5:
+        raise UserError(
+            f"{100 * beyond:.0f} % of the values are above `white={white}`; give the "
+            "largest value that the picture uses"
+        )
+    return white
