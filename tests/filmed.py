@@ -12,14 +12,14 @@ VARIABLE = (0, 40, 80, 200, 210, 300)  # ms
 
 def film(
     path, *, codec="libx264", form="yuv420p", size=(64, 48), times=VARIABLE, matrix=1, full=False,
-    aspect=None, degrees=0, sound="aac",
+    aspect=None, degrees=0, sound="aac", base=Fraction(1, 1000),
 ):  # fmt: skip
     """Frames at `times` ms of moving waves; matrix, primaries and transfer are all `matrix`."""
     with av.open(str(path), "w") as clip:
         stream = clip.add_stream(codec, 25)
         (stream.width, stream.height), stream.pix_fmt = size, form
         context = stream.codec_context
-        context.time_base = Fraction(1, 1000)
+        context.time_base = base
         context.colorspace = context.color_primaries = context.color_trc = matrix
         context.color_range = 2 if full else 1
         if codec == "libx265":
@@ -32,7 +32,7 @@ def film(
         clip.metadata["title"] = "A walk"
         for number, time in enumerate(times):
             frame = waves(size, form, number)
-            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            frame.pts, frame.time_base = int(time / 1000 / base), base
             clip.mux(stream.encode(frame))
         clip.mux(stream.encode(None))
         if heard:

@@ -62,6 +62,17 @@ def test_times_sound_duration_and_title_are_kept(tmp_path, suffix):
     assert found.container.metadata["title"] == "A walk"
 
 
+def test_times_of_a_fine_time_base_are_kept(tmp_path):
+    """A decoder's order of the packets is not told then; seven frames, as in a user's clip."""
+    source = film(
+        tmp_path / "in.mp4", times=(0, 200, 400, 600, 800, 840, 880), size=(320, 240), sound=None,
+        base=Fraction(1, 51200),
+    )  # fmt: skip
+    for suffix in ("mp4", "mkv"):
+        found = passed(source, tmp_path / f"out.{suffix}")
+        assert times(found) == pytest.approx(times(Clip(source)), abs=0.6)
+
+
 @pytest.mark.parametrize(
     ("kind", "made"),
     [

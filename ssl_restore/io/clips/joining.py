@@ -144,18 +144,20 @@ if TYPE_CHECKING:
 
 
 def _video(paths: Sequence[Path], stream: av.VideoStream, end: int) -> Iterator[Timed]:
-    """The packets of the pieces, each shown until the next."""
+    """The packets of the pieces, each shown until the next; their order is that of showing."""
     before: Packet | None = None
     for path in paths:
         with av.open(str(path)) as piece:
             for packet in piece.demux(video=0):
-                if packet.dts is None or packet.pts is None:
+                if packet.pts is None:  # the end
                     continue
+                packet.dts = packet.pts  # NUT leaves it out where the time base is fine
                 if before is not None:
                     yield _shown_until(before, packet.pts, stream)
                 before = packet
-    if before is not None:
-        yield _shown_until(before, end, stream)
+    if before is None:
+        raise UserError(f"{paths[0]}: holds no frame; begin anew with `overwrite`")
+    yield _shown_until(before, end, stream)
 
 
 def _shown_until(packet: Packet, end: int, stream: av.VideoStream) -> Timed:
