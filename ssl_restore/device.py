@@ -104,5 +104,5 @@ def thread_pool(workers: int, *, each: int | None = None) -> Iterator[ThreadPool
 def out_of_memory(error: Exception) -> bool:
     """torch and its oneDNN report a full main memory as a plain RuntimeError."""
     kinds = (MemoryError, torch.OutOfMemoryError)
-    words = ("allocate memory", "could not create a memory")
+    words = ("allocate memory", "could not create a memory", "could not create a primitive")
     return isinstance(error, kinds) or any(part in str(error) for part in words)

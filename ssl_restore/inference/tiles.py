@@ -217,9 +217,7 @@ class _Memory:
     too_large: float = math.inf
 
 
-def _in_memory(
-    fill: Callable[[Tile], int], restorer: Restorer, memory: _Memory, part: Tile
-) -> int:
+def _in_memory(fill: Callable[[Tile], int], restorer: Restorer, memory: _Memory, part: Tile) -> int:
     """Fill a tile, or, where there is no memory for it, its halves."""
     halves = part.halves(restorer.stride, margin_of(restorer))
     if part.window_px < memory.too_large or not halves:

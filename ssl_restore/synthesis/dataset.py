@@ -27,6 +27,7 @@ from ssl_restore import __version__
 from ssl_restore.device import thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images, shots
+from ssl_restore.io.fields import parsed
 from ssl_restore.io.files import DiskFull, check_space, check_writable, replacing
 from ssl_restore.io.folders import write
 from ssl_restore.io.picture import Picture
@@ -144,7 +145,9 @@ def _append(meta: TextIO, line: Mapping[str, Any], path: Path) -> None:
         meta.write(json.dumps(line) + "\n")
         meta.flush()
     except OSError as error:
-        raise DiskFull(f"{path}: cannot be written ({error.strerror}); make room, then go on") from error
+        raise DiskFull(
+            f"{path}: cannot be written ({error.strerror}); make room, then go on"
+        ) from error
 
 
 def clips(plan: DatasetPlan, fps: float) -> Iterator[Path]:
@@ -239,11 +242,11 @@ def _read_meta(folder: Path) -> list[dict[str, Any]]:
     entries = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            entry = json.loads(line)
+            entry = parsed(line)
             if not isinstance(entry["name"], str):
                 raise TypeError(entry["name"])
             _ = entry["photo"], entry["photo_bytes"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: line {number} is damaged; delete that line") from error
         entries.append(entry)
     return entries
