@@ -29,8 +29,9 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,10 +50,27 @@ CPU = torch.device("cpu")
 SECONDS, MEMORY_BYTES = 10, 2_000_000_000
 FIT = ("--recipe", "derain_unpaired", "--from-scratch", "--no-calibrate", "--steps", "12",
        "--set", "width=4", "--set", "batch=2", "--set", "patch=16", "--device", "cpu")  # fmt: skip
+VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    10**9,
+    1e300,
+    "x",
+    "../../x",
+    "/x",
+    [],
+    {},
+    [[[]]],
+    "9" * 50,
+    [{"a": 1}],
+)
 OUTCOMES = ("read", "refused", "traceback", "long", "large", "crash")
 
 
 def main() -> None:
+    os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=60, help="In all.")
     parser.add_argument(
@@ -89,7 +107,7 @@ def make_inputs(folder: Path) -> None:
     pixels = images.read(folder / "rainy" / "0.png").pixels[:24, :32]
     deep = pixels.astype(np.uint16) * 257
     for suffix in formats.WRITTEN:
-        if suffix != ".exr":
+        with suppress(UserError):  # of a format whose library is not there
             images.write(folder / "formats" / f"plain{suffix}", Picture(pixels))
     for suffix in (".png", ".tif"):
         images.write(folder / "formats" / f"deep{suffix}", Picture(deep))
@@ -113,7 +131,8 @@ def quietly(arguments: list[str]) -> int:
     """The exit code of the command line."""
     session.SAVE_EVERY_S = 0.0  # after every step
     torch.set_num_threads(1)
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+    nothing = io.TextIOWrapper(io.BytesIO())
+    with redirect_stdout(nothing), redirect_stderr(nothing):
         try:
             command(arguments, prog_name="ssl-restore")
         except SystemExit as end:
@@ -263,6 +282,49 @@ def mutation(data: bytes, draws: random.Random) -> bytes:
     return bytes(changed)
 
 
+def other_values(node: Any, draws: random.Random) -> Any:
+    """JSON with a value somewhere in it that does not belong there, or lacks one."""
+    if not isinstance(node, (dict, list)) or not node or draws.random() < 0.1:
+        return draws.choice(VALUES)
+    changed = dict(node) if isinstance(node, dict) else list(node)
+    key = draws.choice(list(node) if isinstance(node, dict) else range(len(node)))
+    if draws.random() < 0.1:
+        del changed[key]
+    else:
+        changed[key] = other_values(node[key], draws)
+    return changed
+
+
+def other_text(text: str, draws: random.Random) -> str:
+    """The same of a file of JSON, or of one of its lines."""
+    lines = [text] if text.lstrip()[1:2] == "\n" else text.splitlines()
+    at = draws.randrange(len(lines))
+    lines[at] = json.dumps(other_values(json.loads(lines[at]), draws))
+    return "\n".join(lines) + "\n"
+
+
+def other_header(data: bytes, draws: random.Random) -> bytes:
+    """The same of the header of a file of weights."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    if draws.random() < 0.3:
+        header = other_values(header, draws)
+    else:
+        own = header["__metadata__"]
+        own["ssl_restore"] = other_text(own["ssl_restore"], draws).strip()
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data[end:]
+
+
+def changed(path: Path, data: bytes, draws: random.Random) -> bytes:
+    """A mutation of a file: of its bytes, or where it holds JSON as often of its values."""
+    if draws.random() < 0.5 and path.suffix in (".json", ".jsonl"):
+        return other_text(data.decode(), draws).encode()
+    if draws.random() < 0.5 and path.suffix == ".safetensors":
+        return other_header(data, draws)
+    return mutation(data, draws)
+
+
 def read_picture(path: Path) -> None:
     images.pixel_count(path)
     images.page_count(path)
@@ -318,7 +380,8 @@ def mutated(kind: str, folder: Path, count: int, seed: int) -> tuple[Counter[str
     draws, found, examples = random.Random(f"{kind}/{seed}"), Counter[str](), list[str]()
     sources = {path: path.read_bytes() for path in sorted(folder.glob(pattern))}
     work = [
-        (path := draws.choice(list(sources)), mutation(sources[path], draws)) for _ in range(count)
+        (path := draws.choice(list(sources)), changed(path, sources[path], draws))
+        for _ in range(count)
     ]
     done = 0
     while done < len(work):

@@ -20,6 +20,7 @@ from ssl_restore.io.fields import checked, parsed
 from ssl_restore.io.files import replacing
 
 FORMAT = 3
+MOST, MOST_PX = 20.0, 1e4  # of the numbers in a file, of which lengths are in pixels
 HARVESTED = 0.5  # share of images with rain of harvested layers, where there are any
 RENAMED = {"doubt": "uncertainty", "dry": "rain_free"}  # keys of format 2, which still loads
 
@@ -153,7 +154,7 @@ def read(path: Path) -> RainCalibration:
     try:
         found = {
             "pictures": tuple(_picture(row) for row in content["pictures"]),
-            "uncertainty": checked(Uncertainty, content["uncertainty"]),
+            "uncertainty": checked(Uncertainty, _plausible(content["uncertainty"])),
             **{name: content[name] for name in ("camera", "version")},
         }
         return checked(RainCalibration, {**found, "rain_free": tuple(content["rain_free"])})
@@ -166,9 +167,18 @@ def _flat(picture: PictureRain) -> dict[str, Any]:
     return {**row, **asdict(picture.rain)}
 
 
+def _plausible(values: dict[str, Any]) -> dict[str, Any]:
+    """The values themselves; ValueError for one of which no rain could be drawn."""
+    for name, value in values.items():
+        most = MOST_PX if name.endswith("_px") else MOST
+        if isinstance(value, (int, float)) and abs(value) > most:
+            raise ValueError(f"{name} is {value:g}")
+    return values
+
+
 def _picture(row: dict[str, Any]) -> PictureRain:
     names = {f.name for f in fields(MeasuredRain)}
-    rain = checked(MeasuredRain, {name: row[name] for name in names})
+    rain = checked(MeasuredRain, _plausible({name: row[name] for name in names}))
     others = {name: value for name, value in row.items() if name not in names}
     return checked(PictureRain, {"rain": rain, **others})
 

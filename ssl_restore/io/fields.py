@@ -31,23 +31,22 @@ def checked(kind: type[Checked], values: object) -> Checked:
         raise TypeError(f"fields by name are expected, got {values!r:.40}")
     hints = typing.get_type_hints(kind)
     for name, value in values.items():
-        if name in hints and not _fits(value, hints[name]):
+        if name in hints and not fits(value, hints[name]):
             raise TypeError(f"{name} is {value!r:.40}")
     return kind(**values)
 
 
-def _fits(value: object, hint: Any) -> bool:
+def fits(value: object, hint: Any) -> bool:
+    """Whether a value of JSON is of an annotated type; a number that is not finite is of none."""
     kind, inside = typing.get_origin(hint), typing.get_args(hint)
-    if hint in (Any, object):
-        return True
     if kind in (typing.Union, types.UnionType):
-        return any(_fits(value, one) for one in inside)
+        return any(fits(value, one) for one in inside)
     if kind is dict:
-        return isinstance(value, dict) and all(_fits(v, inside[1]) for v in value.values())
+        return isinstance(value, dict) and all(fits(v, inside[1]) for v in value.values())
     if kind in (list, tuple):
-        return isinstance(value, (list, tuple)) and all(_fits(one, inside[0]) for one in value)
-    if isinstance(value, bool):
-        return hint is bool
-    if hint is float:
-        return isinstance(value, (int, float)) and math.isfinite(value)
-    return isinstance(value, hint)
+        return isinstance(value, (list, tuple)) and all(fits(one, inside[0]) for one in value)
+    if hint in (int, float):
+        wanted = (int, float) if hint is float else int
+        number = isinstance(value, wanted) and not isinstance(value, bool)
+        return number and math.isfinite(value)
+    return hint is Any or isinstance(value, hint)

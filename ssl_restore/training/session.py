@@ -129,7 +129,8 @@ def prepare(
 
 def _built(plan: RunPlan, run: Run) -> Recipe:
     """The recipe of a plan; UserError for settings that it cannot take."""
-    recipe = discover.recipe(plan.recipe, _in_place(plan.settings, run))
+    settings = discover.checked_settings(discover.builder("recipes", plan.recipe), plan.settings)
+    recipe = discover.recipe(plan.recipe, _in_place(settings, run))
     if recipe.patch < 1 or recipe.patch % recipe.restorer.stride:
         raise UserError(
             f"a multiple of {recipe.restorer.stride} is expected, got {recipe.patch}",
