@@ -96,9 +96,8 @@ class Rows(Generic[Row]):
                 f"{again}, again"
             )
         try:
-            calibration = cls(
-                tuple(checked(cls.row, row) for row in content["pictures"]), content["version"]
-            )
+            rows = tuple(checked(cls.row, row) for row in content["pictures"])
+            calibration = checked(cls, {"pictures": rows, "version": content["version"]})
             calibration.summary()
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"{path}: damaged; {again}, again") from error

@@ -154,7 +154,7 @@ def read(path: Path) -> RainCalibration:
     try:
         found = {
             "pictures": tuple(_picture(row) for row in content["pictures"]),
-            "uncertainty": checked(Uncertainty, _plausible(content["uncertainty"])),
+            "uncertainty": checked(Uncertainty, _plausible(content["uncertainty"], 0.1)),
             **{name: content[name] for name in ("camera", "version")},
         }
         return checked(RainCalibration, {**found, "rain_free": tuple(content["rain_free"])})
@@ -167,11 +167,12 @@ def _flat(picture: PictureRain) -> dict[str, Any]:
     return {**row, **asdict(picture.rain)}
 
 
-def _plausible(values: dict[str, Any]) -> dict[str, Any]:
-    """The values themselves; ValueError for one of which no rain could be drawn."""
+def _plausible(values: dict[str, Any], share: float = 1.0) -> dict[str, Any]:
+    """The values themselves; ValueError for one of which no rain could be drawn. Deviations, of
+    logarithms, are limited to a tenth (a `share`)."""
     for name, value in values.items():
-        most = MOST_PX if name.endswith("_px") else MOST
-        if isinstance(value, (int, float)) and abs(value) > most:
+        most = MOST_PX if name.endswith("_px") else 0.1 * MOST if "spread" in name else MOST
+        if isinstance(value, (int, float)) and abs(value) > share * most:
             raise ValueError(f"{name} is {value:g}")
     return values
 

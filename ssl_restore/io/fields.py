@@ -46,7 +46,7 @@ def fits(value: object, hint: Any) -> bool:
     if kind in (list, tuple):
         return isinstance(value, (list, tuple)) and all(fits(one, inside[0]) for one in value)
     if hint in (int, float):
-        wanted = (int, float) if hint is float else int
-        number = isinstance(value, wanted) and not isinstance(value, bool)
-        return number and math.isfinite(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        return math.isfinite(value) and (hint is float or isinstance(value, int))
     return hint is Any or isinstance(value, hint)
