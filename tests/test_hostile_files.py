@@ -1,4 +1,4 @@
-"""Files that are made to do harm, or to look like ours: one line, and nothing outside the folder."""
+"""Files that are made to do harm: one line, and nothing is written outside the folder."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_network_that_takes_more_than_its_weights_is_never_built(weights, tmp_
         lambda header: header.replace('{\\"width\\": 4, \\"blocks\\": [1, 1]}', text),
     )  # fmt: skip
     assert path.read_bytes() != weights.read_bytes()
-    with pytest.raises(UserError, match="damaged|not those of its network") as error:
+    with pytest.raises(UserError, match=r"damaged|not those of its network") as error:
         checkpoint.load(path)
     one_line(error)
 
@@ -107,7 +107,7 @@ def test_names_of_weights_lead_to_no_file(weights, tmp_path):
     (tmp_path / "in").mkdir()
     path = with_header(
         weights, tmp_path / "in" / "a.safetensors",
-        lambda header: header.replace('"shallow', '"../../shallow').replace('"decoder', '"/decoder'),
+        lambda header: header.replace('"decoder', '"../../decoder'),
     )  # fmt: skip
     with pytest.raises(UserError, match="not those of its network"):
         checkpoint.load(path)

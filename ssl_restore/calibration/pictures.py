@@ -97,7 +97,9 @@ class Rows(Generic[Row]):
             )
         try:
             rows = tuple(checked(cls.row, row) for row in content["pictures"])
-            calibration = checked(cls, {"pictures": rows, "version": content["version"]})
+            if not isinstance(content["version"], str):
+                raise TypeError(content["version"])
+            calibration = cls(rows, content["version"])
             calibration.summary()
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"{path}: damaged; {again}, again") from error

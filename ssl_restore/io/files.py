@@ -122,7 +122,8 @@ def check_writable(folder: Path) -> None:
     place = _nearest(folder)
     if not place.is_dir():
         raise UserError(f"{folder}: {place} is a file, not a folder; give another folder")
-    if not os.access(place, os.W_OK | os.X_OK):
+    effective = os.access in os.supports_effective_ids
+    if not os.access(place, os.W_OK | os.X_OK, effective_ids=effective):
         raise UserError(f"{folder}: no permission to write into {place}; give another folder")
 
 
