@@ -10,7 +10,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-VALUES = (
+VALUES: tuple[Any, ...] = (
     None,
     True,
     -1,

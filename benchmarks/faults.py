@@ -37,6 +37,7 @@ import torch
 from damage import changed
 from PIL import Image
 
+from degradations.rain_like import MeasuredRain
 from ssl_restore.calibration import haze, noise, rain_file
 from ssl_restore.errors import UserError
 from ssl_restore.io import formats, images, locks, manifest
@@ -102,7 +103,7 @@ def make_inputs(folder: Path) -> None:
         shown.save(folder / "formats" / f"other{suffix}")
     images.write_pages(folder / "formats" / "pages.tif", iter([Picture(pixels)] * 2), 2)
     quietly(fit_call(folder, folder / "run"))
-    row = rain_file.PictureRain("0.png", 1.0, rain_file.MeasuredRain(), 1.0, 0.1, 0.2, 0.3)
+    row = rain_file.PictureRain("0.png", 1.0, MeasuredRain(), 1.0, 0.1, 0.2, 0.3)
     rain_file.RainCalibration((row,), ("1.png",)).write(folder / "rain.json")
     grain = noise.PictureNoise("0.png", 0.0, 0.1, 0.1, 0.0, 1.0, 0.0)
     noise.NoiseCalibration((grain,)).write(folder / "noise.json")
@@ -165,7 +166,7 @@ def killed(kind: str, folder: Path, kills: int, seed: int) -> dict[str, int]:
     first = started(whole)
     first.join()
     length = time.monotonic() - start
-    found = Counter(kills=0, half_written=0, other_bits=0, left_over=0, failed=first.exitcode)
+    found = Counter(kills=0, half_written=0, other_bits=0, left_over=0, failed=first.exitcode or 0)
     while found["kills"] < kills:
         process = started(out)
         process.join(draws.uniform(0, length))
