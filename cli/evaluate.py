@@ -78,8 +78,8 @@ def command(
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.errors import UserError  # noqa: PLC0415
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
-    from ssl_restore.io.files import check_writable  # noqa: PLC0415
     from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
+    from ssl_restore.io.files import check_writable  # noqa: PLC0415
 
     if restored is not None and weights is not None:
         raise click.UsageError("give --restored or --weights, not both")

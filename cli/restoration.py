@@ -108,9 +108,11 @@ class Files:
 
     def alone(self, stack: ExitStack, layers: Path | None = None) -> None:
         """Keep other runs out of the folders that this one writes into."""
+        from ssl_restore.io.clips.suffixes import is_written  # noqa: PLC0415
         from ssl_restore.io.locks import only_run  # noqa: PLC0415
 
-        if self.streams is None and not self.is_single():
+        one_file = self.is_single() or is_written(Path(self.output))
+        if self.streams is None and not one_file:
             folders = {path.resolve(): path for path in (layers, Path(self.output)) if path}
             for folder in folders.values():
                 stack.enter_context(only_run(folder))

@@ -253,6 +253,8 @@ def _clip(
             scale=same.restorer.scale, side_by_side=side_by_side, progress=ready,
             skipped=ready.skipped, notify=work.notify,
         )  # fmt: skip
+    except DiskFull:
+        raise
     except UserError as error:
         end(job, str(error))
     else:
@@ -266,6 +268,8 @@ def _pictures_of_clip(jobs: Sequence[Job], work: _Work, ready: _Frames, end: End
             before = read()
             before.pixels.setflags(write=False)
             work.put(job, before, work.restored(job, before, lambda n: None))
+        except DiskFull:
+            raise
         except UserError as error:
             end(job, str(error))
         else:

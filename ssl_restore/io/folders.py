@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import formats, images, names
+from ssl_restore.io import formats, images, names, places
 from ssl_restore.io.clips import segments
 from ssl_restore.io.clips.encoders import USUAL, Encoding
 from ssl_restore.io.clips.suffixes import CONTAINERS, is_clip, is_written
-from ssl_restore.io.files import check_space, check_writable
+from ssl_restore.io.files import check_space
 from ssl_restore.io.manifest import Identity, Manifest, State, identity
 from ssl_restore.io.picture import Picture, to_whole_numbers
 
@@ -130,37 +130,12 @@ def plan(
     if not overwrite and not (going_on and going_on.skip):
         _refuse_existing(jobs, output, single=single)
     for root in filter(None, (_root(jobs, output, single) if jobs else None, layers)):
-        _check_places(jobs, root)
+        places.check(root, _results(jobs))
     if jobs:
-        check_space(jobs[0].target.parent, sum(map(_likely_size, jobs)), notify)
+        pictures = [job for job in jobs if job.number is None and job.as_clip is None]
+        likely = places.likely_size((job.source, job.target) for job in pictures)
+        check_space(jobs[0].target.parent, likely, notify)
     return jobs
-
-
-def _check_places(jobs: Sequence[Job], root: Path) -> None:
-    """UserError where results cannot be written, or would go out of their folder by a link."""
-    whole = root.resolve()
-    for folder in {path.parent for path in _results(jobs) if root in path.parents}:
-        place = folder.resolve()
-        if whole != place and whole not in place.parents:
-            raise UserError(
-                f"{folder}: is a link that leads out of {root}; remove it, or give another folder"
-            )
-        check_writable(folder)
-
-
-_LOSSY = (".jpg", ".jpeg", ".jfif", ".avif", ".heic", ".jxl")
-_GROWTH = 4.0  # of a lossy picture that is stored without loss, about; and the inverse
-
-
-def _likely_size(job: Job) -> float:
-    """Bytes that the result of a job takes, about, besides those of a result that it replaces."""
-    try:
-        size = float(job.source.stat().st_size)
-    except OSError:  # it vanished, which its reader says
-        return 0.0
-    before, after = (path.suffix.lower() in _LOSSY for path in (job.source, job.target))
-    likely = size * _GROWTH ** (before - after)
-    return max(0.0, likely - (job.target.stat().st_size if job.target.is_file() else 0))
 
 
 def _check(jobs: list[Job], inputs: Sequence[Path]) -> None:

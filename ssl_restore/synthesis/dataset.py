@@ -26,9 +26,9 @@ from degradations.sensor import quantise
 from ssl_restore import __version__
 from ssl_restore.device import thread_pool
 from ssl_restore.errors import UserError
-from ssl_restore.io import MAX_PIXELS, images, shots
+from ssl_restore.io import MAX_PIXELS, images, places, shots
 from ssl_restore.io.fields import parsed
-from ssl_restore.io.files import DiskFull, check_space, check_writable, replacing
+from ssl_restore.io.files import DiskFull, check_space, replacing
 from ssl_restore.io.folders import write
 from ssl_restore.io.picture import Picture
 from ssl_restore.io.shots import Frame
@@ -103,9 +103,8 @@ def plan(
                 f"{folder}: its {frame.name} was made from another photograph than "
                 f"{frame.source}; give another folder"
             )
-    targets = (path for frame in wanted for path in _paths(folder, maker, frame.name))
-    for place in {*(folder / kind for kind in maker.kinds), *(path.parent for path in targets)}:
-        _check_place(folder, place)
+    targets = [path for frame in wanted for path in _paths(folder, maker, frame.name)]
+    places.check(folder, targets)
     for kind in maker.kinds:
         (folder / kind).mkdir(parents=True, exist_ok=True)
     missing = tuple(frame for frame in wanted if frame.name not in origins)
@@ -213,15 +212,6 @@ def _check_folder(folder: Path, photos: Path, maker: Maker, wanted: Sequence[Fra
         foreign = [path for path in targets if path.exists()]
         if foreign:
             raise UserError(f"{foreign[0]}: was not made for this data set; give another folder")
-
-
-def _check_place(root: Path, folder: Path) -> None:
-    """UserError for a folder of the data set that cannot be written, or is a link out of it."""
-    if root.resolve() not in folder.resolve().parents:
-        raise UserError(
-            f"{folder}: is a link that leads out of {root}; remove it, or give another folder"
-        )
-    check_writable(folder)
 
 
 def _origin(frame: Frame) -> tuple[str, int]:
