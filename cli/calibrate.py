@@ -113,10 +113,13 @@ def command(
 
 
 def _check_output(path: Path, overwrite: bool) -> None:
+    from ssl_restore.io.files import check_writable  # noqa: PLC0415
+
     if path.exists() and not overwrite:
         raise Failed(f"{path}: exists; --overwrite replaces it, or give another name")
     if not path.absolute().parent.is_dir():
         raise Failed(f"{path}: the folder {path.parent} does not exist; create it first")
+    check_writable(path.parent)
 
 
 def _rows(summary: dict[str, tuple[float, float, float]]) -> list[str]:

@@ -20,6 +20,7 @@ def reported() -> Iterator[None]:
     """Library errors that the user can mend, and running out of memory, as one line."""
     from ssl_restore.errors import UserError  # noqa: PLC0415
 
+    memory = "out of memory; try a smaller --tile, or a smaller --set batch="
     try:
         yield
     except UserError as error:
@@ -31,7 +32,13 @@ def reported() -> Iterator[None]:
             f"{error.filename}: {error.strerror}; check its rights and the disk"
         ) from error
     except MemoryError as error:
-        raise Failed("out of memory; try a smaller --tile, or a smaller --set batch=") from error
+        raise Failed(memory) from error
+    except RuntimeError as error:
+        from ssl_restore.device import out_of_memory  # noqa: PLC0415
+
+        if not out_of_memory(error):
+            raise
+        raise Failed(memory) from error
 
 
 def as_options(message: str, parameter: str | None = None) -> str:

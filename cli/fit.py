@@ -82,6 +82,7 @@ def command(
     log.csv, and sample.png, which is renewed while it learns.  Ctrl-C saves; --resume goes on.
     """
     from ssl_restore import device as devices  # noqa: PLC0415
+    from ssl_restore.training import request  # noqa: PLC0415
 
     if asked["minutes"] is not None and asked["steps"] is not None:
         raise click.UsageError("give --minutes or --steps, not both")
@@ -90,13 +91,14 @@ def command(
     if any(asked[name] is not None and asked[name] <= 0 for name in ("minutes", "steps")):
         raise click.UsageError("--minutes and --steps must be positive")
     chosen = devices.start(device)
-    job = (
-        _start(asked, settings, chosen)
-        if resume is None
-        else _go_on(resume, _stated(context, asked), settings, chosen)
-    )
-    report_skipped(job.skipped)
-    _train(job, resume is not None, precision)
+    with request.alone(resume or request.Request(**asked).folder):
+        job = (
+            _start(asked, settings, chosen)
+            if resume is None
+            else _go_on(resume, _stated(context, asked), settings, chosen)
+        )
+        report_skipped(job.skipped)
+        _train(job, resume is not None, precision)
     echo.path(job.run.weights)
     if job.skipped:
         raise Failed(f"learned without the pictures that could not be used: {len(job.skipped)}")

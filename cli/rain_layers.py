@@ -32,13 +32,20 @@ def command(clip: Path, output: Path, count: int, skip_existing: bool) -> None:
     things move or shine are left out.  layers.json says what was, and sheet.jpg shows the layers,
     four times as bright.
     """
-    from ssl_restore.calibration import rain_layers  # noqa: PLC0415
     from ssl_restore.io.files import check_writable  # noqa: PLC0415
+    from ssl_restore.io.locks import only_run  # noqa: PLC0415
 
     check_writable(output)
+    with only_run(output, parents=True):
+        _harvest(clip, output, count, skip_existing)
+    echo.path(output)
+
+
+def _harvest(clip: Path, output: Path, count: int, skip_existing: bool) -> None:
+    from ssl_restore.calibration import rain_layers  # noqa: PLC0415
+
     if skip_existing and rain_layers.is_harvested(output, clip, count):
         click.echo(f"the layers of {clip} exist already", err=True)
-        echo.path(output)
         return
     with bar(count, "frame", "rain-layers") as shown:
         found = rain_layers.harvest(clip, count, on_read=shown.update)
@@ -46,4 +53,3 @@ def command(clip: Path, output: Path, count: int, skip_existing: bool) -> None:
     for line in found.rejected:
         click.echo(f"left out: {line}", err=True)
     click.echo(f"{len(found.layers)} layers, {len(found.rejected)} frames left out", err=True)
-    echo.path(output)

@@ -106,6 +106,17 @@ class Files:
         streams = stack.enter_context(Streams(self.sources, self.output, self.form))
         return replace(self, sources=streams.sources, output=streams.target, streams=streams)
 
+    def alone(self, stack: ExitStack, layers: Path | None = None) -> None:
+        """Keep other runs out of the folders that this one writes into."""
+        from ssl_restore.io.clips.suffixes import is_written  # noqa: PLC0415
+        from ssl_restore.io.locks import only_run  # noqa: PLC0415
+
+        one_file = self.is_single() or is_written(Path(self.output))
+        if self.streams is None and not one_file:
+            folders = {path.resolve(): path for path in (layers, Path(self.output)) if path}
+            for folder in folders.values():
+                stack.enter_context(only_run(folder))
+
     def plan(
         self,
         layers: Path | None = None,
@@ -211,6 +222,7 @@ def restore_files(
 
     with ExitStack() as stack:
         files = files.opened(stack)
+        files.alone(stack, layers)
 
         def besides() -> dict[str, Any]:
             weights = [files.weights_path(task)]
@@ -286,6 +298,7 @@ def solve_files(
     known = discover.settings(solve)
     with ExitStack() as stack:
         files = files.opened(stack)
+        files.alone(stack, layers)
         learned = "restorer" in known
 
         def besides() -> dict[str, Any]:

@@ -94,10 +94,11 @@ def command(
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore.inference.separate import separate  # noqa: PLC0415
     from ssl_restore.io.folders import GoingOn  # noqa: PLC0415
+    from ssl_restore.io.locks import only_run  # noqa: PLC0415
     from ssl_restore.solvers import double_dip  # noqa: PLC0415
 
     names = double_dip.layer_names(use, two=second is not None)
-    with bar(100, "%", "separate") as shown:
+    with only_run(folder), bar(100, "%", "separate") as shown:
         done = separate(
             source, folder, double_dip.solve, names=names, seed=seed,
             device=devices.choose(device), second=second, hints=hints, sheet=sheet,

@@ -135,6 +135,7 @@ def make_set(
     """Plan and make the data set of the maker for so many frames a second; None: for pictures."""
     from ssl_restore.io import shots  # noqa: PLC0415
     from ssl_restore.io.clips.suffixes import is_clip  # noqa: PLC0415
+    from ssl_restore.io.locks import only_run  # noqa: PLC0415
     from ssl_restore.synthesis import dataset  # noqa: PLC0415
 
     shot = frames is not None or sequence or is_clip(photos)
@@ -143,23 +144,23 @@ def make_set(
     if fps is not None and not fps > 0:
         raise click.UsageError("--fps must be above 0")
     rate = (fps or shots.rate_of(photos)) if shot else None
-    plan = dataset.plan(
-        photos, output, maker(rate), variants=variants, frames=frames, sequence=sequence,
-        recursive=recursive, notify=lambda line: click.echo(as_options(line), err=True),
-    )  # fmt: skip
-    if plan.complete:
-        click.echo(f"{plan.complete} pictures exist already", err=True)
-    skipped = []
-    with bar(len(plan.missing), "picture", name) as shown:
-        for failure in dataset.make(
-            plan, workers=workers or os.cpu_count() or 1, max_pixels=max_pixels
-        ):
-            shown.update()
-            if failure is not None:
-                skipped.append(failure)
-    if video and rate is not None:
-        for path in dataset.clips(plan, rate):
-            click.echo(str(path), err=True)
+    with only_run(output):
+        plan = dataset.plan(
+            photos, output, maker(rate), variants=variants, frames=frames, sequence=sequence,
+            recursive=recursive, notify=lambda line: click.echo(as_options(line), err=True),
+        )  # fmt: skip
+        if plan.complete:
+            click.echo(f"{plan.complete} pictures exist already", err=True)
+        skipped = []
+        with bar(len(plan.missing), "picture", name) as shown:
+            workers = workers or os.cpu_count() or 1
+            for failure in dataset.make(plan, workers=workers, max_pixels=max_pixels):
+                shown.update()
+                if failure is not None:
+                    skipped.append(failure)
+        if video and rate is not None:
+            for path in dataset.clips(plan, rate):
+                click.echo(str(path), err=True)
     report_skipped(skipped)
     echo.path(output)
     if skipped:

@@ -280,15 +280,17 @@ def fit(
         start=None if start is None else Path(start), from_scratch=from_scratch,
         calibrate=calibrate, recursive=recursive, seed=seed,
     )  # fmt: skip
-    job = request.start(asked, devices.start(device))
-    measure = discover.measure(job.recipe.task)
-    judge = discover.judge(job.recipe.task)
-    rows = session.train(
-        job, precision=precision, measure=measure, judge=judge,
-        notify=lambda line: warnings.warn(line, stacklevel=3),
-    )  # fmt: skip
-    for _ in rows:
-        pass
+    chosen = devices.start(device)
+    with request.alone(asked.folder):
+        job = request.start(asked, chosen)
+        measure = discover.measure(job.recipe.task)
+        judge = discover.judge(job.recipe.task)
+        rows = session.train(
+            job, precision=precision, measure=measure, judge=judge,
+            notify=lambda line: warnings.warn(line, stacklevel=3),
+        )  # fmt: skip
+        for _ in rows:
+            pass
     return load(job.run.weights, device=device)
 
 

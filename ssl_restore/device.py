@@ -102,6 +102,7 @@ def thread_pool(workers: int, *, each: int | None = None) -> Iterator[ThreadPool
 
 
 def out_of_memory(error: Exception) -> bool:
-    """torch reports a full main memory as a plain RuntimeError."""
+    """torch and its oneDNN report a full main memory as a plain RuntimeError."""
     kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "allocate memory" in str(error)
+    words = ("allocate memory", "could not create a memory", "could not create a primitive")
+    return isinstance(error, kinds) or any(part in str(error) for part in words)

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ssl_restore.errors import UnknownName, UserError
+from ssl_restore.io.fields import fits
 
 if TYPE_CHECKING:
     from ssl_restore.types import Recipe, Task
@@ -199,10 +200,7 @@ def checked_settings(build: Callable[..., Any], values: Mapping[str, Any]) -> di
     for name, value in values.items():
         _check_name(name, known)
         kind = kinds[name]
-        wanted = (int, float) if kind is float else typing.get_origin(kind) or kind
-        finite = not isinstance(value, float) or math.isfinite(value)
-        wrong = isinstance(value, bool) and kind is not bool
-        if not isinstance(value, wanted) or wrong or not finite:
+        if not fits(value, kind):
             raise UserError(
                 f"a value of type {getattr(kind, '__name__', kind)} is expected, got {value!r}",
                 parameter=name,

@@ -212,7 +212,7 @@ def test_no_module_that_a_file_names_is_imported(saved, name, monkeypatch, tmp_p
 
 @pytest.mark.parametrize("name", [3, None, ["unet"], {"a": 1}])
 def test_network_that_is_no_name_is_refused(saved, name):
-    with pytest.raises(UserError, match="which this version does not have"):
+    with pytest.raises(UserError, match="not a checkpoint of ssl-restore"):
         checkpoint.load(rewritten(saved, {"network": name}))
 
 

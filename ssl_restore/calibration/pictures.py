@@ -13,6 +13,7 @@ import numpy as np
 from ssl_restore import __version__
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
+from ssl_restore.io.fields import checked, parsed
 from ssl_restore.io.files import replacing
 from ssl_restore.io.names import labels
 from ssl_restore.io.picture import Pixels
@@ -81,7 +82,7 @@ class Rows(Generic[Row]):
         """The calibration in a file; UserError when it is none, damaged, or of another version."""
         again = f"calibrate the {cls.kind} of a folder"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parsed(path.read_text(encoding="utf-8"))
             kind, version = content.get("kind"), content["format"]
         except OSError as error:
             raise UserError(f"{path}: could not be read ({error.strerror})") from error
@@ -89,15 +90,16 @@ class Rows(Generic[Row]):
             raise UserError(f"{path}: no calibration; {again}") from error
         if kind != cls.kind:
             raise UserError(f"{path}: is no calibration of {cls.kind}; {again}")
-        if version != cls.format and version not in cls.older:
+        if version != cls.format and version not in list(cls.older):
             raise UserError(
                 f"{path}: a calibration of format {version}, this version reads {cls.format}; "
                 f"{again}, again"
             )
         try:
-            calibration = cls(
-                tuple(cls.row(**row) for row in content["pictures"]), content["version"]
-            )
+            rows = tuple(checked(cls.row, row) for row in content["pictures"])
+            if not isinstance(content["version"], str):
+                raise TypeError(content["version"])
+            calibration = cls(rows, content["version"])
             calibration.summary()
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"{path}: damaged; {again}, again") from error

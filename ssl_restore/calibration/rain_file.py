@@ -16,9 +16,11 @@ from degradations.types import Degradation
 from ssl_restore import __version__
 from ssl_restore.calibration import rain_layers
 from ssl_restore.errors import UserError
+from ssl_restore.io.fields import checked, parsed
 from ssl_restore.io.files import replacing
 
 FORMAT = 3
+MOST, MOST_PX = 20.0, 1e4  # of the numbers in a file, of which lengths are in pixels
 HARVESTED = 0.5  # share of images with rain of harvested layers, where there are any
 RENAMED = {"doubt": "uncertainty", "dry": "rain_free"}  # keys of format 2, which still loads
 
@@ -133,14 +135,14 @@ def wide_rain() -> Degradation:
 def read(path: Path) -> RainCalibration:
     """The calibration in a file; UserError when it is none, damaged, or of another version."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8"))
         version, kind = content["format"], content.get("kind", "rain")
         if version == 2:
             content = {RENAMED.get(key, key): value for key, value in content.items()}
             version = FORMAT
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no calibration; calibrate a folder to make one") from error
     if kind != "rain":
         raise UserError(f"{path}: a calibration of {kind}, not of rain; calibrate a rainy folder")
@@ -150,14 +152,13 @@ def read(path: Path) -> RainCalibration:
             "calibrate the folder again"
         )
     try:
-        return RainCalibration(
-            tuple(_picture(row) for row in content["pictures"]),
-            tuple(content["rain_free"]),
-            Uncertainty(**content["uncertainty"]),
-            content["camera"],
-            content["version"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        found = {
+            "pictures": tuple(_picture(row) for row in content["pictures"]),
+            "uncertainty": checked(Uncertainty, _plausible(content["uncertainty"], 0.1)),
+            **{name: content[name] for name in ("camera", "version")},
+        }
+        return checked(RainCalibration, {**found, "rain_free": tuple(content["rain_free"])})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({error}); calibrate the folder again") from error
 
 
@@ -166,10 +167,21 @@ def _flat(picture: PictureRain) -> dict[str, Any]:
     return {**row, **asdict(picture.rain)}
 
 
+def _plausible(values: dict[str, Any], share: float = 1.0) -> dict[str, Any]:
+    """The values themselves; ValueError for one of which no rain could be drawn. Deviations, of
+    logarithms, are limited to a tenth (a `share`)."""
+    for name, value in values.items():
+        most = MOST_PX if name.endswith("_px") else 0.1 * MOST if "spread" in name else MOST
+        if isinstance(value, (int, float)) and abs(value) > share * most:
+            raise ValueError(f"{name} is {value:g}")
+    return values
+
+
 def _picture(row: dict[str, Any]) -> PictureRain:
     names = {f.name for f in fields(MeasuredRain)}
-    rain = MeasuredRain(**{name: float(row[name]) for name in names})
-    return PictureRain(rain=rain, **{k: v for k, v in row.items() if k not in names})
+    rain = checked(MeasuredRain, _plausible({name: row[name] for name in names}))
+    others = {name: value for name, value in row.items() if name not in names}
+    return checked(PictureRain, {"rain": rain, **others})
 
 
 def _short(value: Any) -> Any:

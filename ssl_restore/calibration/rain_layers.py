@@ -8,7 +8,7 @@ what was rejected; `sheet.jpg` shows them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ssl_restore.calibration import background
 from ssl_restore.calibration.background import Place
 from ssl_restore.errors import UserError
 from ssl_restore.io import images, video
+from ssl_restore.io.fields import parsed
 from ssl_restore.io.files import replacing
 from ssl_restore.io.manifest import identity
 from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
@@ -104,11 +105,19 @@ def _known(folder: Path) -> dict[str, Any]:
     if not index.is_file():
         return {"clips": []}
     try:
-        known = json.loads(index.read_text(encoding="utf-8"))
-        _ = [clip["layers"] for clip in known["clips"]]
+        known = parsed(index.read_text(encoding="utf-8"))
+        _ = [name for clip in known["clips"] for name in _names(clip)]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{index}: damaged; remove it, or give another folder") from error
     return dict(known)
+
+
+def _names(clip: Mapping[str, Any]) -> list[str]:
+    """Of the layers of a clip, in the folder itself."""
+    names = [str(name) for name in clip["layers"]]
+    if any(Path(name).name != name for name in names):
+        raise ValueError(names)
+    return names
 
 
 def write(folder: Path, source: Path, found: Harvest, count: int) -> None:

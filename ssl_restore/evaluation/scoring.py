@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,24 +174,28 @@ def _in_8_bits(pixels: Pixels, used: float) -> Pixels:
 
 
 def means(rows: Sequence[Score]) -> dict[str, dict[str, float]]:
-    """Of each method its mean scores, over the pictures that have the score; NaN where none has."""
+    """Of each method its mean scores, over the pictures that have the score; NaN where none has.
+
+    The PSNR of a picture that is its truth is infinite, and no part of a mean with others.
+    """
     found: dict[str, dict[str, float]] = {}
     for method in dict.fromkeys(row.method for row in rows):
         own = [row.scores for row in rows if row.method == method]
         found[method] = {}
         for key in rows[0].scores:
-            values = [scores[key] for scores in own if not math.isnan(scores[key])]
-            found[method][key] = sum(values) / len(values) if values else math.nan
+            values = [scores[key] for scores in own if math.isfinite(scores[key])]
+            rest = math.inf if any(scores[key] == math.inf for scores in own) else math.nan
+            found[method][key] = sum(values) / len(values) if values else rest
     return found
 
 
 def written(key: str, value: float) -> str:
     """A score with the decimals that it deserves."""
-    return f"{value:.{DECIMALS.get(key, 4)}f}"
+    return "same" if value == math.inf else f"{value:.{DECIMALS.get(key, 4)}f}"
 
 
 def table(rows: Sequence[Score]) -> list[str]:
-    """A heading, and a line for each method with its `means`."""
+    """A heading, a line for each method with its `means`, and lines that count what is in none."""
     keys = list(rows[0].scores)
     headings = [*(HEADINGS.get(key, key) for key in keys), "seconds", "Mpixel/s"]
     lines = [f"{'':14}" + "".join(f"{heading:>12}" for heading in headings)]
@@ -203,7 +208,16 @@ def table(rows: Sequence[Score]) -> list[str]:
             continue
         rate = sum(row.pixels for row in own) / 1e6 / max(sum(timed), 1e-9)
         lines.append(f"{line}{sum(timed):12.2f}{rate:12.2f}")
-    return lines
+    return [*lines, *_identical(rows)]
+
+
+def _identical(rows: Sequence[Score]) -> list[str]:
+    """A line for each method by which pictures are the same as their truths."""
+    count = Counter(row.method for row in rows if math.inf in row.scores.values())
+    return [
+        f"{method}: {number} of the pictures the same as the truth; their PSNR is in no mean"
+        for method, number in count.items()
+    ]
 
 
 def write_csv(path: Path, rows: Sequence[Score]) -> None:

@@ -20,6 +20,7 @@ from ssl_restore.inference.tiles import check_tile, restore
 from ssl_restore.inference.wrappers import Layer
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.clips.writer import Source
+from ssl_restore.io.files import DiskFull
 from ssl_restore.io.folders import Job, save, save_layer, save_pages, taken
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 from ssl_restore.restorer import Restorer
@@ -46,7 +47,8 @@ def restore_all(
     finished: Callable[[Job, str | None], None] = lambda job, failure: None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
-    """Restore every job; returns one line for each picture or clip that could not be.
+    """Restore every job; returns one line for each picture or clip that could not be. A full disk
+    ends it.
 
     `scale` is that of `fine_to_coarse`; `then` restores what the restorer has restored; `choose`
     gives each picture a restorer of its own, of the kind and on the device of `restorer`.
@@ -231,6 +233,8 @@ def _stack(
     pages = images.pages(job.source, max_pixels=max_pixels)
     try:
         save_pages(job, (restored(job, page) for page in pages), count)
+    except DiskFull:
+        raise
     except UserError as error:
         end(job, str(error))
     else:
@@ -249,6 +253,8 @@ def _clip(
             scale=same.restorer.scale, side_by_side=side_by_side, progress=ready,
             skipped=ready.skipped, notify=work.notify,
         )  # fmt: skip
+    except DiskFull:
+        raise
     except UserError as error:
         end(job, str(error))
     else:
@@ -262,6 +268,8 @@ def _pictures_of_clip(jobs: Sequence[Job], work: _Work, ready: _Frames, end: End
             before = read()
             before.pixels.setflags(write=False)
             work.put(job, before, work.restored(job, before, lambda n: None))
+        except DiskFull:
+            raise
         except UserError as error:
             end(job, str(error))
         else:
@@ -278,6 +286,8 @@ def _side_by_side(
         for job, future in zip(jobs, futures, strict=True):
             try:
                 future.result()
+            except DiskFull:
+                raise
             except UserError as error:
                 end(job, str(error))
             else:
@@ -305,6 +315,8 @@ def _in_turn(
             job, future = writing
             try:
                 future.result()
+            except DiskFull:
+                raise
             except UserError as error:
                 end(job, str(error))
             else:

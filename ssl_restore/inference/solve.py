@@ -19,6 +19,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.inference.clips import frames_of, once, opened, write_restored
 from ssl_restore.inference.condition import Condition
 from ssl_restore.io import MAX_PIXELS, images
+from ssl_restore.io.files import DiskFull
 from ssl_restore.io.folders import Job, save, save_layer, save_pages
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 
@@ -105,6 +106,8 @@ def solve_all(
                 _solve_picture(job, layers_of, read())
             else:
                 _solve(job, layers_of, max_pixels)
+        except DiskFull:
+            raise
         except UserError as error:
             known_path = any(str(error).startswith(str(path)) for path in (job.source, job.target))
             failure = str(error) if known_path else f"{job.source}: {error}"

@@ -1,14 +1,15 @@
 """A restorer on whole pictures, tile by tile, so that a large one fits into memory.
 
 Tiles overlap by the receptive field of the network and start on multiples of its stride: every
-output pixel is computed from exactly the pixels that it would see in the whole picture.
+output pixel is computed from exactly the pixels that it would see in the whole picture.  A tile
+for which there is no memory is halved.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ssl_restore.device import autocast, thread_pool
+from ssl_restore.device import autocast, out_of_memory, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
@@ -48,6 +49,27 @@ class Tile:
         pairs = (self.rows, self.window_rows), (self.columns, self.window_columns)
         rows, columns = (slice(a.start - w.start, a.stop - w.start) for a, w in pairs)
         return _times(rows, scale), _times(columns, scale)
+
+    @property
+    def window_px(self) -> int:
+        rows, columns = self.window_rows, self.window_columns
+        return (rows.stop - rows.start) * (columns.stop - columns.start)
+
+    def halves(self, stride: int, margin: int) -> tuple[Tile, ...]:
+        """Two tiles that fill the same; none where it is not longer than the stride."""
+        rows, columns = self.rows, self.columns
+        across = columns.stop - columns.start > rows.stop - rows.start
+        side, window = ("columns", "window_columns") if across else ("rows", "window_rows")
+        inner, outer = getattr(self, side), getattr(self, window)
+        middle = inner.start + math.ceil((inner.stop - inner.start) / (2 * stride)) * stride
+        if middle >= inner.stop:
+            return ()
+        first = slice(outer.start, min(outer.stop, middle + margin))
+        second = slice(max(outer.start, middle - margin), outer.stop)
+        return (
+            replace(self, **{side: slice(inner.start, middle), window: first}),
+            replace(self, **{side: slice(middle, inner.stop), window: second}),
+        )
 
 
 def restore(
@@ -97,7 +119,7 @@ def restore(
 
     parts = tiles(restorer, height, width, tile)
     if not in_place:
-        _each(partial(fill, given=pixels, top=0), parts, device, progress)
+        _each(partial(fill, given=pixels, top=0), parts, restorer, progress)
         return restored
     above = pixels[:0]  # rows as they were, over those that are still to be restored
     for _, row in groupby(parts, key=lambda part: part.rows.start):
@@ -105,7 +127,7 @@ def restore(
         first, window = group[0].rows, group[0].window_rows
         top = first.start - len(above)
         given = np.concatenate((above, pixels[first.start : window.stop]))
-        _each(partial(fill, given=given, top=top), group, device, progress)
+        _each(partial(fill, given=given, top=top), group, restorer, progress)
         above = given[max(0, first.stop - margin_of(restorer) - top) : first.stop - top]
     return restored
 
@@ -133,7 +155,7 @@ def restore_tensor(
         result[..., top, left] = output[..., rows, columns]
         return 0
 
-    _each(fill, tiles(restorer, height, width, tile), image.device, lambda pixels: None)
+    _each(fill, tiles(restorer, height, width, tile), restorer, lambda pixels: None)
     return result
 
 
@@ -173,10 +195,12 @@ def _apply(restorer: Restorer, window: Tensor, maps: tuple[Tensor, ...], precisi
 def _each(
     fill: Callable[[Tile], int],
     parts: list[Tile],
-    device: torch.device,
+    restorer: Restorer,
     progress: Callable[[int], None],
 ) -> None:
     """Fill every tile, on a CPU several side by side."""
+    device = next(restorer.parameters()).device
+    fill = partial(_in_memory, fill, restorer, _Memory())
     if device.type != "cpu" or len(parts) == 1:
         for part in parts:
             progress(fill(part))
@@ -184,6 +208,28 @@ def _each(
     with thread_pool(TILES_AT_ONCE) as pool:
         for future in [pool.submit(fill, part) for part in parts]:
             progress(future.result())
+
+
+@dataclass
+class _Memory:
+    """How large a tile is for which there was no memory, pixels with its margin."""
+
+    too_large: float = math.inf
+
+
+def _in_memory(fill: Callable[[Tile], int], restorer: Restorer, memory: _Memory, part: Tile) -> int:
+    """Fill a tile, or, where there is no memory for it, its halves."""
+    halves = part.halves(restorer.stride, margin_of(restorer))
+    if part.window_px < memory.too_large or not halves:
+        try:
+            return fill(part)
+        except (MemoryError, RuntimeError) as error:
+            if not halves or not out_of_memory(error):
+                raise
+            memory.too_large = min(memory.too_large, part.window_px)
+    if torch.cuda.is_available():  # after the error, which holds on to what was computed
+        torch.cuda.empty_cache()
+    return sum(_in_memory(fill, restorer, memory, half) for half in halves)
 
 
 def margin_of(restorer: Restorer) -> int:

@@ -1,16 +1,31 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and whether there is a right and room for it."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from ssl_restore.errors import UserError
+from ssl_restore.io.locks import try_lock
 
 PREFIX = ".ssl-restore-"  # of temporary files
+_TEMPORARY = re.compile(re.escape(PREFIX) + r"[a-z0-9_]{8}(\.\w{1,14})?")
+_SUFFIX = re.compile(r"\.\w{1,14}")
+_FULL = (errno.ENOSPC, errno.EDQUOT) if sys.platform != "win32" else (errno.ENOSPC,)
+_OLD_S = 86_400.0  # from which a temporary file is nobody's, where open files cannot be locked
+
+
+class DiskFull(UserError):
+    """No room is left: what is still to be written would fail as well."""
 
 
 @contextmanager
@@ -23,19 +38,17 @@ def replacing(
     block ends well.
 
     `before` is called with the temporary file when it is whole. A crash, a full disk or an
-    exception leaves the old file as it was and no half-written one.
+    exception leaves the old file as it was and no half-written one. What a killed run left beside
+    it is removed.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise UserError(f"{path}: the folder {path.parent} does not exist; create it first")
+    _remove_strays_once(path.parent.absolute())
     try:
-        # A short name: that of the file may be as long as names can be.
-        suffix = path.suffix if len(path.suffix) < 16 else ""
-        handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=suffix, dir=folder or path.parent)
+        temporary, handle = _temporary(path, folder or path.parent)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-    os.close(handle)
-    temporary = Path(name)
+        raise _failed(path, "cannot be written", error, "") from error
     try:
         yield temporary
         with temporary.open("rb+") as written:
@@ -44,9 +57,60 @@ def replacing(
         before(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"{path}: could not be saved ({error.strerror}); kept as it was") from error
+        raise _failed(path, "could not be saved", error, "; kept as it was") from error
     finally:
         temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def _failed(path: Path, what: str, error: OSError, rest: str) -> UserError:
+    line = f"{path}: {what} ({error.strerror}){rest}"
+    return DiskFull(f"{line}; make room, then go on") if error.errno in _FULL else UserError(line)
+
+
+def _temporary(path: Path, folder: Path) -> tuple[Path, int | None]:
+    """A file in a folder, for `path`, and the handle that locks it while it is in use."""
+    # A short name: that of the file may be as long as names can be.
+    suffix = path.suffix if _SUFFIX.fullmatch(path.suffix) else ""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=suffix, dir=folder)
+        if sys.platform == "win32":  # which renames no open file
+            os.close(handle)
+            return Path(name), None
+        try_lock(handle)
+        if os.fstat(handle).st_nlink:
+            return Path(name), handle
+        os.close(handle)  # taken for a stray one before it was locked
+
+
+@lru_cache(maxsize=4096)
+def _remove_strays_once(folder: Path) -> None:
+    """As `remove_strays`, of each folder only once in a process."""
+    remove_strays(folder)
+
+
+def remove_strays(folder: Path) -> None:
+    """Remove temporary files that a killed run left in a folder: those of no living process."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            named = _TEMPORARY.fullmatch(entry.name)
+            if named and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_stray(Path(entry.path))
+
+
+def _remove_stray(path: Path) -> None:
+    if sys.platform == "win32":
+        if time.time() - path.stat().st_mtime > _OLD_S:
+            path.unlink()
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if try_lock(handle):
+            path.unlink()
+    finally:
+        os.close(handle)
 
 
 def check_writable(folder: Path) -> None:
@@ -55,13 +119,37 @@ def check_writable(folder: Path) -> None:
     Asked before long work, so that this is not lost in the end. Of a folder that does not exist
     yet the nearest one above it counts.
     """
+    place = _nearest(folder)
+    if not place.is_dir():
+        raise UserError(f"{folder}: {place} is a file, not a folder; give another folder")
+    effective = os.access in os.supports_effective_ids
+    if not os.access(place, os.W_OK | os.X_OK, effective_ids=effective):
+        raise UserError(f"{folder}: no permission to write into {place}; give another folder")
+
+
+def check_space(
+    folder: Path, likely: float, notify: Callable[[str], None] = lambda line: None
+) -> None:
+    """UserError where a quarter of the bytes that are likely to be written finds no room; a line
+    where not all may find any."""
+    free = shutil.disk_usage(_nearest(folder)).free
+    amounts = f"about {_amount(likely)} will be written, and {_amount(free)} is free"
+    if free < likely / 4:
+        raise DiskFull(f"{folder}: {amounts}; make room, or give another folder")
+    if free < likely:
+        notify(f"{folder}: {amounts}; it may not be enough")
+
+
+def _amount(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.2f} MB"
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
     place = Path(folder).absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
-    if not place.is_dir():
-        raise UserError(f"{folder}: {place} is a file, not a folder; give another folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UserError(f"{folder}: no permission to write into {place}; give another folder")
+    return place
 
 
 def _umask() -> int:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import formats, images, names
+from ssl_restore.io import formats, images, names, places
 from ssl_restore.io.clips import segments
 from ssl_restore.io.clips.encoders import USUAL, Encoding
 from ssl_restore.io.clips.suffixes import CONTAINERS, is_clip, is_written
+from ssl_restore.io.files import check_space
 from ssl_restore.io.manifest import Identity, Manifest, State, identity
 from ssl_restore.io.picture import Picture, to_whole_numbers
 
@@ -128,6 +129,12 @@ def plan(
         jobs = _to_do(jobs, going_on, _root(jobs, output, single), layers, overwrite, notify)
     if not overwrite and not (going_on and going_on.skip):
         _refuse_existing(jobs, output, single=single)
+    for root in filter(None, (_root(jobs, output, single) if jobs else None, layers)):
+        places.check(root, _results(jobs))
+    if jobs:
+        pictures = [job for job in jobs if job.number is None and job.as_clip is None]
+        likely = places.likely_size((job.source, job.target) for job in pictures)
+        check_space(jobs[0].target.parent, likely, notify)
     return jobs
 
 
@@ -182,7 +189,11 @@ def _to_do(
     manifests = {folder: Manifest(folder, settings) for folder in (root, layers) if folder}
     left, again = [], 0
     for job in jobs:
-        source = identity(job.source)
+        try:
+            source = identity(job.source)
+        except OSError:  # it vanished, which its reader says
+            left.append(job)
+            continue
 
         def record(path: Path, temporary: Path, job: Job = job, source: Identity = source) -> None:
             folder = root if path == job.target or layers is None else layers

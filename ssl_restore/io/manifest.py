@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ssl_restore.errors import UserError
+from ssl_restore.io.fields import parsed
 
 NAME = ".ssl-restore.jsonl"
 _BLOCK = 1 << 20
@@ -96,7 +97,7 @@ class Manifest:
             ) from error
         for line in text.splitlines():
             try:
-                content = json.loads(line)
+                content = parsed(line)
             except ValueError:
                 continue
             if isinstance(content, dict):
@@ -177,7 +178,7 @@ class Manifest:
             self._append(line)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        with self.path.open("a+b") as file:
+        with open(self.path, "a+b", opener=_no_link) as file:
             cut = file.tell() > 0 and not self._ends_well()
             file.write(b"\n" * cut + json.dumps(line).encode() + b"\n")
             file.flush()
@@ -194,3 +195,8 @@ def _seen_from(folder: Path, path: Path) -> str:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # on another drive
         return path.absolute().as_posix()
+
+
+def _no_link(name: str, flags: int) -> int:
+    """Open a file that is no link: what it leads to is no manifest."""
+    return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)

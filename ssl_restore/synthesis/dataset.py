@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 from torch import Tensor
@@ -26,8 +26,9 @@ from degradations.sensor import quantise
 from ssl_restore import __version__
 from ssl_restore.device import thread_pool
 from ssl_restore.errors import UserError
-from ssl_restore.io import MAX_PIXELS, images, shots
-from ssl_restore.io.files import replacing
+from ssl_restore.io import MAX_PIXELS, images, places, shots
+from ssl_restore.io.fields import parsed
+from ssl_restore.io.files import DiskFull, check_space, replacing
 from ssl_restore.io.folders import write
 from ssl_restore.io.picture import Picture
 from ssl_restore.io.shots import Frame
@@ -102,13 +103,17 @@ def plan(
                 f"{folder}: its {frame.name} was made from another photograph than "
                 f"{frame.source}; give another folder"
             )
+    targets = [path for frame in wanted for path in _paths(folder, maker, frame.name)]
+    places.check(folder, targets)
     for kind in maker.kinds:
         (folder / kind).mkdir(parents=True, exist_ok=True)
+    missing = tuple(frame for frame in wanted if frame.name not in origins)
+    sources = {frame.source: frame.source.stat().st_size for frame in missing}
+    check_space(folder, 2 * variants * sum(sources.values()), notify)
     with replacing(folder / "meta.jsonl") as temporary:
         temporary.write_text(
             "".join(json.dumps(line) + "\n" for line in complete), encoding="utf-8"
         )
-    missing = tuple(frame for frame in wanted if frame.name not in origins)
     return DatasetPlan(folder, maker, tuple(wanted), missing)
 
 
@@ -130,9 +135,18 @@ def make(
                 return
             result = pending.popleft().result()
             if isinstance(result, dict):
-                meta.write(json.dumps(result) + "\n")
-                meta.flush()
+                _append(meta, result, path)
             yield result if isinstance(result, str) else None
+
+
+def _append(meta: TextIO, line: Mapping[str, Any], path: Path) -> None:
+    try:
+        meta.write(json.dumps(line) + "\n")
+        meta.flush()
+    except OSError as error:
+        raise DiskFull(
+            f"{path}: cannot be written ({error.strerror}); make room, then go on"
+        ) from error
 
 
 def clips(plan: DatasetPlan, fps: float) -> Iterator[Path]:
@@ -156,6 +170,10 @@ def _make_one(plan: DatasetPlan, frame: Frame, read: Callable[[], Picture]) -> d
         picture = read()
     except UserError as error:
         return str(error)
+    try:
+        source, size = _origin(frame)
+    except OSError as error:
+        return f"{frame.source}: cannot be read ({error.strerror}); it was there a moment ago"
     colour = picture.pixels.shape[2] == 3
     photo = quantise(images.to_tensor(picture.pixels))
     layers, parameters = plan.maker.layers(photo, frame)
@@ -165,7 +183,6 @@ def _make_one(plan: DatasetPlan, frame: Frame, read: Callable[[], Picture]) -> d
         pixels = images.to_pixels(layer.expand(1, 3, -1, -1), like)
         icc = picture.icc if colour and channels == 3 else None
         write(plan.folder / kind / f"{frame.name}.png", Picture(pixels, icc=icc))
-    source, size = _origin(frame)
     number = {} if frame.number is None else {"frame": frame.number}
     return {
         "name": frame.name,
@@ -211,12 +228,14 @@ def _read_meta(folder: Path) -> list[dict[str, Any]]:
     path = folder / "meta.jsonl"
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     entries = []
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            entry = json.loads(line)
-            _ = entry["name"], entry["photo"], entry["photo_bytes"]
+            entry = parsed(line)
+            if not isinstance(entry["name"], str):
+                raise TypeError(entry["name"])
+            _ = entry["photo"], entry["photo_bytes"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: line {number} is damaged; delete that line") from error
         entries.append(entry)

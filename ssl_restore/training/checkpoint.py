@@ -12,11 +12,13 @@ from safetensors.torch import save as serialised
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
+from ssl_restore.io.fields import checked, parsed
 from ssl_restore.io.files import replacing
 from ssl_restore.restorer import Restorer
 
 FORMAT = 2
 _KEY = "ssl_restore"
+_LEAST_BOUND = 64  # of the whole numbers among keywords
 _TASKS = {"unet": "derain", "denoiser": "denoise", "shuffled": "denoise"}  # of format 1
 
 
@@ -66,13 +68,7 @@ def load(path: Path, *, task: str | None = None) -> tuple[Restorer, Header]:
             f"{path}: holds a network {header.network!r}, which this version does not have; "
             "install the ssl-restore that wrote it"
         )
-    try:
-        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced below
-            restorer: Restorer = discover.builder("networks", header.network)(**header.keywords)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{path}: damaged; network {header.network} cannot be built from {header.keywords}"
-        ) from error
+    restorer = _built(header, weights, path)
     if task is not None and header.task != task:
         raise UserError(
             f"{path}: weights of the task {header.task}, not of {task}; use them for "
@@ -83,14 +79,46 @@ def load(path: Path, *, task: str | None = None) -> tuple[Restorer, Header]:
     return restorer.eval(), header
 
 
-def load_weights(restorer: Restorer, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Copy weights into a network; ones of another network are refused."""
+def _built(header: Header, weights: dict[str, torch.Tensor], path: Path) -> Restorer:
+    """The network of a header, with weights of its own; it takes memory only where those of the
+    file fit it."""
+    build = discover.builder("networks", header.network)
+    bound = max([_LEAST_BOUND, len(weights), *(n for w in weights.values() for n in w.shape)])
+    try:
+        if any(_largest(value) > bound for value in header.keywords.values()):
+            raise ValueError(f"a number above {bound}")
+        with torch.device("meta"):
+            _check_shapes(build(**header.keywords), weights, path)
+        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced by the caller
+            restorer: Restorer = build(**header.keywords)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a network makes of keywords that it does not expect
+        raise UserError(
+            f"{path}: damaged; network {header.network} cannot be built from {header.keywords}"
+        ) from error
+    return restorer
+
+
+def _largest(value: object) -> float:
+    """Of a number its size, of several that of all together, as of blocks."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(_largest, value)) + len(value)
+    return abs(value) if isinstance(value, (int, float)) else 0
+
+
+def _check_shapes(restorer: Restorer, weights: dict[str, torch.Tensor], path: Path) -> None:
     own = {name: tuple(value.shape) for name, value in restorer.state_dict().items()}
     theirs = {name: tuple(value.shape) for name, value in weights.items()}
     if own != theirs:
         raise UserError(
             f"{path}: its weights are not those of its network; fit it again, or fetch it again"
         )
+
+
+def load_weights(restorer: Restorer, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Copy weights into a network; ones of another network are refused."""
+    _check_shapes(restorer, weights, path)
     broken = [n for n, value in weights.items() if not value.float().isfinite().all()]
     if broken:
         raise UserError(f"{path}: holds weights that are not finite ({broken[0]}); fit it anew")
@@ -106,10 +134,10 @@ def _open(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, RuntimeError, MemoryError, ValueError) as error:
         raise UserError(f"{path}: not a safetensors file, or damaged; fit it again") from error
     try:
-        fields = json.loads(metadata[_KEY])
+        fields = parsed(metadata[_KEY])
         if fields["format"] == 1:
             fields |= {"task": _TASKS.get(fields["network"], ""), "format": FORMAT}
         if fields["format"] != FORMAT:  # before the fields, which another format may change
@@ -118,10 +146,9 @@ def _open(path: Path) -> tuple[Header, dict[str, torch.Tensor]]:
                 "install the ssl-restore that wrote it"
             )
         fields["keywords"] = {name: _tuples(value) for name, value in fields["keywords"].items()}
-        header = Header(**fields)
-        coarse = header.coarse_from
-        if coarse is not None and not (isinstance(coarse, int) and coarse >= 1):
-            raise ValueError(coarse)
+        header = checked(Header, fields)
+        if header.coarse_from is not None and header.coarse_from < 1:
+            raise ValueError(header.coarse_from)
         return header, weights
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import torch
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
+from ssl_restore.io.locks import only_run
 from ssl_restore.training import checkpoint, clips, session, warm_start
+from ssl_restore.training.group import rank
 from ssl_restore.training.run import Run, RunPlan, resumed
 from ssl_restore.types import Recipe
 
@@ -69,6 +72,7 @@ class Request:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"above 0 is expected, got {value}", parameter=name)
+        self._check_folder()
         recipe = self.chosen_recipe()
         build = discover.builder("recipes", recipe)
         settings = discover.checked_settings(build, self._given(recipe, discover.settings(build)))
@@ -94,6 +98,19 @@ class Request:
             start=start,
             recursive=self.recursive,
         )
+
+    def _check_folder(self) -> None:
+        """UserError for a run folder in which files of the run would lie among the pictures."""
+        folder = self.folder.resolve()
+        for given in filter(None, (self.images, self.clean)):
+            place = given.resolve()
+            place = place.parent if place.is_file() else place
+            if folder == place or (self.recursive and place in folder.parents):
+                raise UserError(
+                    f"{self.folder}: holds pictures to learn from ({given}); give the run a folder "
+                    "of its own",
+                    parameter="output",
+                )
 
     def _check(self, name: str, recipe: Recipe, known: Mapping[str, Any]) -> None:
         """UserError for a task, or pictures, that the recipe would leave out without a word."""
@@ -124,6 +141,11 @@ class Request:
         if "task" in known and self.task is not None:
             given.setdefault("task", self.task)
         return given
+
+
+def alone(folder: Path) -> AbstractContextManager[None]:
+    """Keep other runs out of a run folder; of several processes of one run the first does."""
+    return only_run(folder, parents=True) if rank() == 0 else nullcontext()
 
 
 def start(

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from ssl_restore.errors import UserError
+from ssl_restore.io.fields import checked, parsed
 from ssl_restore.io.files import replacing
 from ssl_restore.training import checkpoint
 from ssl_restore.training.fit import Row
@@ -88,12 +89,13 @@ class Run:
         if not self.exists():
             raise UserError(f"{self.folder}: no run to resume there (no run.json)")
         try:
-            fields = json.loads(self._plan.read_text(encoding="utf-8"))
+            fields = parsed(self._plan.read_text(encoding="utf-8"))
             if fields.get("format", 1) == FORMAT:
-                return RunPlan(**{**fields, "settings": _with_tuples(fields["settings"])})
+                fields["settings"] = _with_tuples(fields["settings"])
+                return _possible(checked(RunPlan, fields))
             version = fields["version"] or "of a version without a number"
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise UserError(f"{self._plan}: damaged") from error
+            raise UserError(f"{self._plan}: damaged ({error}); start a new run") from error
         raise UserError(
             f"{self.folder}: was started by ssl-restore {version}, and cannot go on with this one; "
             f"start a new run from its weights: `start={self.weights}`"
@@ -147,17 +149,21 @@ class Run:
                 player.optimizer.load_state_dict(saved["optimizer"])
                 for group, rate in zip(player.optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate  # the recipe's; the saved one is that of a moment
+            return int(state["step"]), float(state["seconds"])
         except Exception as error:  # torch raises many kinds for a damaged file
             raise UserError(
                 f"{self.state}: damaged, or of other settings; cannot resume"
             ) from error
-        return int(state["step"]), float(state["seconds"])
 
     def trim_log(self, step: int) -> None:
         """Drop rows after `step`: they were lost with the interrupted session."""
         if self.log.is_file():
             heading, rows = self._logged()
-            self._write_log(heading, [row for row in rows if int(row["step"]) <= step])
+            try:
+                kept = [row for row in rows if int(row["step"]) <= step]
+            except (KeyError, ValueError) as error:
+                raise UserError(f"{self.log}: damaged ({error}); remove it, then go on") from error
+            self._write_log(heading, kept)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows to the log.  Its heading says which column a value belongs to: a term or score
@@ -198,7 +204,7 @@ class Run:
 
     def _logged(self) -> tuple[list[str], list[dict[str, str]]]:
         """The heading, and the rows that are whole."""
-        with self.log.open(newline="", encoding="utf-8") as file:
+        with self.log.open(newline="", encoding="utf-8", errors="replace") as file:
             heading, *rows = [*csv.reader(file)] or [[]]
         whole = (row for row in rows if len(row) == len(heading))
         return heading, [dict(zip(heading, row, strict=True)) for row in whole]
@@ -208,6 +214,14 @@ class Run:
             writer = csv.DictWriter(file, heading, restval="")
             writer.writeheader()
             writer.writerows(rows)
+
+
+def _possible(plan: RunPlan) -> RunPlan:
+    """The plan itself; ValueError for numbers that no run is started with."""
+    lengths = [plan.steps, plan.seconds, plan.parts]
+    if any(value is not None and value <= 0 for value in lengths) or plan.steps == plan.seconds:
+        raise ValueError(f"steps {plan.steps}, seconds {plan.seconds}, parts {plan.parts}")
+    return plan
 
 
 def _with_tuples(settings: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ssl_restore import __version__, discover
 from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
-from ssl_restore.io.files import check_writable
+from ssl_restore.io.files import check_space, check_writable
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import data, material, report
 from ssl_restore.training.fit import Row, fit
@@ -98,6 +98,8 @@ def prepare(
             run.refuse_existing()
     torch.manual_seed(plan.seed)  # initial weights; everything else draws from named streams
     recipe, start = _built(plan, run), None
+    if leader:
+        check_space(folder, 4 * _size(recipe))  # with moments, and beside what is replaced
     pictures = material.load(plan, recipe, on_read)
     fingerprints = {kind: loaded.fingerprint for kind, loaded in pictures.items()}
     if resume and fingerprints != plan.data:
@@ -127,7 +129,8 @@ def prepare(
 
 def _built(plan: RunPlan, run: Run) -> Recipe:
     """The recipe of a plan; UserError for settings that it cannot take."""
-    recipe = discover.recipe(plan.recipe, _in_place(plan.settings, run))
+    settings = discover.checked_settings(discover.builder("recipes", plan.recipe), plan.settings)
+    recipe = discover.recipe(plan.recipe, _in_place(settings, run))
     if recipe.patch < 1 or recipe.patch % recipe.restorer.stride:
         raise UserError(
             f"a multiple of {recipe.restorer.stride} is expected, got {recipe.patch}",
@@ -295,6 +298,12 @@ def _draw(job: TrainingJob, step: int, progress: float) -> Batch:
 def _placed(crops: Tensor, device: torch.device) -> Tensor:
     layout = torch.channels_last if crops.dim() == 4 else torch.contiguous_format
     return crops.to(device, memory_format=layout)
+
+
+def _size(recipe: Recipe) -> int:
+    """Bytes of a saved state, before the optimizers have any."""
+    tensors = (value for module in _modules(recipe) for value in module.state_dict().values())
+    return sum(value.numel() * value.element_size() for value in tensors)
 
 
 def _modules(recipe: Recipe) -> list[nn.Module]:

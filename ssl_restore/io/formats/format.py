@@ -18,7 +18,8 @@ Encode = Callable[[Picture, "int | None"], Iterable[bytes]]  # quality 1 to 100,
 
 # What decoders raise on broken files, and encoders on what they cannot hold.
 _CODEC = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError)
-ERRORS = (*_CODEC, RuntimeError, MemoryError, struct.error, zlib.error, cv2.error)
+_PYTHON = (RuntimeError, MemoryError, StopIteration)
+ERRORS = (*_CODEC, *_PYTHON, struct.error, zlib.error, cv2.error)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,349 @@
+"""Killed runs, locks, full disks, missing rights, short memory: nothing lost, and one line each."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from conftest import save_pictures
+from deraining import derain, names, refused, truncate
+from tiny import pixels, random_restorer, save_restorer, write_photo
+
+from ssl_restore.errors import UserError
+from ssl_restore.inference import tiles
+from ssl_restore.inference.folders import restore_all
+from ssl_restore.io import files, folders, locks
+from ssl_restore.io.files import replacing
+from ssl_restore.training import session
+from ssl_restore_cli.main import main
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and rights of POSIX")
+FIT = ["--recipe", "derain_unpaired", "--from-scratch", "--no-calibrate", "--steps", "2",
+       "--set", "width=4", "--set", "batch=2", "--set", "patch=16"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return save_restorer(tmp_path_factory.mktemp("weights") / "restorer.safetensors")
+
+
+def ssl_restore(*arguments):
+    """(exit code, stderr) of the command line; a traceback fails the test."""
+    result = CliRunner().invoke(main, [*map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stderr
+
+
+def fit(home, out):
+    return ssl_restore(
+        "fit", "--images", home / "rainy", "--clean", home / "clean", "-o", out, *FIT
+    )
+
+
+# --- temporary files ----------------------------------------------------------------------------
+
+
+def test_the_next_run_removes_what_a_killed_one_left_and_nothing_else(tmp_path):
+    stray = tmp_path / f"{files.PREFIX}a1b2c3d4.png"
+    others = [tmp_path / name for name in (".ssl-restore-notes", "a1b2c3d4.png", ".ssl-restore.x")]
+    for path in (stray, *others):
+        path.write_bytes(b"cut")
+    (tmp_path / f"{files.PREFIX}a1b2c3d5.png").symlink_to(others[0])
+    with replacing(tmp_path / "a.png") as living:  # by this process, which is alive
+        living.write_bytes(b"half")
+        files.remove_strays(tmp_path)
+        assert living.exists()
+        assert not stray.exists()
+    assert all(path.read_bytes() == b"cut" for path in others)
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+# --- two runs -----------------------------------------------------------------------------------
+
+
+def hold(folder, held):
+    with locks.only_run(folder):
+        held.touch()
+        time.sleep(60)
+
+
+@pytest.mark.parametrize("command", ["derain", "fit", "synth-rain"])
+def test_a_second_run_is_refused_until_the_first_has_ended_even_by_a_kill(
+    tiny, tmp_path, processes, command
+):
+    for kind in ("rainy", "clean"):
+        save_pictures(tmp_path / kind, 2)
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def run():
+        if command == "fit":
+            return fit(tmp_path, out)
+        options = ["--weights", tiny] if command == "derain" else []
+        return ssl_restore(command, tmp_path / "clean", out, *options)
+
+    process = processes(hold, out, tmp_path / "held")
+    while not (tmp_path / "held").exists():
+        time.sleep(0.01)
+    code, line = run()
+    assert code == 1
+    assert f"{out}: another run is writing into it" in line.splitlines()[-1]
+    assert names(out) == [locks.NAME]
+    process.kill()
+    process.join()
+    assert run()[0] == 0
+    assert locks.NAME not in names(out)
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "letter").write_text("dear")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / locks.NAME).symlink_to(tmp_path / "letter")
+    with pytest.raises(UserError, match="cannot be written"), locks.only_run(tmp_path / "out"):
+        pass
+    assert (tmp_path / "letter").read_text() == "dear"
+
+
+def test_a_folder_that_a_refused_run_made_is_removed_again(tmp_path):
+    with locks.only_run(tmp_path / "a" / "b", parents=True):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- full disks ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A disk that takes `full.whole` files more."""
+
+    class Disk:
+        whole = 10**9
+
+    def fsync(handle):
+        Disk.whole -= 1
+        if Disk.whole < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return Disk
+
+
+def test_a_full_disk_ends_a_folder_run_at_once_in_one_line(tiny, tmp_path, full):
+    save_pictures(tmp_path / "in", 5)
+    full.whole = 5  # a picture, its line and that of the settings; a line, and no second picture
+    result = derain(tmp_path / "in", tmp_path / "out", "--weights", tiny)
+    assert result.exit_code == 1
+    assert result.stderr.count("No space left") == 1
+    assert "make room" in result.stderr
+    assert set(names(tmp_path / "out")) < {f"{n}.png" for n in range(5)}
+    full.whole = 10**9
+    call = (tmp_path / "in", tmp_path / "out", "--weights", tiny, "--skip-existing")
+    assert derain(*call).exit_code == 0
+    assert len(names(tmp_path / "out")) == 5
+
+
+@pytest.mark.parametrize("command", ["fit", "synth-rain"])
+def test_a_full_disk_ends_other_runs_in_one_line(tmp_path, full, command):
+    for kind in ("rainy", "clean"):
+        save_pictures(tmp_path / kind, 2)
+    full.whole = 1  # run.json, or meta.jsonl
+    out = tmp_path / "out"
+    code, text = (
+        fit(tmp_path, out) if command == "fit" else ssl_restore(command, tmp_path / "clean", out)
+    )
+    assert code == 1
+    assert text.count("No space left") == 1
+    assert not [name for name in names(out) if files.PREFIX in name]
+
+
+def test_too_little_room_is_said_before_any_work(tiny, tmp_path, monkeypatch):
+    for kind in ("rainy", "clean"):
+        save_pictures(tmp_path / kind, 2)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=400))
+    monkeypatch.setattr(session, "train", lambda *a, **k: pytest.fail("it trains"))
+    line = refused(tmp_path / "clean", tmp_path / "out", "--weights", tiny)
+    assert "is free; make room" in line
+    for code, text in (
+        fit(tmp_path, tmp_path / "run"),
+        ssl_restore("synth-rain", tmp_path / "clean", tmp_path / "set"),
+    ):
+        assert (code, "is free; make room" in text) == (1, True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clean", "rainy", "set"]
+    size = sum(path.stat().st_size for path in (tmp_path / "clean").iterdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=size // 2))
+    result = derain(tmp_path / "clean", tmp_path / "out", "--weights", tiny)
+    assert result.exit_code == 0
+    assert "it may not be enough" in result.stderr
+
+
+# --- missing rights -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def user():
+    """A folder of somebody who is not root, as whom the test runs."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        save_pictures(home / "in", 2, size=(64, 64))
+        (home / "ro").mkdir()
+        for path in (home, *home.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+            if root:
+                os.chown(path, 65534, 65534)
+        (home / "ro").chmod(0o555)
+        if root:
+            os.seteuid(65534)
+        try:
+            yield home
+        finally:
+            if root:
+                os.seteuid(0)
+
+
+def test_a_folder_without_rights_is_refused_before_any_work_in_one_line(user, monkeypatch):
+    monkeypatch.chdir(user / "ro")
+    for command in (
+        ["fit", "--images", "../in", "--steps", "1"], ["synth-rain", "../in", "./set"],
+        ["derain", "../in", "./out"], ["derain", "../in/0.png", "out.png"],
+        ["calibrate", "../in", "--noise", "-o", "noise.json"],
+        ["evaluate", "../in", "../in", "--csv", "scores.csv"],
+    ):  # fmt: skip
+        code, text = ssl_restore(*command)
+        assert code == 1, command
+        assert text.count("\n") == 1, text
+        assert "ermission" in text, text
+    monkeypatch.chdir(user)
+    (user / "in").chmod(0)
+    for command in (["derain", "in/0.png", "o.png"], ["derain", "in", "out"]):
+        code, text = ssl_restore(*command)
+        assert (code, text.count("\n")) == (1, 1), text
+        assert "Permission denied" in text
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu", "hip", "vulkan", "meta", "none"])
+def test_a_device_that_is_not_there_is_one_line(tmp_path, device):
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("it is there")
+    line = refused(write_photo(tmp_path / "a.png"), tmp_path / "b.png", "--device", device)
+    assert device in line
+    assert "use" in line
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def in_little_memory(path):
+    """In this process, with so little that the usual tiles do not fit."""
+    torch.set_num_threads(1)
+    picture, restorer = pixels(600, 800), random_restorer(width=8)
+    tiles.restore(restorer, picture[:64, :64])  # what libraries take at first
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 30_000_000,) * 2)
+    np.save(path, tiles.restore(restorer, picture))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="of Linux")
+def test_a_tile_without_memory_is_halved_to_the_same_result(tmp_path, processes):
+    process = processes(in_little_memory, tmp_path / "little.npy")
+    right = tiles.restore(random_restorer(width=8), pixels(600, 800))
+    process.join()
+    assert process.exitcode == 0
+    assert np.abs(np.load(tmp_path / "little.npy").astype(int) - right).max() <= 1
+
+
+class NoRoom(torch.nn.Module):
+    """A hook: no memory for more than so many pixels."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most, self.refused, self.done = most, [], []
+
+    def __call__(self, module, given):
+        area = given[0].shape[2] * given[0].shape[3]
+        (self.refused if area > self.most else self.done).append(area)
+        if area > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("tile", [None, 0, 128])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_halved_tiles_cover_the_picture_once_and_large_ones_are_not_tried_again(tile, in_place):
+    restorer, picture = random_restorer(), pixels(300, 421)
+    right = tiles.restore(restorer, picture, tile=0)
+    hook, covered = NoRoom(16_000), []
+    restorer.register_forward_pre_hook(hook)
+    found = tiles.restore(
+        restorer, picture.copy(), tile=tile, in_place=in_place, progress=covered.append
+    )
+    assert np.abs(found.astype(int) - right).max() <= 1
+    assert sum(covered) == 300 * 421
+    assert hook.refused == sorted(hook.refused, reverse=True) or tiles.TILES_AT_ONCE > 1
+    assert len(hook.refused) < len(hook.done)
+
+
+def test_memory_that_no_tile_finds_is_one_line(tiny, tmp_path, monkeypatch):
+    def nothing(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(tiles, "_apply", nothing)
+    line = refused(write_photo(tmp_path / "a.png"), tmp_path / "b.png", "--weights", tiny)
+    assert "a.png: out of memory" in line
+
+
+# --- corrupt, vanished and replaced pictures ----------------------------------------------------
+
+
+def test_all_but_the_corrupt_ones_are_done_and_each_of_these_is_named(tiny, tmp_path):
+    save_pictures(tmp_path / "in", 100, size=(4, 6))
+    broken = ["13.png", "58.png", "99.png"]
+    for name in broken:
+        truncate(tmp_path / "in" / name)
+    result = derain(tmp_path / "in", tmp_path / "out", "--weights", tiny)
+    assert result.exit_code == 1
+    lines = [line for line in result.stderr.splitlines() if line.startswith("skipped: ")]
+    assert sorted(Path(line.split(": ")[1]).name for line in lines) == broken
+    assert len(names(tmp_path / "out")) == 97
+
+
+def test_inputs_that_vanish_or_change_during_a_run_are_named_or_made_anew(tiny, tmp_path):
+    folder = save_pictures(tmp_path / "in", 4)
+    plan = folders.plan(folder, tmp_path / "out", going_on=folders.GoingOn(dict))
+    (folder / "1.png").unlink()
+    (folder / "2.png").unlink()
+    (folder / "2.png").mkdir()
+    write_photo(folder / "3.png", seed=5)
+    skipped = restore_all(plan, random_restorer())
+    assert [line.split(": ")[0] for line in skipped] == [f"{folder}/{n}.png" for n in (1, 2)]
+    done = []
+    (folder / "2.png").rmdir()
+    again = folders.GoingOn(dict, skip=True, on_done=lambda job: done.append(job.source.name))
+    left = folders.plan(folder, tmp_path / "out", going_on=again)
+    assert [job.source.name for job in left] == ["3.png"]  # as it is not what was there first
+    assert done == ["0.png"]
+
+
+def test_the_campaign_of_faults_finds_nothing(script, tmp_path, monkeypatch):
+    faults = script("faults")
+    monkeypatch.setattr(signal, "setitimer", lambda *a: None)  # a busy machine is none
+    faults.make_inputs(tmp_path)
+    found = faults.killed("derain", tmp_path, 2, 0)
+    assert found.pop("kills") == 2
+    assert set(found.values()) == {0}
+    for kind in ("picture", "checkpoint", "rain.json", "noise.json", "manifest"):
+        counts, examples = faults.mutated(kind, tmp_path, 25, 0)
+        assert set(counts) <= {"read", "refused"}, examples
+        assert sum(counts.values()) == 25
