@@ -214,7 +214,7 @@ def user():
                 os.seteuid(0)
 
 
-def test_a_folder_without_rights_is_refused_before_any_work_in_one_line(user, monkeypatch):
+def test_a_folder_without_rights_is_refused_before_any_work_in_one_line(monkeypatch, user):
     monkeypatch.chdir(user / "ro")
     for command in (
         ["fit", "--images", "../in", "--steps", "1"], ["synth-rain", "../in", "./set"],

@@ -364,7 +364,7 @@ def test_row_that_was_cut_is_dropped_when_the_log_is_widened(tmp_path):
 def test_folder_without_permission_is_refused_before_the_pictures_are_read(home, monkeypatch):
     locked = home / "locked"
     locked.mkdir()
-    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != locked)
+    monkeypatch.setattr(os, "access", lambda place, mode, **_: Path(place) != locked)
     read = []
     for folder in (locked, locked / "not" / "yet"):
         with pytest.raises(UserError, match=f"no permission to write into {locked}"):

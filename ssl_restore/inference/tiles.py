@@ -119,7 +119,7 @@ def restore(
 
     parts = tiles(restorer, height, width, tile)
     if not in_place:
-        _each(partial(fill, given=pixels, top=0), parts, restorer, progress)
+        _each(partial(fill, given=pixels, top=0), parts, restorer, device, progress)
         return restored
     above = pixels[:0]  # rows as they were, over those that are still to be restored
     for _, row in groupby(parts, key=lambda part: part.rows.start):
@@ -127,7 +127,7 @@ def restore(
         first, window = group[0].rows, group[0].window_rows
         top = first.start - len(above)
         given = np.concatenate((above, pixels[first.start : window.stop]))
-        _each(partial(fill, given=given, top=top), group, restorer, progress)
+        _each(partial(fill, given=given, top=top), group, restorer, device, progress)
         above = given[max(0, first.stop - margin_of(restorer) - top) : first.stop - top]
     return restored
 
@@ -155,7 +155,7 @@ def restore_tensor(
         result[..., top, left] = output[..., rows, columns]
         return 0
 
-    _each(fill, tiles(restorer, height, width, tile), restorer, lambda pixels: None)
+    _each(fill, tiles(restorer, height, width, tile), restorer, image.device, lambda pixels: None)
     return result
 
 
@@ -196,10 +196,10 @@ def _each(
     fill: Callable[[Tile], int],
     parts: list[Tile],
     restorer: Restorer,
+    device: torch.device,
     progress: Callable[[int], None],
 ) -> None:
     """Fill every tile, on a CPU several side by side."""
-    device = next(restorer.parameters()).device
     fill = partial(_in_memory, fill, restorer, _Memory())
     if device.type != "cpu" or len(parts) == 1:
         for part in parts:
