@@ -33,6 +33,8 @@ def reported() -> Iterator[None]:
         ) from error
     except MemoryError as error:
         raise Failed(memory) from error
+    except (click.exceptions.Exit, click.Abort):  # RuntimeErrors of click, before torch is there
+        raise
     except RuntimeError as error:
         from ssl_restore.device import out_of_memory  # noqa: PLC0415
 
