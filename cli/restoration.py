@@ -108,10 +108,10 @@ class Files:
 
     def alone(self, stack: ExitStack, layers: Path | None = None) -> None:
         """Keep other runs out of the folders that this one writes into."""
-        from ssl_restore.io.clips.suffixes import is_written  # noqa: PLC0415
+        from ssl_restore.io import names  # noqa: PLC0415
         from ssl_restore.io.locks import only_run  # noqa: PLC0415
 
-        one_file = self.is_single() or is_written(Path(self.output))
+        one_file = self.is_single() or not names.means_folder(self.output)
         if self.streams is None and not one_file:
             folders = {path.resolve(): path for path in (layers, Path(self.output)) if path}
             for folder in folders.values():

@@ -196,6 +196,9 @@ def test_too_little_room_is_said_before_any_work(tiny, tmp_path, monkeypatch):
 def user():
     """A folder of somebody who is not root, as whom the test runs."""
     root = os.geteuid() == 0
+    library = Path(os.__file__).parent
+    if root and not all(p.stat().st_mode & 0o001 for p in (library, *library.parents)):
+        pytest.skip("nobody else can read the Python of root")
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
         save_pictures(home / "in", 2, size=(64, 64))

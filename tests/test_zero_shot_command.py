@@ -129,7 +129,7 @@ def test_learning_keeps_fine_regular_texture_that_the_built_in_denoiser_smears()
     for seed in range(3):
         noisy = clean + 0.16 * torch.randn(clean.shape, generator=rng.derive(seed, "noise"))
         learned = recorrupted_fine_tuning.solve(
-            noisy, generator=rng.derive(seed, "solve"), steps=8, notify=lines.append
+            noisy, generator=rng.derive(seed, "solve"), steps=15, notify=lines.append
         )["clean"]
         pair = restore_tensor(alone, noisy), learned
         before, after = (float((x - clean).square().mean()) for x in pair)

@@ -43,10 +43,12 @@ from ssl_restore.inference.tiles import restore_tensor
 from ssl_restore.restorer import Restorer
 
 MOST_PIXELS = 1_000_000  # of the middle of the picture, in which noise is told
-LEAST_LEVEL = 2 / 255  # below it texture passes for noise
+LEAST_LEVEL = 3 / 255  # below it texture passes for noise
 MOST_OUTLIERS = 0.01  # share of the pixels beyond FAR deviations; 0.00006 of Gaussian noise
 FAR = 4.0
 LEAST_SHARED = 8 / 255  # of noise that pixels share: weaker one is not told from texture
+SURELY_SHARED = 0.6  # correlation of what is taken: that of noise of luma is 0.9, with texture 0.5
+TAKEN = 0.5  # share of a level that the denoiser takes away where it knows the noise
 CUT_OFF = 2.0  # deviations from black or white, nearer than which noise is cut off
 SMOOTH = 0.3  # share of the pixels of a brightness in the smoothest squares, which are measured
 SQUARE_PX = 16
@@ -65,6 +67,11 @@ class EstimatedNoise:
     grey: bool = False  # the same in all three channels, as the picture is
     width_px: float = 0.0  # of the Gaussian kernel that correlates it; 0: independent
     share: float = 0.0  # correlation of two channels
+
+    @property
+    def is_shared(self) -> bool:
+        """By neighbouring pixels, or by channels of a colour picture."""
+        return self.width_px > 0 or self.share > 0
 
     def deviation(self, clean: Tensor) -> Tensor:
         """Of every pixel of an image (B, 3, H, W) that is about clean."""
@@ -145,16 +152,15 @@ def _measured(image: Tensor) -> PictureNoise | None:
 
 
 def _is_shared(measured: PictureNoise, residual: Tensor) -> bool:
-    """Whether neighbours or channels share the noise. Texture is shared as well: strong noise is
-    taken as it was measured, weaker one where what the denoiser takes away says so, too."""
+    """Whether neighbours or channels share the noise. Texture is shared as well: where the denoiser
+    takes most of it away, what it takes says so, and else it must be strong."""
     colours = residual.shape[1] > 1
     shared = max(measured.correlation, measured.channel_correlation if colours else 0.0)
     if shared < WHITE_ONES or measured.level < LEAST_SHARED:
         return False
-    if measured.level >= MAYBE_TEXTURE:
-        return True
-    taken = max(correlation(residual), of_channels(residual) if colours else 0.0)
-    return taken >= WHITE_ONES and residual.std().item() >= LEAST_LEVEL
+    if residual.std().item() < TAKEN * measured.level:
+        return measured.level >= MAYBE_TEXTURE
+    return max(correlation(residual), of_channels(residual) if colours else 0.0) >= SURELY_SHARED
 
 
 def _shared(measured: PictureNoise, grey: bool) -> EstimatedNoise:

@@ -11,9 +11,9 @@ in squares, is no target: on it the step from the built-in result to the learned
 is how much of it leads nearest to the clean picture. The whole of it is taken from a half on, where
 it is better than none, else the share, and nothing below 0. Where noise was cut off at black or
 white it has a mean, and what the built-in denoiser restored is the target. Its result is kept where
-the noise is not known (see `estimated_noise.py`), and where neither noise nor texture says that the
-learned one is better (`evaluation.noise_left`): noise that pixels share is never known so well that
-the share alone could tell. References: Pang, Zheng, Quan and Ji,
+the noise is not known (see `estimated_noise.py`), and, for noise that pixels share, where neither
+noise nor texture says that the learned one is better (`evaluation.noise_left`): it is never known
+so well that the share alone could tell. References: Pang, Zheng, Quan and Ji,
 "Recorrupted-to-recorrupted", CVPR 2021; for the start from a trained denoiser, Vaksman, Elad and
 Milanfar, "LIDIA", CVPRW 2020.
 """
@@ -164,7 +164,9 @@ def solve(
         return {"clean": before}
     after = restore_tensor(SelfEnsemble(learned), image, tile=tile, precision=precision)
     clean = torch.lerp(before, after, share)
-    worse = rejected_reason(*(_in_16_bits(one) for one in (image, before, clean)))
+    worse = None
+    if noise.is_shared:
+        worse = rejected_reason(*(_in_16_bits(one) for one in (image, before, clean)))
     if worse is not None:
         notify(f"what was learned did not help ({worse}): restored without it")
         return {"clean": before}

@@ -264,6 +264,7 @@ def train(
     if leader:
         row = sampled(row)
         if row.scores and row.step > done:
+            run.trim_log(row.step - 1)  # where the step was saved already, without its scores
             log(row)
     keep()
     if leader and judge is not None and job.judged:
