@@ -157,6 +157,8 @@ def read(path: Path) -> RainCalibration:
             "uncertainty": checked(Uncertainty, _plausible(content["uncertainty"], 0.1)),
             **{name: content[name] for name in ("camera", "version")},
         }
+        if not found["pictures"]:
+            raise ValueError("no picture with rain")
         return checked(RainCalibration, {**found, "rain_free": tuple(content["rain_free"])})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({error}); calibrate the folder again") from error
