@@ -122,10 +122,9 @@ def main() -> None:
     rows: dict[str, Restore] = {
         "input": lambda name, place: place.frame,
         "opening": lambda name, place: opening_1x5(place.frame),
-        "built-in": by_weights("derain"),
     }
-    for weights in asked.weights:
-        name = Path(weights).parent.name
+    named = {"built-in": "derain"} | {Path(path).parent.name: path for path in asked.weights}
+    for name, weights in named.items():
         rows[name] = by_weights(weights)
         rows |= {f"{name} {told:g}": by_weights(weights, told) for told in asked.thorough}
     for pair in asked.restored:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from noisy import photograph, with_noise
 from test_ranged import Means
 
 import ssl_restore as sr
-import ssl_restore_samples
-from degradations import Noise, SaltPepper, degrade
-from ssl_restore import discover, rng
+from degradations import Noise, SaltPepper
+from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import scoring
 from ssl_restore.inference.condition import condition_of
@@ -25,13 +25,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def photo():
-    pixels = images.read(ssl_restore_samples.photographs() / "fjord_turquoise.jpg").pixels
-    return np.ascontiguousarray(pixels[:160, :160])
-
-
-def with_noise(photo, prior, most=255, dtype=np.uint8):
-    values = degrade(images.to_tensor(photo), prior, rng.derive(0, "noise"))
-    return np.rint(values[0].permute(1, 2, 0).clamp(0, 1).numpy() * most).astype(dtype)
+    return photograph(160)
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from noisy import photograph, with_noise
 from test_ranged import Means
 from tiny import save_restorer
 
-import ssl_restore_samples
-from degradations import CorrelatedNoise, Noise, SaltPepper, degrade
-from ssl_restore import rng
+from degradations import CorrelatedNoise, Noise, SaltPepper
 from ssl_restore.calibration.noise import NoiseCalibration, PictureNoise
 from ssl_restore.calibration.noise_verdict import remark
 from ssl_restore.inference.denoising import Treatments
@@ -28,13 +27,7 @@ COARSE_NOISE = CorrelatedNoise(sigma=(0.1, 0.1), width_px=(2.5, 2.5))
 
 @pytest.fixture(scope="module")
 def photo():
-    pixels = images.read(ssl_restore_samples.photographs() / "fjord_turquoise.jpg").pixels
-    return np.ascontiguousarray(pixels[:260, :260])
-
-
-def noisy(photo, prior, most=255, dtype=np.uint8):
-    values = degrade(images.to_tensor(photo), prior, rng.derive(0, "noise"))
-    return np.rint(values[0].permute(1, 2, 0).clamp(0, 1).numpy() * most).astype(dtype)
+    return photograph(260)
 
 
 class Leaves(Means):
@@ -58,7 +51,7 @@ def treated(pixels, restorer, name="a.png", **given):
 
 
 def test_independent_noise_is_taken_pixel_by_pixel(photo):
-    lines, _ = treated(noisy(photo, WHITE_NOISE), Means())
+    lines, _ = treated(with_noise(photo, WHITE_NOISE), Means())
     found = re.fullmatch(
         r"a\.png: noise of ([\d.]+) of 255, independent; grain 1, strength 1, white 255", lines[0]
     )
@@ -67,16 +60,19 @@ def test_independent_noise_is_taken_pixel_by_pixel(photo):
 
 
 def test_a_coarser_grain_is_chosen_where_the_finer_leaves_coarse_noise(photo):
-    (line, *_), _ = treated(noisy(photo, COARSE_NOISE), Means(side=5))
+    (line, *_), _ = treated(with_noise(photo, COARSE_NOISE), Means(side=5))
     assert "grain 2" in line
     assert "correlation 0." in line
-    for pixels in (photo, noisy(photo, CorrelatedNoise(sigma=(0.1, 0.1), width_px=(0.5, 0.5)))):
+    for pixels in (
+        photo,
+        with_noise(photo, CorrelatedNoise(sigma=(0.1, 0.1), width_px=(0.5, 0.5))),
+    ):
         (line, *_), _ = treated(pixels, Leaves())
         assert "grain 1" in line
 
 
 def test_what_is_given_is_not_chosen(photo):
-    pixels = noisy(photo, COARSE_NOISE)
+    pixels = with_noise(photo, COARSE_NOISE)
     (line, *_), _ = treated(pixels, Means(), grain=1, strength=0.5, white=250)
     assert line.endswith("grain 1, strength 0.5, white 250")
 
@@ -92,7 +88,7 @@ def test_a_picture_without_noise_is_left_as_it_is(photo):
 
 
 def test_ten_bits_in_a_file_of_16_have_their_white(photo):
-    ten = noisy(photo, WHITE_NOISE, most=1023, dtype=np.uint16)
+    ten = with_noise(photo, WHITE_NOISE, most=1023, dtype=np.uint16)
     (line, *_), result = treated(ten, Means())
     assert line.endswith("white 1023")
     _, as_given = treated(ten, Means(), white=1023)
@@ -105,7 +101,7 @@ def test_ten_bits_in_a_file_of_16_have_their_white(photo):
 
 
 def test_broken_pixels_are_mended_and_writing_is_not(photo):
-    salted = noisy(photo, SaltPepper(share=(0.05, 0.05), salt=(0.5, 0.5), apart=0))
+    salted = with_noise(photo, SaltPepper(share=(0.05, 0.05), salt=(0.5, 0.5), apart=0))
     (line, *more), result = treated(salted, Leaves())
     assert re.search(r"[45]\.\d % of the pixels broken; .* broken pixels mended$", line)
     assert not more
@@ -119,7 +115,7 @@ def test_broken_pixels_are_mended_and_writing_is_not(photo):
 def test_a_dark_picture_has_the_white_of_its_folder(tmp_path, photo):
     measured = PictureNoise("a", 0.0, 0.1, 0.1, 0.0, 1.0, 0.0, white=1023 / 65535)
     NoiseCalibration((measured,)).write(tmp_path / "noise.json")
-    dark = noisy(photo, WHITE_NOISE, most=200, dtype=np.uint16)
+    dark = with_noise(photo, WHITE_NOISE, most=200, dtype=np.uint16)
     for given, white in (({}, 255), ({"calibration": tmp_path / "noise.json"}, 1023)):
         (line, *_), _ = treated(dark, Means(), **given)
         assert line.endswith(f"white {white}")
@@ -131,13 +127,13 @@ def test_a_dark_picture_has_the_white_of_its_folder(tmp_path, photo):
 
 
 def test_noise_that_is_left_is_said_once_for_a_picture(photo):
-    lines, _ = treated(noisy(photo, WHITE_NOISE), Leaves())
+    lines, _ = treated(with_noise(photo, WHITE_NOISE), Leaves())
     assert len(lines) == 2
     assert lines[1].startswith("a.png: 100 % of the noise is left: `grain=2` takes coarse noise")
 
 
 def test_noise_that_the_user_keeps_is_not_mourned(photo):
-    lines, _ = treated(noisy(photo, WHITE_NOISE), Means(), strength=0.1)
+    lines, _ = treated(with_noise(photo, WHITE_NOISE), Means(), strength=0.1)
     assert len(lines) == 1
 
 
@@ -192,8 +188,8 @@ def said(result):
 
 def test_pictures_that_are_treated_alike_share_a_line(tmp_path, tiny, photo):
     for number in range(3):
-        write(tmp_path / "in" / f"{number}.png", noisy(photo[: 200 + number], WHITE_NOISE))
-    write(tmp_path / "in" / "z.png", noisy(photo, WHITE_NOISE, most=1023, dtype=np.uint16))
+        write(tmp_path / "in" / f"{number}.png", with_noise(photo[: 200 + number], WHITE_NOISE))
+    write(tmp_path / "in" / "z.png", with_noise(photo, WHITE_NOISE, most=1023, dtype=np.uint16))
     result = denoise(tmp_path / "in", tmp_path / "out", "--weights", tiny)
     assert result.exit_code == 0, result.stderr
     chosen = [line for line in said(result) if "grain 1" in line]
@@ -202,7 +198,7 @@ def test_pictures_that_are_treated_alike_share_a_line(tmp_path, tiny, photo):
 
 
 def test_what_is_left_is_said_with_the_options_of_the_command(tmp_path, photo):
-    pixels = noisy(photo, WHITE_NOISE)
+    pixels = with_noise(photo, WHITE_NOISE)
     write(tmp_path / "a.png", pixels)
     torch.manual_seed(0)
     idle = save_restorer(tmp_path / "idle.safetensors", task="denoise", seed=3)
@@ -213,7 +209,7 @@ def test_what_is_left_is_said_with_the_options_of_the_command(tmp_path, photo):
 
 def test_calibration_is_read_instead_of_measuring(tmp_path, tiny, photo):
     NoiseCalibration((row(40), row(44))).write(tmp_path / "noise.json")
-    source = write(tmp_path / "a.png", noisy(photo, WHITE_NOISE)[:50])  # too small to measure
+    source = write(tmp_path / "a.png", with_noise(photo, WHITE_NOISE)[:50])  # too small to measure
     call = (source, tmp_path / "b.png", "--weights", tiny)
     result = denoise(*call, "--calibration", tmp_path / "noise.json")
     assert "noise of 42.0 of 255, independent" in said(result)[0]

@@ -7,8 +7,9 @@ computed, so that never more than three are in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -222,6 +223,19 @@ class _Work:
             self.notify(line)
 
 
+@contextmanager
+def _ending(job: Job, end: End) -> Iterator[None]:
+    """Tell how the block's work on a job ended; a full disk ends that on all of them."""
+    try:
+        yield
+    except DiskFull:
+        raise
+    except UserError as error:
+        end(job, str(error))
+    else:
+        end(job, None)
+
+
 def _stack(
     job: Job,
     count: int,
@@ -231,21 +245,15 @@ def _stack(
 ) -> None:
     """A stack of pages, one page in memory at a time."""
     pages = images.pages(job.source, max_pixels=max_pixels)
-    try:
+    with _ending(job, end):
         save_pages(job, (restored(job, page) for page in pages), count)
-    except DiskFull:
-        raise
-    except UserError as error:
-        end(job, str(error))
-    else:
-        end(job, None)
 
 
 def _clip(
     job: Job, source: Source, work: _Work, ready: _Frames, end: End, *, side_by_side: bool
 ) -> None:
     """A clip, one piece of it after the other."""
-    try:
+    with _ending(job, end):
         same = work.for_clip(job, source)
         clips.write_restored(
             job, source,
@@ -253,28 +261,16 @@ def _clip(
             scale=same.restorer.scale, side_by_side=side_by_side, progress=ready,
             skipped=ready.skipped, notify=work.notify,
         )  # fmt: skip
-    except DiskFull:
-        raise
-    except UserError as error:
-        end(job, str(error))
-    else:
-        end(job, None)
 
 
 def _pictures_of_clip(jobs: Sequence[Job], work: _Work, ready: _Frames, end: End) -> None:
     """Frames of one clip as pictures, in their order."""
     for job, read in clips.frames_of(jobs, work.max_pixels):
-        try:
+        with _ending(job, end):
             before = read()
             before.pixels.setflags(write=False)
             work.put(job, before, work.restored(job, before, lambda n: None))
-        except DiskFull:
-            raise
-        except UserError as error:
-            end(job, str(error))
-        else:
             ready(1)
-            end(job, None)
 
 
 def _side_by_side(
@@ -284,15 +280,9 @@ def _side_by_side(
     with thread_pool(len(jobs)) as pool:
         futures = [pool.submit(whole, job) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
-            try:
+            with _ending(job, end):
                 future.result()
-            except DiskFull:
-                raise
-            except UserError as error:
-                end(job, str(error))
-            else:
                 done(job)
-                end(job, None)
 
 
 def _in_turn(
@@ -313,14 +303,8 @@ def _in_turn(
             if writing is None:
                 return
             job, future = writing
-            try:
+            with _ending(job, end):
                 future.result()
-            except DiskFull:
-                raise
-            except UserError as error:
-                end(job, str(error))
-            else:
-                end(job, None)
 
         for job, following in zip(jobs, [*jobs[1:], None], strict=True):
             reading = upcoming
