@@ -176,9 +176,9 @@ def write(
 
     PNG and TIFF (Deflate) keep all of a Picture; WebP is lossless but 8 bit, and colour, so that a
     grey profile is left out; AVIF is 4:4:4 of `quality` 1 to 100 (95), 8 bit; JPEG has no alpha,
-    and is 4:4:4 of that quality, or, without one, in half the steps of the JPEG that it came from; BMP has
-    neither alpha nor profile nor EXIF.  UserError when the format cannot hold the bit depth, the
-    alpha or the size, when the suffix is unknown, and when the file cannot be written.
+    and is 4:4:4 of that quality, or, without one, in half the steps of the JPEG that it came from;
+    BMP has neither alpha nor profile nor EXIF.  UserError when the format cannot hold the bit
+    depth, the alpha or the size, when the suffix is unknown, and when the file cannot be written.
     `before` is that of `files.replacing`.
     """
     path = Path(path)

@@ -105,7 +105,7 @@ def with_iptc(records: bytes) -> bytes:
 
 
 def encode(picture: Picture, quality: int | None) -> list[bytes]:
-    """4:4:4 of the quality, or in half the steps of its source; ValueError for what is too large."""
+    """4:4:4 of the quality, or in half the steps of its source; ValueError where too large."""
     options: dict[str, Any] = {"quality": quality or QUALITY, "subsampling": 0}
     metadata = picture.metadata
     if quality is None and metadata.jpeg is not None:
