@@ -17,6 +17,7 @@ from pages import page_of, report
 from picture_files import noise
 from tiny import pixels, save_restorer, write_photo
 
+from ssl_restore.evaluation import scoring
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images, manifest
@@ -26,7 +27,7 @@ from ssl_restore.networks import denoiser
 from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
-LEGIBLE = {"nan": "–", "inf": "∞"}
+NOTHING = {"nan": "–"}
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_scores_are_those_of_evaluate(made, out):
         expected = evaluated(*arguments)
         assert list(expected) == ["input", "opening 1x5", "restored"]
         means = page.table(caption)
-        assert means == {m: [LEGIBLE.get(v, v) for v in row] for m, row in expected.items()}
+        assert means == {m: [NOTHING.get(v, v) for v in row] for m, row in expected.items()}
 
 
 def test_a_folder_without_a_manifest_needs_the_pictures_before(made, tmp_path, out):
@@ -162,6 +163,41 @@ def test_grey_and_16_bits_are_shown(tmp_path, out):
         images.write(tmp_path / folder / "a.png", Picture(deep))
     page = page_of(tmp_path / "after", out, "--degraded", tmp_path / "before")
     assert error(page.picture("a, after"), deep[..., 0] / 257) < 5
+
+
+def folder_of(folder, picture_pixels):
+    folder.mkdir()
+    images.write(folder / "a.png", Picture(picture_pixels))
+    return folder
+
+
+def test_ten_bits_are_shown_and_scored_as_eight(made, tmp_path, out):
+    ten = pixels(64, 80, dtype=np.uint16) // 64
+    folders = [folder_of(tmp_path / name, ten) for name in ("before", "after", "layer")]
+    call = ("--degraded", folders[0], "--task", "derain", "--clean", folders[1])
+    page = page_of(folders[1], out, *call, "--layers", folders[2])
+    for view in ("before", "after", "truth", "layer"):
+        assert error(page.picture(f"a, {view}"), ten / 4) < 5
+    assert page.table("Against the truth")["restored"][0] == "same"
+
+
+def test_a_truth_of_eight_bits_beside_ten_is_in_its_own_range(tmp_path, out):
+    eight = pixels(64, 80)
+    ten = folder_of(tmp_path / "before", eight.astype(np.uint16) * 4)
+    truth = folder_of(tmp_path / "truth", eight)
+    page = page_of(ten, out, "--degraded", ten, "--clean", truth)
+    assert float(page.table("Against the truth")["restored"][0]) > 40
+    assert error(page.picture("a, truth"), eight) < 5
+
+
+def test_a_picture_too_long_for_a_page_is_named_and_the_others_are_shown(made, tmp_path, out):
+    for name in ("rainy", "restored"):
+        shutil.copytree(made / name, tmp_path / name)
+        images.write(tmp_path / name / "b.png", Picture(noise(12, 65_501, 1)))
+    result = report(tmp_path / "restored", "-o", out, "--degraded", tmp_path / "rainy")
+    assert result.exit_code == 1
+    assert "b.png: before, it is 65501 x 12" in result.stderr
+    assert out.read_text().count("<article") == 2
 
 
 # --- the page itself -----------------------------------------------------------------------------
@@ -257,7 +293,45 @@ def test_a_run_is_scored_as_evaluate_scores_its_weights(run_folder, out):
     expected = evaluated(noisy, "--weights", weights)
     assert list(expected) == ["input", "median 3x3", "restorer"]
     for method, values in expected.items():
-        assert means[method] == [LEGIBLE.get(value, value) for value in values]
+        assert means[method] == [NOTHING.get(value, value) for value in values]
+
+
+def test_a_run_restores_ten_bits_as_evaluate_does(run_folder, tmp_path, out):
+    ten = folder_of(tmp_path / "ten", pixels(64, 80, dtype=np.uint16) // 64)
+    clean = folder_of(tmp_path / "clean", pixels(64, 80, dtype=np.uint16, seed=1) // 64)
+    page = page_of(run_folder, out, "--degraded", ten, "--clean", clean)
+    expected = evaluated(ten, clean, "--weights", run_folder / "restorer.safetensors")
+    assert page.table("Against the truth")["restorer"] == expected["restorer"]
+    assert float(expected["restorer"][0]) > 10
+    assert page.picture("a, after").mean() > 100
+
+
+def test_the_restorers_of_a_run_restore_a_picture_once(run_folder, tmp_path, out, monkeypatch):
+    areas = []
+    forward = scoring.restore_pixels
+
+    def counted(restorer, picture, **keywords):
+        areas.append(picture.shape[:2])
+        return forward(restorer, picture, **keywords)
+
+    monkeypatch.setattr(scoring, "restore_pixels", counted)
+    noisy = run_folder.parent / "noisy"
+    page_of(run_folder, out, "--clean", noisy, "--limit", 2)
+    assert areas == 2 * [(64, 80)]
+
+
+def test_the_calibration_of_a_run_is_that_of_its_plan(run_folder, tmp_path, out):
+    other = copied(run_folder, tmp_path)
+    (other / "noise.json").rename(tmp_path / "given.json")
+    plan = json.loads((other / "run.json").read_text())
+    plan["settings"]["noise_calibration"] = str(tmp_path / "given.json")
+    (other / "run.json").write_text(json.dumps(plan))
+    (other / "rain.json").write_text("{")  # of no run
+    assert "Measured noise" in page_of(other, out, "--limit", 1).texts("h2")
+    (tmp_path / "given.json").unlink()
+    result = report(other, "-o", out, "--overwrite", "--limit", 1)
+    assert result.exit_code == 0
+    assert "given.json: the calibration of the run is gone" in result.stderr
 
 
 def test_a_run_is_compared_with_its_start(run_folder, tmp_path, out):
@@ -280,7 +354,7 @@ def test_a_run_is_compared_with_its_start(run_folder, tmp_path, out):
     restored = restore(load_restorer(start, torch.device("cpu")), noisy)
     assert error(page.picture("0, start"), restored) < 5 < error(restored, noisy)
     expected = evaluated(run_folder.parent / "noisy", "--weights", start, "--limit", 1)
-    legible = [LEGIBLE.get(value, value) for value in expected["restorer"]]
+    legible = [NOTHING.get(value, value) for value in expected["restorer"]]
     assert page.table("Without a truth")["start"] == legible
 
 
