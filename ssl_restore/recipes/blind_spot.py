@@ -51,11 +51,10 @@ def build(
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
         anchor=anchor, notes=notes,
     )  # fmt: skip
-    keywords: dict[str, object] = {
+    keywords = {
         "width": channels, "blocks": blocks, "shuffle": coarse, "refinements": refinements,
     }  # fmt: skip
-    restorer = blind_spot.build(width=channels, blocks=blocks, shuffle=coarse,
-                                refinements=refinements)  # fmt: skip
+    restorer = blind_spot.build(**keywords)
     restorer.learned.fill_(1.0)
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     ema = copy.deepcopy(restorer)
