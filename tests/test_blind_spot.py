@@ -153,10 +153,11 @@ def build(*, calibration: str = "", noise_calibration: str = ""):
     asked = request.Request(
         images=folder(OWN), output=tmp_path / "run", task="denoise", recipe=str(mine), chosen=True,
         from_scratch=True, steps=1,
-        settings={"calibration": str(shared), "noise_calibration": str(shared)},
+        settings={"calibration": str(shared)},  # beside that of the noise, which is measured
     )  # fmt: skip
     job = request.start(asked, torch.device("cpu"))
-    assert job.plan.recipe == str(mine)  # as the other recipe takes one calibration
+    assert job.plan.settings["noise_calibration"] == "noise.json"
+    assert job.plan.recipe == str(mine)  # as the others take one calibration
 
 
 @pytest.mark.parametrize(
