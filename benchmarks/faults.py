@@ -31,6 +31,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -113,11 +114,10 @@ def make_inputs(folder: Path) -> None:
 
 
 def quietly(arguments: list[str]) -> int:
-    """The exit code of the command line."""
-    session.SAVE_EVERY_S = 0.0  # after every step
-    torch.set_num_threads(1)
+    """The exit code of the command line, where a run of `fit` is saved after every step."""
     nothing = io.TextIOWrapper(io.BytesIO())
-    with redirect_stdout(nothing), redirect_stderr(nothing):
+    every_step = patch.object(session, "SAVE_EVERY_S", 0.0)
+    with every_step, redirect_stdout(nothing), redirect_stderr(nothing):
         try:
             command(arguments, prog_name="ssl-restore")
         except SystemExit as end:
@@ -166,29 +166,31 @@ def killed(kind: str, folder: Path, kills: int, seed: int) -> dict[str, int]:
     first = started(whole)
     first.join()
     length = time.monotonic() - start
-    found = Counter(kills=0, half_written=0, other_bits=0, left_over=0, failed=first.exitcode or 0)
+    found = Counter(kills=0, half_written=0, other_bits=0, left_over=0, failed=0)
+    found["failed"] += first.exitcode != 0
     while found["kills"] < kills:
         process = started(out)
         process.join(draws.uniform(0, length))
-        if process.exitcode is None:
+        by_another = process.exitcode == -signal.SIGKILL  # short of memory, say
+        if process.exitcode is None or by_another:
             process.kill()
             process.join()
             found["kills"] += 1
+            found["failed"] += by_another
             found["half_written"] += len(half_written(out, whole))
-            continue
-        if process.exitcode == -signal.SIGKILL:
             continue
         check_end(out, whole, process.exitcode or 0, found)
         shutil.rmtree(out)
     process = started(out)
     process.join()
     check_end(out, whole, process.exitcode or 0, found)
-    shutil.rmtree(out)
-    shutil.rmtree(whole)
+    for folder_of_runs in (out, whole):
+        shutil.rmtree(folder_of_runs, ignore_errors=True)
     return dict(found)
 
 
 def end_with(arguments: list[str]) -> None:
+    torch.set_num_threads(1)
     sys.exit(quietly(arguments))
 
 
@@ -311,14 +313,18 @@ def mutated(kind: str, folder: Path, count: int, seed: int) -> tuple[Counter[str
 def in_child(
     reader: Callable[[Path], object], work: list[tuple[Path, bytes]]
 ) -> Iterator[tuple[str, str]]:
-    """Read mutated files in a forked process; (outcome, line) of each, up to one that ends it."""
+    """Read mutated files in a forked process; (outcome, line) of each, up to one that ends it, or
+    that takes so much memory that what later ones take does not show in the largest."""
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(receive)
         with os.fdopen(send, "w") as results:
+            start = most_bytes()
             for path, data in work:
                 print(*judged(reader, path, data), sep="\t", file=results, flush=True)
+                if most_bytes() - start > MEMORY_BYTES / 10:
+                    break
         os._exit(0)
     os.close(send)
     with os.fdopen(receive) as results:
@@ -334,10 +340,16 @@ def in_child(
         )
 
 
+def most_bytes() -> int:
+    """The most memory that this process has taken."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def judged(reader: Callable[[Path], object], path: Path, data: bytes) -> tuple[str, str]:
     signal.setitimer(signal.ITIMER_PROF, SECONDS)  # ends the process
     signal.alarm(10 * SECONDS)  # for one that waits
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = most_bytes()
     path.write_bytes(data)
     outcome, line = "read", ""
     try:
@@ -348,9 +360,9 @@ def judged(reader: Callable[[Path], object], path: Path, data: bytes) -> tuple[s
         outcome = "traceback" if "\n" in str(error) else "refused"
     except Exception as error:
         outcome, line = "traceback", repr(error).replace("\n", " ")[:200]
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    if 1024 * grown > MEMORY_BYTES:
-        outcome, line = "large", f"{grown / 1e6:.1f} GB"
+    grown = most_bytes() - before
+    if grown > MEMORY_BYTES:
+        outcome, line = "large", f"{grown / 1e9:.1f} GB"
     signal.setitimer(signal.ITIMER_PROF, 0)
     return outcome, line
 

@@ -11,26 +11,42 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
+from ssl_restore.errors import UserError
 from ssl_restore.io.clips.reader import Clip
 from ssl_restore.io.picture import peak
 
 
 def compared(before: Path, after: Path) -> dict[str, Any]:
-    """The figures of two clips; frames are taken in pairs, in their order."""
+    """The figures of two clips; frames are taken in pairs, in their order.
+
+    UserError for clips of another number of frames, or of frames of another size.
+    """
     one, other = Clip(before), Clip(after)
-    late, apart = [], []
-    for was, now in zip(one.frames(), other.frames(), strict=True):
+    late: list[float] = []
+    shown: list[int] = []
+    apart: list[tuple[float, float, float]] = []
+    for was, now in zip_longest(one.frames(), other.frames()):
+        if was is None or now is None:
+            ended, goes_on = (before, after) if was is None else (after, before)
+            raise UserError(f"{ended}: ends after {len(late)} frames, but {goes_on} goes on")
+        shown.append(was.pts)
         late.append(abs(float(was.pts * one.time_base - now.pts * other.time_base)))
         pixels = [frame.pixels() / (peak(frame.pixels().dtype) / 255) for frame in (was, now)]
-        apart.append(np.abs(pixels[0] - pixels[1]))
+        if pixels[0].shape != pixels[1].shape:
+            sizes = " and ".join(f"{one.shape[1]} x {one.shape[0]}" for one in pixels)
+            raise UserError(f"{after}: frames of {sizes}; compare clips of one size")
+        differences = np.abs(pixels[0] - pixels[1])
+        apart.append((differences.mean(), float(differences.max()), (differences <= 1).mean()))
     ends = [float(clip.timing().end * clip.time_base) for clip in (one, other)]
-    steps = np.diff([frame.pts for frame in one.frames()])
+    steps = np.diff(shown)
+    mean, most, share = zip(*apart, strict=True)
     return {
         "frames": len(late),
         "variable_rate": bool(steps.size and steps.max() > steps.min() + 1),
@@ -39,9 +55,9 @@ def compared(before: Path, after: Path) -> dict[str, Any]:
         "sound_is_the_same": sound(before) == sound(after),
         "samples_are_the_same": one.first.samples == other.first.samples,
         "apart": {
-            "mean": float(np.mean([one.mean() for one in apart])),
-            "most": float(max(one.max() for one in apart)),
-            "share_within_1": float(np.mean([(one <= 1).mean() for one in apart])),
+            "mean": float(np.mean(mean)),
+            "most": max(most),
+            "share_within_1": float(np.mean(share)),
         },
     }
 
@@ -63,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     given = parser.parse_args(arguments)
-    print(json.dumps(compared(given.before, given.after), indent=1))
+    try:
+        print(json.dumps(compared(given.before, given.after), indent=1))
+    except UserError as error:
+        raise SystemExit(str(error)) from error
 
 
 if __name__ == "__main__":

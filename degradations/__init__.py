@@ -73,7 +73,7 @@ from .noise import (
     count_photons,
     noise_std,
 )
-from .noise_field import noise_field
+from .noise_field import noise_field, unit_noise
 from .noise_kinds import any_noise
 from .one_of import OneOf, OneOfParams
 from .populations import Apart, Populations, draw_streaks, farther, with_farther
@@ -286,6 +286,7 @@ __all__ = [
     "transmission",
     "undo_tone",
     "uniform",
+    "unit_noise",
     "veil",
     "visibility_m",
     "with_farther",

@@ -5,6 +5,8 @@ u = k * eps,   k Gaussian with sum k^2 = 1
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -55,3 +57,26 @@ def noise_field(eps: Tensor, width_px: Tensor, image: Tensor, extra: int = 0) ->
     eps = eps.to(image)
     rows, columns = kernel(height, eps.shape[-2]), kernel(width, eps.shape[-1])
     return torch.einsum("bih,bchw,bjw->bcij", rows, eps, columns)
+
+
+def unit_noise(image: Tensor, width_px: float, generator: torch.Generator) -> Tensor:
+    """Normal values of deviation 1, correlated or each of its own.
+
+    Args:
+        image: (B, C, H, W), of which the shape, device and dtype count.
+        width_px: standard deviation of the kernel; 0 for white noise.
+        generator: On the CPU.
+
+    Returns:
+        (B, C, H, W).
+
+    Example:
+        >>> white = unit_noise(torch.zeros(1, 1, 64, 64), 0.0, torch.Generator().manual_seed(0))
+        >>> round(white.std().item(), 1), bool((white[..., 1:] * white[..., :-1]).mean() < 0.1)
+        (1.0, True)
+    """
+    batch, channels, height, width = image.shape
+    reach = math.ceil(4 * width_px)
+    size = (batch, channels, height + 2 * reach, width + 2 * reach)
+    eps = torch.randn(size, generator=generator).to(image)
+    return noise_field(eps, torch.full((batch,), width_px), image) if reach else eps

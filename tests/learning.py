@@ -123,8 +123,9 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def plan_for(rainy, clean, *, steps=4, seconds=None, **settings):
+def plan_for(rainy, clean, *, recipe="derain_unpaired", steps=4, seconds=None, **settings):
+    usual = discover.settings(discover.builder("recipes", recipe))
     return RunPlan(
-        "derain_unpaired", {**TINY, "lr": 5e-4, **settings}, 0, steps, seconds,
-        str(rainy), str(clean), None,
+        recipe, {**usual, **TINY, **settings}, 0, steps, seconds,
+        None if rainy is None else str(rainy), str(clean), None,
     )  # fmt: skip

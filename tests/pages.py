@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
 from click.testing import CliRunner
 from PIL import Image
 
+from ssl_restore.io import images
+from ssl_restore.io.picture import Picture
 from ssl_restore_cli.main import main
 
+NOTHING = {"nan": "–"}  # what a table of the page shows for it
 EMPTY = {"meta", "link", "img", "input", "br", "line", "path", "circle"}  # have no end
 
 
@@ -82,3 +86,34 @@ def page_of(folder, output, *arguments):
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{output}\n"
     return Page(output.read_text(encoding="utf-8"))
+
+
+def refused(*arguments):
+    """The one line of a call that wrote nothing."""
+    result = report(*arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1, result.stderr
+    return result.stderr
+
+
+def evaluated(*arguments):
+    result = CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()[2:]
+    return {line[:14].strip(): line[14:].split()[:-2] for line in lines}
+
+
+def error(shown, pixels):
+    """Root mean square, of 255: about 4 of a JPEG of this quality, on noise."""
+    return float(np.sqrt(np.square(shown.astype(float) - pixels).mean()))
+
+
+def copied(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def folder_of(folder, picture_pixels):
+    folder.mkdir()
+    images.write(folder / "a.png", Picture(picture_pixels))
+    return folder

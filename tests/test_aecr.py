@@ -87,7 +87,9 @@ def test_gradients_of_the_deformable_convolution_equal_those_of_the_loops():
 
 
 def test_gradcheck_of_the_deformable_convolution():
-    given = [value.requires_grad_() for value in bent(1, (2, 2), torch.float64)]
+    x, weight, *bends = bent(1, (2, 2), torch.float64)
+    one = (x[:1, :2], weight[:2, :2], *(value[:1] for value in bends))  # a picture, two channels
+    given = [value.clone().requires_grad_() for value in one]
     assert torch.autograd.gradcheck(deformable_convolution, given)
 
 
@@ -172,8 +174,8 @@ def test_mix_up_takes_from_the_encoder_what_theta_says():
 
 def test_tiles_give_what_the_whole_picture_gives():
     net = past_start()
-    image = torch.rand(1, 3, 381, 443, generator=draws())
-    assert tiles(net, 381, 443, 96)[0].window_rows.stop < 381  # no tile sees all of it
+    image = torch.rand(1, 3, 381, 107, generator=draws())
+    assert tiles(net, 381, 107, 96)[0].window_rows.stop < 381  # no tile sees all of it
     for precision in ("fp32", "bf16"):
         whole, tiled = (
             restore_tensor(net, image, tile=tile, precision=precision) for tile in (0, 96)

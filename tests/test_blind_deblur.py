@@ -189,9 +189,8 @@ def test_a_photograph_gets_nearer_to_its_original(name, linear):
     assert psnr(solve(blurred)["clean"], sharp) > psnr(blurred, sharp) + 1.5
 
 
-@pytest.mark.parametrize("name", ["toucan", "great_wall"])
-def test_a_sharp_photograph_comes_back_and_it_is_said(name):
-    sharp, said = photograph(name), []
+def test_a_sharp_photograph_comes_back_and_it_is_said():
+    sharp, said = photograph("great_wall"), []
     layers = solve(sharp, notify=said.append)
     assert torch.equal(layers["clean"], sharp)
     assert layers["kernel"].sum() == 1
@@ -287,7 +286,8 @@ def test_the_command_keeps_depth_and_alpha_and_writes_the_kernel(tmp_path, chann
     alpha = np.linspace(0, np.iinfo(dtype).max, pixels[..., :1].size).astype(dtype)
     alpha = alpha.reshape(pixels.shape[:2])
     images.write(tmp_path / "a.png", Picture(pixels, alpha=alpha))
-    result = run(tmp_path / "a.png", tmp_path / "b.png", "--layers", tmp_path / "kernels")
+    options = ("--layers", tmp_path / "kernels", "--kernel-px", 15)
+    result = run(tmp_path / "a.png", tmp_path / "b.png", *options)
     assert result.exit_code == 0, result.output
     assert "by blind_deblur" in result.stderr
     after = images.read(tmp_path / "b.png")

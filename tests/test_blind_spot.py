@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from learning import photograph
-from test_networks_contract import randomised
+from learning import photograph, randomised
 
 from degradations.noise import CorrelatedNoise, Noise
 from degradations.sampling import degrade
 from ssl_restore import discover, rng
+from ssl_restore.calibration import noise
 from ssl_restore.evaluation.noise_left import rejected_reason
 from ssl_restore.inference.tiles import restore_tensor
 from ssl_restore.io import images
@@ -19,7 +19,7 @@ from ssl_restore.io.picture import Picture
 from ssl_restore.networks import blind_spot
 from ssl_restore.networks.blind_spot import MASKS, PERIOD_PX, _mask_numbers
 from ssl_restore.objectives.blind_spot import BlindSpotLoss
-from ssl_restore.training import checkpoint, warm_start
+from ssl_restore.training import checkpoint, request, warm_start
 from ssl_restore.types import Batch
 from ssl_restore_cli.main import main
 
@@ -125,6 +125,39 @@ def test_fit_chooses_it_by_the_noise_of_the_pictures(tmp_path, folder):
     said, header = fit(folder(OWN), tmp_path / "b", "--task", "denoise")
     assert header.recipe == "neighbor2neighbor"
     assert "recipe" not in said
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A calibration of noise that neighbouring pixels share."""
+    row = noise.PictureNoise("0.png", 0.0, 0.1, 0.1, 0.5, 2.0, 0.0)
+    noise.NoiseCalibration((row,)).write(tmp_path / "shared.json")
+    return tmp_path / "shared.json"
+
+
+def test_fit_chooses_it_by_a_calibration_that_is_given(tmp_path, folder, shared):
+    given = f"--set=noise_calibration={shared}"
+    said, header = fit(folder(OWN), tmp_path / "run", "--task", "denoise", given)
+    assert "recipe blind_spot, by the noise of these pictures" in said
+    assert header.recipe == "blind_spot"
+    assert header.settings["noise_calibration"] == str(shared)
+
+
+def test_of_two_calibrations_that_of_the_task_counts(tmp_path, folder, shared):
+    mine = tmp_path / "mine.py"
+    mine.write_text("""
+from ssl_restore.recipes import neighbor2neighbor
+def build(*, calibration: str = "", noise_calibration: str = ""):
+    return neighbor2neighbor.build(width=4, batch=2, patch=32)
+""")
+    asked = request.Request(
+        images=folder(OWN), output=tmp_path / "run", task="denoise", recipe=str(mine), chosen=True,
+        from_scratch=True, steps=1,
+        settings={"calibration": str(shared)},  # beside that of the noise, which is measured
+    )  # fmt: skip
+    job = request.start(asked, torch.device("cpu"))
+    assert job.plan.settings["noise_calibration"] == "noise.json"
+    assert job.plan.recipe == str(mine)  # as the others take one calibration
 
 
 @pytest.mark.parametrize(

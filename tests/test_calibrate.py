@@ -55,6 +55,18 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def small(folders, tmp_path_factory):
+    """Their middles, as small as rain can be measured in."""
+    made = []
+    for folder in folders:
+        made.append(tmp_path_factory.mktemp(folder.name))
+        for path in images.find(folder):
+            middle = images.read(path).pixels[80:240, 80:240]
+            images.write(made[-1] / path.name, images.Picture(middle))
+    return made
+
+
+@pytest.fixture(scope="module")
 def measured(folders):
     return rain_calibration.calibrate(images.find(folders[1]), CPU).calibration
 
@@ -148,8 +160,8 @@ def command(*arguments):
     return CliRunner().invoke(main, [str(a) for a in ("calibrate", *arguments)])
 
 
-def test_the_command_writes_a_calibration_and_a_sheet(folders, tmp_path):
-    result = command(folders[1], "-o", tmp_path / "rain.json", "--focal-px", 800,
+def test_the_command_writes_a_calibration_and_a_sheet(small, tmp_path):
+    result = command(small[1], "-o", tmp_path / "rain.json", "--focal-px", 800,
                      "--exposure-s", 0.005)  # fmt: skip
     assert result.exit_code == 0, result.output
     found = rain_file.read(tmp_path / "rain.json")
@@ -159,34 +171,34 @@ def test_the_command_writes_a_calibration_and_a_sheet(folders, tmp_path):
     assert min(images.read(tmp_path / "rain.png").pixels.shape[:2]) > 500
 
 
-def test_the_command_replaces_nothing(folders, tmp_path):
+def test_the_command_replaces_nothing(small, tmp_path):
     (tmp_path / "rain.json").write_text("mine")
-    result = command(folders[1], "-o", tmp_path / "rain.json")
+    result = command(small[1], "-o", tmp_path / "rain.json")
     assert result.exit_code == 1
     assert "rain.json: exists; --overwrite" in result.output
     assert (tmp_path / "rain.json").read_text() == "mine"
 
 
-def test_the_command_says_that_there_is_no_rain(folders, tmp_path):
-    result = command(folders[0], "-o", tmp_path / "rain.json")
+def test_the_command_says_that_there_is_no_rain(small, tmp_path):
+    result = command(small[0], "-o", tmp_path / "rain.json")
     assert result.exit_code == 1
     assert "no rain found" in result.output
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_small_picture_is_skipped_by_name(folders, tmp_path):
+def test_a_small_picture_is_skipped_by_name(small, tmp_path):
     wet = tmp_path / "wet"
     save_pictures(wet, 1, size=(100, 200))
     (wet / "0.png").rename(wet / "small.png")
-    images.write(wet / "rainy.png", images.read(folders[1] / "0.png"))
+    images.write(wet / "rainy.png", images.read(small[1] / "0.png"))
     result = command(wet, "-o", tmp_path / "rain.json")
     assert result.exit_code == 1
     assert "small.png: 200x100 is too small; 160 pixels are needed" in result.output
     assert len(rain_file.read(tmp_path / "rain.json").pictures) == 1
 
 
-def test_a_camera_is_given_whole_or_not_at_all(folders, tmp_path):
-    result = command(folders[1], "-o", tmp_path / "rain.json", "--focal-px", 800)
+def test_a_camera_is_given_whole_or_not_at_all(small, tmp_path):
+    result = command(small[1], "-o", tmp_path / "rain.json", "--focal-px", 800)
     assert result.exit_code == 2
     assert "--focal-px and --exposure-s together" in result.output
 
@@ -198,8 +210,8 @@ def fit(folder, output, *arguments):
     )
 
 
-def test_fit_calibrates_by_itself_and_goes_on_where_its_folder_is_moved(folders, tmp_path):
-    result = fit(folders[1], tmp_path / "run")
+def test_fit_calibrates_by_itself_and_goes_on_where_its_folder_is_moved(small, tmp_path):
+    result = fit(small[1], tmp_path / "run")
     assert result.exit_code == 0, result.output
     run = Run(tmp_path / "run")
     assert run.plan().settings["calibration"] == "rain.json"
@@ -209,31 +221,31 @@ def test_fit_calibrates_by_itself_and_goes_on_where_its_folder_is_moved(folders,
     assert result.exit_code == 0, result.output
 
 
-def test_fit_without_calibration(folders, tmp_path):
-    result = fit(folders[1], tmp_path / "run", "--no-calibrate")
+def test_fit_without_calibration(small, tmp_path):
+    result = fit(small[1], tmp_path / "run", "--no-calibrate")
     assert result.exit_code == 0, result.output
     assert Run(tmp_path / "run").plan().settings["calibration"] == ""
     assert not (tmp_path / "run" / "rain.json").exists()
 
 
-def test_fit_with_a_calibration_of_the_user(folders, tmp_path, monkeypatch):
+def test_fit_with_a_calibration_of_the_user(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     RainCalibration((MEASURED,)).write(Path("mine.json"))
-    result = fit(folders[1], tmp_path / "run", "--set", "calibration=mine.json")
+    result = fit(small[1], tmp_path / "run", "--set", "calibration=mine.json")
     assert result.exit_code == 0, result.output
     assert Run(tmp_path / "run").plan().settings["calibration"] == str(tmp_path / "mine.json")
 
 
-def test_fit_where_no_rain_is_found_says_so_and_learns(folders, tmp_path):
-    result = fit(folders[0], tmp_path / "run")
+def test_fit_where_no_rain_is_found_says_so_and_learns(small, tmp_path):
+    result = fit(small[0], tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert "not calibrated, learning with rain of all kinds: no rain found" in result.output
     assert Run(tmp_path / "run").plan().settings["calibration"] == ""
 
 
-def test_fit_calibrates_nothing_into_a_run_that_exists(folders, tmp_path):
-    fit(folders[1], tmp_path / "run", "--no-calibrate")
-    result = fit(folders[1], tmp_path / "run")
+def test_fit_calibrates_nothing_into_a_run_that_exists(small, tmp_path):
+    fit(small[1], tmp_path / "run", "--no-calibrate")
+    result = fit(small[1], tmp_path / "run")
     assert result.exit_code == 1
     assert "holds a run already" in result.output
     assert not (tmp_path / "run" / "rain.json").exists()

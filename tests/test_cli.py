@@ -18,7 +18,8 @@ import sys
 from click.testing import CliRunner
 from ssl_restore_cli.main import main
 for arguments in [["--help"], *([name, "--help"] for name in main.list_commands(None))]:
-    assert CliRunner().invoke(main, arguments).exit_code == 0, arguments
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, result.stdout[:6]) == (0, "Usage:"), arguments
     loaded = {"torch", "numpy", "cv2", "cli"} & set(sys.modules)
     assert not loaded, (arguments, loaded)
 """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from noisy import photograph, with_noise
-from test_ranged import Means
+from tiny import Means
 
 import ssl_restore as sr
 from degradations import Noise, SaltPepper

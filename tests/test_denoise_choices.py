@@ -9,8 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from noisy import photograph, with_noise
-from test_ranged import Means
-from tiny import save_restorer
+from tiny import Means, save_restorer
 
 from degradations import CorrelatedNoise, Noise, SaltPepper
 from ssl_restore.calibration.noise import NoiseCalibration, PictureNoise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_relight import cast, photograph
+from shadows import cast, photograph
 
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture

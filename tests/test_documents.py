@@ -37,15 +37,15 @@ HISTORY = r"the (one|restorer|weights|built-in) (of )?(before|then)|not measured
 
 SHORTER = [  # (what a document says, what is run)
     (r"--minutes [\d.]+", "--steps 2 --set batch=2"),
-    (r"--seconds [\d.]+", "--seconds 1"),
+    (r"--seconds [\d.]+", "--seconds 0.1"),
     (r"\bminutes=[\d.]+", "steps=2"),
 ]
 LIMITS = [  # (command, an option that it has, or none, what is added unless a limit is given)
     ("fit", None, ["--steps", "2", "--set", "batch=2"]),
     ("adapt", None, ["--steps", "1"]),
     ("inpaint", None, ["--steps", "2"]),
-    ("derain", "--adapt", ["--seconds", "1"]),
-    ("denoise", "--zero-shot", ["--seconds", "1"]),
+    ("derain", "--adapt", ["--seconds", "0.1"]),
+    ("denoise", "--zero-shot", ["--seconds", "0.1"]),
     ("separate", None, ["--steps", "2"]),
     ("dedrop", "--mask", ["--steps", "2"]),
 ]
@@ -164,9 +164,9 @@ def prepared(tmp_path_factory):
     draws = np.random.default_rng(0)
     sources = sorted((ROOT / "data_samples" / "photos").glob("*.jpg"))[:2]
     for number, source in enumerate(sources):
-        whole = cv2.resize(images.read(source).pixels, (232, 176), interpolation=cv2.INTER_AREA)
+        whole = cv2.resize(images.read(source).pixels, (168, 160), interpolation=cv2.INTER_AREA)
         whole = whole.astype(np.float32) / 255 * 0.8
-        scene = whole[:, :224]
+        scene = whole[:, :160]  # as large as rain is measured in
         save(folder / "photos" / f"{number}.png", scene)
         save(folder / "clean" / f"{number}.png", scene)
         save(folder / "rainy" / f"{number}.png", rained_on(scene, number))
@@ -178,37 +178,42 @@ def prepared(tmp_path_factory):
         for observation in (1, 2):
             save(folder / "bursts" / str(number) / f"{observation}.png", noisy[observation])
     for number in range(3):
-        frame = rained_on(whole[:, 2 * number : 2 * number + 224], 10 + number)
+        frame = rained_on(whole[:, 2 * number : 2 * number + 160], 10 + number)
         save(folder / "frames" / f"{number}.png", frame)
     write_clip(folder / "clip.mp4", folder / "frames")
     for number in range(12):
         save(folder / "still" / f"{number:02}.png", rained_on(scene, 20 + number))
     write_clip(folder / "camera.mp4", folder / "still")
     shutil.rmtree(folder / "still")
-    save(folder / "rainy.jpg", rained_on(scene, 2))
-    save(folder / "noisy.jpg", noisy[0][:96, :96])
     save(folder / "small.jpg", scene[::4, ::4])
-    save(folder / "hazy.jpg", 0.5 * scene + 0.4)
     save(folder / "blurred.jpg", cv2.blur(scene[::2, ::2], (5, 1)))
-    lost = draws.random((176, 224, 1)) < 0.1
+    save_parts(folder, scene[:96, :112], draws)
+    return folder
+
+
+def save_parts(folder, scene, draws):
+    """Single pictures of a small scene."""
+    save(folder / "photo.png", scene)
+    save(folder / "rainy.jpg", rained_on(scene, 2))
+    save(folder / "noisy.jpg", scene + draws.normal(0, 0.1, scene.shape))
+    save(folder / "hazy.jpg", 0.5 * scene + 0.4)
+    lost = draws.random((*scene.shape[:2], 1)) < 0.1
     save(folder / "scratched.png", np.where(lost, 0, scene))
     save(folder / "mask.png", np.float32(lost))
-    marked = np.zeros((176, 224, 1))
-    marked[60:120, 70:150] = 1
+    marked = np.zeros_like(lost, float)
+    marked[30:70, 40:90] = 1
     for name, mask, light in (("shaded", "shadow", 0.4), ("wet", "drops", 1.6)):
         save(folder / f"{name}.png", np.where(marked > 0, light * scene, scene))
         save(folder / f"{mask}.png", marked)
     for number, weight in ((1, 0.7), (2, 0.3)):
         save(folder / f"mixture{number}.png", weight * scene + (1 - weight) * scene[::-1])
-    save(folder / "photo.png", scene)
     marks = np.full(scene.shape, 128 / 255)
     marks[80:90, 100:110], marks[:10, :10] = 1, 0
     save(folder / "hints.png", marks)
-    return folder
 
 
 def write_clip(path, frames):
-    size = (224, 176)
+    size = (160, 160)
     clip = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, size)
     for frame in sorted(frames.glob("*.png")):
         clip.write(cv2.imread(str(frame)))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from calls import fit, ssl_restore
 from conftest import save_pictures
 from deraining import derain, names, refused, truncate
 from tiny import pixels, random_restorer, save_restorer, write_photo
@@ -26,29 +26,13 @@ from ssl_restore.inference.folders import restore_all
 from ssl_restore.io import files, folders, locks
 from ssl_restore.io.files import replacing
 from ssl_restore.training import session
-from ssl_restore_cli.main import main
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and rights of POSIX")
-FIT = ["--recipe", "derain_unpaired", "--from-scratch", "--no-calibrate", "--steps", "2",
-       "--set", "width=4", "--set", "batch=2", "--set", "patch=16"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     return save_restorer(tmp_path_factory.mktemp("weights") / "restorer.safetensors")
-
-
-def ssl_restore(*arguments):
-    """(exit code, stderr) of the command line; a traceback fails the test."""
-    result = CliRunner().invoke(main, [*map(str, arguments)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stderr
-
-
-def fit(home, out):
-    return ssl_restore(
-        "fit", "--images", home / "rainy", "--clean", home / "clean", "-o", out, *FIT
-    )
 
 
 # --- temporary files ----------------------------------------------------------------------------
@@ -75,7 +59,7 @@ def test_the_next_run_removes_what_a_killed_one_left_and_nothing_else(tmp_path):
 def hold(folder, held):
     with locks.only_run(folder):
         held.touch()
-        time.sleep(60)
+        signal.pause()
 
 
 @pytest.mark.parametrize("command", ["derain", "fit", "synth-rain"])
@@ -94,14 +78,17 @@ def test_a_second_run_is_refused_until_the_first_has_ended_even_by_a_kill(
         return ssl_restore(command, tmp_path / "clean", out, *options)
 
     process = processes(hold, out, tmp_path / "held")
-    while not (tmp_path / "held").exists():
-        time.sleep(0.01)
-    code, line = run()
-    assert code == 1
-    assert f"{out}: another run is writing into it" in line.splitlines()[-1]
-    assert names(out) == [locks.NAME]
-    process.kill()
-    process.join()
+    try:
+        while not (tmp_path / "held").exists():
+            assert process.is_alive()
+            time.sleep(0.01)
+        code, line = run()
+        assert code == 1
+        assert f"{out}: another run is writing into it" in line.splitlines()[-1]
+        assert names(out) == [locks.NAME]
+    finally:
+        process.kill()
+        process.join()
     assert run()[0] == 0
     assert locks.NAME not in names(out)
 
@@ -287,7 +274,10 @@ class NoRoom(torch.nn.Module):
 
 @pytest.mark.parametrize("tile", [None, 0, 128])
 @pytest.mark.parametrize("in_place", [False, True])
-def test_halved_tiles_cover_the_picture_once_and_large_ones_are_not_tried_again(tile, in_place):
+def test_halved_tiles_cover_the_picture_once_and_large_ones_are_not_tried_again(
+    monkeypatch, tile, in_place
+):
+    monkeypatch.setattr(tiles, "TILES_AT_ONCE", 1)  # two at once may be refused both
     restorer, picture = random_restorer(), pixels(300, 421)
     right = tiles.restore(restorer, picture, tile=0)
     hook, covered = NoRoom(16_000), []
@@ -297,7 +287,8 @@ def test_halved_tiles_cover_the_picture_once_and_large_ones_are_not_tried_again(
     )
     assert np.abs(found.astype(int) - right).max() <= 1
     assert sum(covered) == 300 * 421
-    assert hook.refused == sorted(hook.refused, reverse=True) or tiles.TILES_AT_ONCE > 1
+    if not in_place:  # where each row of tiles finds it out anew
+        assert hook.refused == sorted({*hook.refused}, reverse=True)
     assert len(hook.refused) < len(hook.done)
 
 
@@ -353,3 +344,35 @@ def test_the_campaign_of_faults_finds_nothing(script, tmp_path, monkeypatch):
         counts, examples = faults.mutated(kind, tmp_path, 25, 0)
         assert set(counts) <= {"read", "refused"}, examples
         assert sum(counts.values()) == 25
+
+
+def test_saving_after_every_step_ends_with_the_campaign(script, tmp_path):
+    usual = session.SAVE_EVERY_S
+    assert script("faults").quietly(["fit", "--images", str(tmp_path / "none")]) != 0
+    assert session.SAVE_EVERY_S == usual > 0
+
+
+def killed_by_another(arguments):
+    if arguments[2].endswith("-killed"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_run_that_another_kills_has_failed(script, tmp_path, processes, monkeypatch):
+    faults = script("faults")
+    for folder in ("run", "derain-whole"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(faults, "end_with", killed_by_another)
+    monkeypatch.setattr(faults.random.Random, "uniform", lambda self, low, high: None)  # waits
+    found = faults.killed("derain", tmp_path, 2, 0)
+    assert (found["kills"], found["failed"]) == (2, 3)
+
+
+def test_each_file_that_takes_much_memory_is_counted(script, tmp_path, monkeypatch):
+    faults = script("faults")
+    monkeypatch.setattr(faults, "MEMORY_BYTES", 50_000_000)
+    monkeypatch.setattr(signal, "setitimer", lambda *a: None)
+    (tmp_path / "a.bin").write_bytes(b"some bytes to change")
+    taken = "a.bin", lambda path: np.ones(80_000_000, np.uint8).sum()
+    monkeypatch.setitem(faults.READERS, "a.bin", taken)
+    counts, _ = faults.mutated("a.bin", tmp_path, 3, 0)
+    assert counts == {"large": 3}

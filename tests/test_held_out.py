@@ -9,22 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from learning import TINY, plan_for
 
 from ssl_restore import discover
 from ssl_restore.io import images
 from ssl_restore.training import data, report, session
 from ssl_restore.training.data import Pictures
-from ssl_restore.training.run import Run, RunPlan
+from ssl_restore.training.run import Run
 
 CPU = torch.device("cpu")
-TINY = {"width": 4, "batch": 2, "patch": 16}
-
-
-def plan_for(rainy, clean, *, recipe="derain_unpaired", steps=3):
-    build = discover.builder("recipes", recipe)
-    settings = {**discover.settings(build), **TINY}
-    images_folder = None if rainy is None else str(rainy)
-    return RunPlan(recipe, settings, 0, steps, None, images_folder, str(clean), None)
 
 
 def measure(degraded, restored):
@@ -139,3 +132,10 @@ def test_sample_takes_the_middle_of_pictures_and_the_first_observation():
 def test_mean_is_over_the_pictures_that_have_a_score():
     scores = [{"a": 1.0, "b": 2.0, "c": math.nan}, {"a": 3.0, "b": math.nan}]
     assert report.Sample([], [], scores).mean_scores() == {"a": 2.0, "b": 2.0}
+
+
+def test_room_is_wanted_for_each_weight_once():
+    recipe = discover.recipe("derain_unpaired", TINY)
+    kept = (recipe.restorer, recipe.ema)
+    tensors = [value for module in kept for value in module.state_dict().values()]
+    assert session._size(recipe) == sum(value.nbytes for value in tensors)

@@ -8,10 +8,10 @@ import struct
 
 import pytest
 import torch
+from calls import fit, ssl_restore
 from conftest import save_pictures
 from deraining import derain, names, refused
 from learning import plan_for
-from test_faults import fit, ssl_restore
 from tiny import save_restorer, write_photo
 
 from ssl_restore.calibration import haze, noise, rain_file

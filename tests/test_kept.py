@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_held_out import plan_for
+from learning import plan_for
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError

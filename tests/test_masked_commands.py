@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from moving import scene
-from test_relight import cast, photograph, psnr
+from shadows import cast, photograph, psnr
 from tiny import write_photo
 
 from ssl_restore.io import images

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from test_background import folder, rained, rainy_clip, scene
+from rainy_clips import folder, rained, rainy_clip, scene
 
 from degradations import Choice, HarvestedRain, Rain, degrade, veil
 from ssl_restore.calibration import rain_layers

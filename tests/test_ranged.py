@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny import Untouched, random_restorer
-from torch import nn
+from tiny import Means, Untouched, random_restorer
 
 import ssl_restore_samples
 from ssl_restore.evaluation.metrics import psnr
@@ -14,24 +13,8 @@ from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
-from ssl_restore.restorer import Restorer
 
 TEN = 1023 / 65535
-
-
-class Means(Restorer):
-    """The mean of a square of pixels: takes single bright pixels away."""
-
-    stride = 1
-
-    def __init__(self, side=3):
-        super().__init__()
-        self.reach = side // 2
-        self.on = nn.Parameter(torch.zeros(1))  # whose device is asked for
-
-    def forward(self, image):
-        wide = nn.functional.pad(image, (self.reach,) * 4, "replicate")
-        return nn.functional.avg_pool2d(wide, 2 * self.reach + 1, 1)
 
 
 def test_a_narrow_picture_is_restored_as_the_wide_one_is():

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_background import folder, rained, scene
+from rainy_clips import folder, rained, scene
 
 from ssl_restore.calibration.background import Place
 from ssl_restore.io import images, shots

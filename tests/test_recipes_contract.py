@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 import typing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -46,26 +46,32 @@ ALSO = {  # forms of a recipe that its defaults do not show
     "sure": [{"sigma": 0.1, "gain": 0.01}],
 }
 FORMS = [
-    pytest.param(name, form, id=f"{name} {form or ''}")
+    pytest.param((name, form), id=f"{name} {form or ''}")
     for name in NAMES
     for form in [{}, *ALSO.get(name, [])]
 ]
 each = pytest.mark.parametrize("name", NAMES)
-each_form = pytest.mark.parametrize(("name", "form"), FORMS)
 
 
-def tiny(name, form):
+def started(name, form):
     build = discover.builder("recipes", name)
     small = {k: v for k, v in TINY.items() if k in discover.settings(build)}
     torch.manual_seed(0)
-    recipe = build(**{**small, **form})
-    # Past the start, at which the head is zero: no rain is removed and no gradient passes it.
+    return build(**{**small, **form})
+
+
+def past_start(recipe):
+    """Past the start, at which the head is zero: no rain is removed and no gradient passes it."""
     draws = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in recipe.restorer.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=draws))
     recipe.ema.load_state_dict(recipe.restorer.state_dict())
     return recipe
+
+
+def tiny(name, form):
+    return past_start(started(name, form))
 
 
 def batch_for(recipe, seed=0, progress=0.3):
@@ -86,6 +92,36 @@ def losses_of(recipe, batch, seed=0):
     return [p.objective(batch, rng.derive(seed, "objective")) for p in recipe.players]
 
 
+@dataclass
+class Learned:
+    """A recipe as it begins, and after the gradients of one batch."""
+
+    recipe: Recipe
+    began: tuple[dict, dict]  # states of the restorer and of its average
+    apart: bool  # whether the two share no memory
+    batch: Batch
+    terms: list[dict]  # of each player
+    streams: tuple[torch.Tensor, torch.Tensor]  # the global one, before and after
+    average: dict  # state before
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def learned(request):
+    name, form = request.param
+    recipe = started(name, form)
+    states = recipe.restorer.state_dict(), recipe.ema.state_dict()
+    apart = not set.intersection(*({v.data_ptr() for v in state.values()} for state in states))
+    began = copy.deepcopy(states)
+    past_start(recipe).ema.eval()
+    batch = replace(batch_for(recipe), warm=True)  # all that it knows is learned
+    average, before = copy.deepcopy(recipe.ema.state_dict()), torch.get_rng_state()
+    terms = losses_of(recipe, batch)
+    for player, own in zip(recipe.players, terms, strict=True):
+        sum(player.weights[key] * term for key, term in own.items()).backward()
+    streams = before, torch.get_rng_state()
+    return Learned(recipe, began, apart, batch, terms, streams, average)
+
+
 @each
 def test_it_builds_without_settings(name):
     recipe = discover.builder("recipes", name)()
@@ -96,39 +132,31 @@ def test_it_builds_without_settings(name):
     assert recipe.players
 
 
-@each_form
-def test_network_and_keywords_make_the_restorer(name, form):
-    recipe = tiny(name, form)
+def test_network_and_keywords_make_the_restorer(learned):
+    recipe = learned.recipe
     made = discover.builder("networks", recipe.network)(**recipe.keywords)
     shapes = {k: v.shape for k, v in made.state_dict().items()}
     for net in (recipe.restorer, recipe.ema):
         assert {k: v.shape for k, v in net.state_dict().items()} == shapes
 
 
-@each_form
-def test_average_starts_as_the_restorer_and_is_another_network(name, form):
-    small = {
-        k: v for k, v in TINY.items() if k in discover.settings(discover.builder("recipes", name))
-    }
-    recipe = discover.builder("recipes", name)(**{**small, **form})
-    trained, mean = recipe.restorer.state_dict(), recipe.ema.state_dict()
+def test_average_starts_as_the_restorer_and_is_another_network(learned):
+    trained, mean = learned.began
     assert all(torch.equal(value, mean[key]) for key, value in trained.items())
-    assert not {v.data_ptr() for v in trained.values()} & {v.data_ptr() for v in mean.values()}
+    assert learned.apart
 
 
-@each_form
-def test_terms_are_finite_scalars_and_each_has_a_weight(name, form):
-    recipe = tiny(name, form)
-    batch = replace(batch_for(recipe), warm=True)  # all that it knows is learned
-    for player, terms in zip(recipe.players, losses_of(recipe, batch), strict=True):
+def test_terms_are_finite_scalars_and_each_has_a_weight(learned):
+    for player, terms in zip(learned.recipe.players, learned.terms, strict=True):
         assert isinstance(player.objective, Objective)
+        assert isinstance(player.objective, nn.Module)
         assert terms.keys() == player.weights.keys()
         assert all(term.shape == () and math.isfinite(term.item()) for term in terms.values())
 
 
-@each_form
-def test_two_steps_change_the_restorer_with_finite_losses(name, form):
-    recipe = tiny(name, form)
+@pytest.mark.parametrize("form", FORMS)
+def test_two_steps_change_the_restorer_with_finite_losses(form):
+    recipe = tiny(*form)
     before = copy.deepcopy(recipe.restorer)
     rows = list(fit(recipe, lambda step, at: batch_for(recipe, step, at), seed=0, steps=2))
     assert [row.step for row in rows] == [1, 2]
@@ -138,9 +166,9 @@ def test_two_steps_change_the_restorer_with_finite_losses(name, form):
     assert any(not torch.equal(now, was) for now, was in pairs)
 
 
-@each_form
-def test_same_generator_gives_the_same_loss_and_another_one_not(name, form):
-    recipe = tiny(name, form)
+def test_same_generator_gives_the_same_loss_and_another_one_not(learned, request):
+    name, form = request.node.callspec.params["learned"]
+    recipe = learned.recipe
     batch = batch_for(recipe)
     one, again, other = (
         [{k: v.item() for k, v in terms.items()} for terms in losses_of(recipe, batch, seed)]
@@ -156,35 +184,22 @@ def test_same_generator_gives_the_same_loss_and_another_one_not(name, form):
         assert one != other
 
 
-@each_form
-def test_objectives_leave_the_global_streams_alone(name, form):
-    recipe = tiny(name, form)
-    before = torch.get_rng_state()
-    losses_of(recipe, batch_for(recipe))
-    assert torch.equal(torch.get_rng_state(), before)
+def test_objectives_leave_the_global_streams_alone(learned):
+    before, after = learned.streams
+    assert torch.equal(after, before)
 
 
-@each_form
-def test_objectives_leave_the_batch_and_the_average_as_they_were(name, form):
-    recipe = tiny(name, form)
-    recipe.ema.eval()
-    batch, kept = batch_for(recipe), copy.deepcopy(recipe.ema.state_dict())
-    expected = batch_for(recipe)
-    for terms in losses_of(recipe, batch):
-        sum(terms.values()).backward()
+def test_objectives_leave_the_batch_and_the_average_as_they_were(learned):
+    recipe, expected = learned.recipe, batch_for(learned.recipe)
     for kind in recipe.needs:
-        assert torch.equal(getattr(batch, kind), getattr(expected, kind))
-    assert all(torch.equal(v, kept[k]) for k, v in recipe.ema.state_dict().items())
+        assert torch.equal(getattr(learned.batch, kind), getattr(expected, kind))
+    assert all(torch.equal(v, learned.average[k]) for k, v in recipe.ema.state_dict().items())
     assert not any(module.training for module in recipe.ema.modules())
     assert all(p.grad is None for p in recipe.ema.parameters())
 
 
-@each_form
-def test_every_weight_of_the_restorer_gets_a_gradient(name, form):
-    recipe = tiny(name, form)
-    batch = replace(batch_for(recipe), warm=True)  # all that it knows is learned
-    for player, terms in zip(recipe.players, losses_of(recipe, batch), strict=True):
-        sum(player.weights[key] * term for key, term in terms.items()).backward()
+def test_every_weight_of_the_restorer_gets_a_gradient(learned):
+    recipe = learned.recipe
     veiled = any("veil" in player.weights for player in recipe.players)
     for key, weight in recipe.restorer.named_parameters():
         if key.startswith("veil.") and not veiled:
@@ -195,9 +210,8 @@ def test_every_weight_of_the_restorer_gets_a_gradient(name, form):
             assert weight.grad.abs().max() > 0, key
 
 
-@each_form
-def test_optimizers_hold_every_weight_of_the_restorer_once(name, form):
-    recipe = tiny(name, form)
+def test_optimizers_hold_every_weight_of_the_restorer_once(learned):
+    recipe = learned.recipe
     held = [id(w) for p in recipe.players for g in p.optimizer.param_groups for w in g["params"]]
     assert len(held) == len(set(held))
     assert {id(w) for w in recipe.restorer.parameters()} <= set(held)
@@ -225,4 +239,3 @@ def test_every_default_survives_the_command_line_and_json(name):
 
 def test_every_form_is_of_a_recipe():
     assert set(ALSO) <= set(NAMES)
-    assert all(isinstance(p.objective, nn.Module) for n in NAMES for p in tiny(n, {}).players)

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 import shutil
 
 import numpy as np
 import pytest
-import torch
-from click.testing import CliRunner
 from deraining import derain, truncate
-from pages import page_of, report
+from pages import NOTHING, copied, error, evaluated, folder_of, page_of, refused, report
 from picture_files import noise
 from tiny import pixels, save_restorer, write_photo
 
-from ssl_restore.inference.load import load_restorer
-from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images, manifest
 from ssl_restore.io.manifest import Manifest
 from ssl_restore.io.picture import Picture
-from ssl_restore.networks import denoiser
-from ssl_restore.training import checkpoint
-from ssl_restore_cli.main import main
-
-LEGIBLE = {"nan": "–", "inf": "∞"}
 
 
 @pytest.fixture(scope="module")
@@ -42,32 +32,9 @@ def made(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
-    """A run of two steps, with its pictures."""
-    folder = tmp_path_factory.mktemp("learned")
-    for index in range(3):
-        write_photo(folder / "noisy" / f"{index}.png", 64, 80, seed=index)
-    tiny = ["--from-scratch", "--set", "width=8", "--set", "batch=2", "--set", "patch=16"]
-    call = ["fit", "--task", "denoise", "--images", folder / "noisy", "--steps", 2, *tiny,
-            "-o", folder / "mine"]  # fmt: skip
-    result = CliRunner().invoke(main, list(map(str, call)))
-    assert result.exit_code == 0, result.output
-    return folder / "mine"
-
-
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "report.html"
-
-
-def error(shown, pixels):
-    """Root mean square, of 255: about 4 of a JPEG of this quality, on noise."""
-    return float(np.sqrt(np.square(shown.astype(float) - pixels).mean()))
-
-
-def copied(folder, tmp_path):
-    return shutil.copytree(folder, tmp_path / "copy")
 
 
 # --- a folder of results -------------------------------------------------------------------------
@@ -100,13 +67,6 @@ def test_truths_and_layers_are_views_of_a_picture(made, out):
         assert error(page.picture(f"a, {view}"), images.read(made / folder / "a.png").pixels) < 5
 
 
-def evaluated(*arguments):
-    result = CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
-    assert result.exit_code == 0, result.output
-    lines = result.stdout.splitlines()[2:]
-    return {line[:14].strip(): line[14:].split()[:-2] for line in lines}
-
-
 def test_scores_are_those_of_evaluate(made, out):
     page = page_of(made / "restored", out, "--clean", made / "clean")
     folders = ("--restored", made / "restored")
@@ -117,7 +77,7 @@ def test_scores_are_those_of_evaluate(made, out):
         expected = evaluated(*arguments)
         assert list(expected) == ["input", "opening 1x5", "restored"]
         means = page.table(caption)
-        assert means == {m: [LEGIBLE.get(v, v) for v in row] for m, row in expected.items()}
+        assert means == {m: [NOTHING.get(v, v) for v in row] for m, row in expected.items()}
 
 
 def test_a_folder_without_a_manifest_needs_the_pictures_before(made, tmp_path, out):
@@ -162,6 +122,35 @@ def test_grey_and_16_bits_are_shown(tmp_path, out):
         images.write(tmp_path / folder / "a.png", Picture(deep))
     page = page_of(tmp_path / "after", out, "--degraded", tmp_path / "before")
     assert error(page.picture("a, after"), deep[..., 0] / 257) < 5
+
+
+def test_ten_bits_are_shown_and_scored_as_eight(made, tmp_path, out):
+    ten = pixels(64, 80, dtype=np.uint16) // 64
+    folders = [folder_of(tmp_path / name, ten) for name in ("before", "after", "layer")]
+    call = ("--degraded", folders[0], "--task", "derain", "--clean", folders[1])
+    page = page_of(folders[1], out, *call, "--layers", folders[2])
+    for view in ("before", "after", "truth", "layer"):
+        assert error(page.picture(f"a, {view}"), ten / 4) < 5
+    assert page.table("Against the truth")["restored"][0] == "same"
+
+
+def test_a_truth_of_eight_bits_beside_ten_is_in_its_own_range(tmp_path, out):
+    eight = pixels(64, 80)
+    ten = folder_of(tmp_path / "before", eight.astype(np.uint16) * 4)
+    truth = folder_of(tmp_path / "truth", eight)
+    page = page_of(ten, out, "--degraded", ten, "--clean", truth)
+    assert float(page.table("Against the truth")["restored"][0]) > 40
+    assert error(page.picture("a, truth"), eight) < 5
+
+
+def test_a_picture_too_long_for_a_page_is_named_and_the_others_are_shown(made, tmp_path, out):
+    for name in ("rainy", "restored"):
+        shutil.copytree(made / name, tmp_path / name)
+        images.write(tmp_path / name / "b.png", Picture(noise(12, 65_501, 1)))
+    result = report(tmp_path / "restored", "-o", out, "--degraded", tmp_path / "rainy")
+    assert result.exit_code == 1
+    assert "b.png: before, it is 65501 x 12" in result.stderr
+    assert out.read_text().count("<article") == 2
 
 
 # --- the page itself -----------------------------------------------------------------------------
@@ -230,81 +219,7 @@ def test_every_control_has_a_name(made, out):
     assert set(labelled) <= set(ids)
 
 
-# --- a run of fit --------------------------------------------------------------------------------
-
-
-def test_a_run_has_its_pictures_curves_noise_and_settings(run_folder, out):
-    page = page_of(run_folder, out)
-    assert page.texts("h1") == ["mine"]
-    assert page.texts("p")[0] == "Run of fit: neighbor2neighbor, 2 steps"
-    assert len(page.all("article")) == 3
-    heading = (run_folder / "log.csv").read_text().splitlines()[0].split(",")
-    curves = [name.replace("_", " ") for name in heading if name not in ("step", "seconds", "lr")]
-    assert page.texts("figcaption") == curves
-    assert len(page.all("img", class_="sample")) == 1
-    assert "Measured noise" in page.texts("h2")
-    assert "level" in page.table("Over the pictures of the folder")
-    assert page.table("Training")["images"] == ["noisy"]
-    assert page.table("Settings of the recipe")["batch"] == ["2"]
-    assert str(run_folder.parent) not in out.read_text(encoding="utf-8")
-
-
-def test_a_run_is_scored_as_evaluate_scores_its_weights(run_folder, out):
-    weights = run_folder / "restorer.safetensors"
-    page = page_of(run_folder, out)
-    noisy = run_folder.parent / "noisy"
-    means = page.table("Without a truth")
-    expected = evaluated(noisy, "--weights", weights)
-    assert list(expected) == ["input", "median 3x3", "restorer"]
-    for method, values in expected.items():
-        assert means[method] == [LEGIBLE.get(value, value) for value in values]
-
-
-def test_a_run_is_compared_with_its_start(run_folder, tmp_path, out):
-    started = copied(run_folder, tmp_path)
-    weights = started / "restorer.safetensors"
-    plan = json.loads((started / "run.json").read_text())
-    (started / "run.json").write_text(json.dumps({**plan, "start": str(weights)}))
-    page = page_of(started, out)
-    assert any("start and restorer are one" in note for note in page.texts("li"))
-    start = tmp_path / "start.safetensors"
-    torch.manual_seed(0)
-    other = denoiser.build(width=8).eval()
-    for parameter in other.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)
-    checkpoint.save(start, other, checkpoint.Header("denoise", "denoiser", {"width": 8}))
-    (started / "run.json").write_text(json.dumps({**plan, "start": str(start)}))
-    page = page_of(started, out, "--overwrite", "--limit", 1)
-    assert "start" in page.texts("label")
-    noisy = images.read(run_folder.parent / "noisy" / "0.png").pixels
-    restored = restore(load_restorer(start, torch.device("cpu")), noisy)
-    assert error(page.picture("0, start"), restored) < 5 < error(restored, noisy)
-    expected = evaluated(run_folder.parent / "noisy", "--weights", start, "--limit", 1)
-    legible = [LEGIBLE.get(value, value) for value in expected["restorer"]]
-    assert page.table("Without a truth")["start"] == legible
-
-
-def test_a_run_whose_pictures_are_gone_shows_the_rest(run_folder, tmp_path, out):
-    moved = copied(run_folder, tmp_path)
-    plan = (moved / "run.json").read_text().replace(str(run_folder.parent), str(tmp_path / "no"))
-    (moved / "run.json").write_text(plan)
-    result = report(moved, "-o", out)
-    assert result.exit_code == 0
-    assert "no pictures of the run are shown" in result.stderr
-    assert "<article" not in out.read_text()
-    assert "<figcaption" in out.read_text()
-
-
 # --- what is refused -----------------------------------------------------------------------------
-
-
-def refused(*arguments):
-    """The one line of a call that wrote nothing."""
-    result = report(*arguments)
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1, result.stderr
-    return result.stderr
 
 
 def test_a_folder_without_pictures_or_that_is_none(tmp_path, out):
@@ -313,36 +228,6 @@ def test_a_folder_without_pictures_or_that_is_none(tmp_path, out):
     assert "no picture in it" in refused(tmp_path / "empty", "-o", out)
     assert "is a file" in refused(write_photo(tmp_path / "a.png"), "-o", out)
     assert not out.exists()
-
-
-def test_a_run_that_has_not_begun(run_folder, tmp_path, out):
-    begun = copied(run_folder, tmp_path)
-    (begun / "restorer.safetensors").unlink()
-    line = refused(begun, "-o", out)
-    assert "saved nothing yet" in line
-    assert "--resume" in line
-
-
-@pytest.mark.parametrize(
-    "log", [b"step,seconds,lr,restore\n1,2,3,four\n", b"\xff\xfe\x00\n\x00", b"a,b\n1,2\n", b""]
-)
-def test_a_damaged_log(run_folder, tmp_path, out, log):
-    damaged = copied(run_folder, tmp_path)
-    (damaged / "log.csv").write_bytes(log)
-    assert "log.csv: damaged" in refused(damaged, "-o", out)
-
-
-def test_a_row_that_a_kill_has_cut_is_left_out(run_folder, tmp_path, out):
-    cut = copied(run_folder, tmp_path)
-    with (cut / "log.csv").open("a") as file:
-        file.write("3,4.5,0.0")
-    assert page_of(cut, out).texts("p")[0].endswith("2 steps")
-
-
-def test_a_damaged_calibration(run_folder, tmp_path, out):
-    damaged = copied(run_folder, tmp_path)
-    (damaged / "noise.json").write_text("{")
-    assert "noise.json: no calibration" in refused(damaged, "-o", out)
 
 
 def test_an_output_that_exists_or_is_no_page(made, tmp_path, out):

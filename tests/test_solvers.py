@@ -17,10 +17,10 @@ from ssl_restore.restorer import Restorer
 from ssl_restore.solvers import deep_image_prior, recorrupted_fine_tuning, zero_shot_noise2noise
 from ssl_restore.solvers.estimated_noise import (
     EstimatedNoise,
+    channel_correlation,
     correlation,
     estimate,
     is_grey,
-    of_channels,
 )
 from ssl_restore.solvers.recorrupted_fine_tuning import Examples, useful_share
 from ssl_restore.types import Batch
@@ -128,7 +128,7 @@ def test_strong_noise_that_pixels_share_is_told_and_drawn_alike(width, share):
     again = found.draw(found.deviation(clean), draws)
     assert 0.085 < again.std().item() < 0.106  # of coarse noise a part passes for light
     assert 0 <= correlation(given) - correlation(again) + 0.02 < 0.15  # told whiter than it is
-    assert of_channels(again) == pytest.approx(of_channels(given), abs=0.05)
+    assert channel_correlation(again) == pytest.approx(channel_correlation(given), abs=0.05)
 
 
 def test_correlation_is_that_of_the_kernel():

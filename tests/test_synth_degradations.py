@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_degradations_contract import EVERY
+from every_degradation import EVERY
 from tiny import write_photo
 
 from degradations import Chain, HarvestedRain, PoissonNoise

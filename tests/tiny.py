@@ -72,3 +72,18 @@ class Untouched(Restorer):
         left = self(image)
         none = torch.zeros_like(left[:, :1])
         return {"clean": left, "optical_depth": none, "airlight": left}
+
+
+class Means(Restorer):
+    """The mean of a square of pixels: takes single bright pixels away."""
+
+    stride = 1
+
+    def __init__(self, side=3):
+        super().__init__()
+        self.reach = side // 2
+        self.on = nn.Parameter(torch.zeros(1))  # whose device is asked for
+
+    def forward(self, image):
+        wide = nn.functional.pad(image, (self.reach,) * 4, "replicate")
+        return nn.functional.avg_pool2d(wide, 2 * self.reach + 1, 1)

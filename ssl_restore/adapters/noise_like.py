@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from degradations.noise import CorrelatedNoise, NoiseParams, add_noise
+from degradations.noise import NoiseParams, add_noise
+from degradations.noise_field import unit_noise
 from degradations.types import Shape, uniform
 from ssl_restore.calibration.noise import WHITE_BELOW, PictureNoise
 from ssl_restore.calibration.noise_width import width_of
@@ -44,8 +45,5 @@ class NoiseLike:
 
 def _unit(row: PictureNoise, shape: Shape, generator: torch.Generator) -> torch.Tensor:
     """Normal values of deviation 1 (1, C, H, W), white or correlated as those of the row."""
-    if row.correlation < WHITE_BELOW:
-        return torch.randn(shape, generator=generator)
-    width = width_of(row.correlation)
-    noise = CorrelatedNoise(sigma=(1.0, 1.0), width_px=(width, width))
-    return noise.apply(torch.zeros(shape), noise.sample(shape, generator))
+    width = 0.0 if row.correlation < WHITE_BELOW else width_of(row.correlation)
+    return unit_noise(torch.zeros(shape), width, generator)

@@ -11,8 +11,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.io.picture import Pixels
 from ssl_restore.io.used_range import used_white
 
-MORE_NOISE = 0.02  # share of the noisy picture's from which more of it is left than before
-LESS_TEXTURE = 0.02  # share of the noisy picture's from which less of it is left than before
+DIFFERENCE = 0.02  # share of the noisy picture's from which more or less is left than before
 
 Values = np.ndarray
 
@@ -49,9 +48,9 @@ def rejected_reason(noisy: Pixels, before: Pixels, after: Pixels) -> str | None:
     first, second = (noise_and_texture_left(noisy, restored) for restored in (before, after))
     noise = second["noise_left"] - first["noise_left"]
     texture = second["texture_left"] - first["texture_left"]
-    if noise > MORE_NOISE and texture < LESS_TEXTURE:
+    if noise > DIFFERENCE and texture < DIFFERENCE:
         return "more of the noise is left"
-    if texture < -LESS_TEXTURE and noise > -MORE_NOISE:
+    if texture < -DIFFERENCE and noise > -DIFFERENCE:
         return "less of the texture is left"
     return None
 

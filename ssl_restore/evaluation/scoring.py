@@ -29,14 +29,15 @@ from ssl_restore.inference.condition import for_pixels
 from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.files import replacing
-from ssl_restore.io.picture import Pixels, peak, to_eight_bits, within_range
+from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb, peak, to_eight_bits
 from ssl_restore.io.used_range import used_share
 from ssl_restore.restorer import Restorer
 from ssl_restore.types import Task
 
 __all__ = [
-    "HEADINGS", "SCORES", "Method", "Pair", "Score", "enlarged", "means", "measure", "methods",
-    "pairs", "table", "write_csv", "written",
+    "HEADINGS", "SCORES", "Method", "OpenPair", "Pair", "Score", "enlarged", "in_8_bits", "means",
+    "measure", "measured", "methods", "open_pair", "pairs", "restoring", "table", "write_csv",
+    "written",
 ]  # fmt: skip
 SCORES = ("psnr_rgb", "ssim_rgb", "psnr_y", "ssim_y")  # against a truth
 HEADINGS = {
@@ -71,13 +72,49 @@ def methods(
     name, baseline = task.baseline
     methods_by_name: dict[str, Method] = {"input": lambda pixels: pixels, name: baseline}
     if restorer is not None:
-        own = for_pixels(restorer, wrap)
-
-        def restored(pixels: Pixels) -> Pixels:
-            return restore_pixels(own(pixels), pixels, scale=None, tile=tile, precision=precision)
-
-        methods_by_name["restorer"] = restored
+        methods_by_name["restorer"] = restoring(restorer, tile, precision, wrap=wrap)
     return methods_by_name
+
+
+def restoring(
+    restorer: Restorer,
+    tile: int | None = None,
+    precision: str = "auto",
+    *,
+    wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer,
+) -> Method:
+    """A restorer, in `wrap`, as a method; broken pixels are mended before a denoiser."""
+    own = for_pixels(restorer, wrap)
+    return lambda pixels: restore_pixels(
+        own(pixels), pixels, scale=None, tile=tile, precision=precision
+    )
+
+
+@dataclass(frozen=True)
+class OpenPair:
+    """A pair whose pictures are read: 8 bits, white where the range of the degraded one ends."""
+
+    pair: Pair
+    degraded: Picture
+    clean: Picture | None
+    restored: Picture | None
+    used: float  # share of its type's range that the degraded one uses
+
+
+def open_pair(pair: Pair, *, max_pixels: int = MAX_PIXELS) -> OpenPair:
+    """UserError that names a picture which cannot be read."""
+    degraded = images.read(pair.degraded, max_pixels=max_pixels)
+    used = used_share(degraded.pixels)
+
+    def beside(path: Path | None) -> Picture | None:
+        if path is None:
+            return None
+        picture = images.read(path, max_pixels=max_pixels)
+        alike = picture.pixels.dtype == degraded.pixels.dtype
+        return in_8_bits(picture, used if alike else used_share(picture.pixels))
+
+    clean, restored = beside(pair.clean), beside(pair.restored)
+    return OpenPair(pair, in_8_bits(degraded, used), clean, restored, used)
 
 
 def measure(
@@ -87,23 +124,27 @@ def measure(
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Score]:
+    """`measured` of a pair, which is read first."""
+    return measured(open_pair(pair, max_pixels=max_pixels), methods, without_truth)
+
+
+def measured(
+    opened: OpenPair,
+    methods: Mapping[str, Method],
+    without_truth: no_reference.Measure = lambda degraded, restored: {},
+) -> Iterator[Score]:
     """A row for each method, the last for the picture restored before, where the pair has one.
 
     `without_truth` is that of the task, for a picture without a clean partner. Where the truth is
     so many times as large as the degraded picture, the input is repeated, and what a filter gives
-    enlarged by cubic interpolation. UserError that names the picture when it cannot be read or its
-    partner has another size.
+    enlarged by cubic interpolation. UserError that names the picture when its partner has another
+    size.
     """
-    read = images.read(pair.degraded, max_pixels=max_pixels).pixels
-    used = used_share(read)
-    degraded = _in_8_bits(read, used)
-
-    def beside(path: Path | None) -> Pixels | None:
-        if path is None:
-            return None
-        return _in_8_bits(images.read(path, max_pixels=max_pixels).pixels, used)
-
-    clean, restored = beside(pair.clean), beside(pair.restored)
+    pair, degraded = opened.pair, eight_bit_rgb(opened.degraded.pixels)
+    clean, restored = (
+        None if picture is None else eight_bit_rgb(picture.pixels)
+        for picture in (opened.clean, opened.restored)
+    )
     other = pair.clean or pair.degraded
     truth = degraded if clean is None else clean
     scale = _times(degraded, truth)
@@ -165,12 +206,12 @@ def enlarged(pixels: Pixels, like: Pixels) -> Pixels:
     return large.reshape(*like.shape[:2], pixels.shape[2])
 
 
-def _in_8_bits(pixels: Pixels, used: float) -> Pixels:
-    """(H, W, 3) uint8, white where a share `used` of the range ends."""
+def in_8_bits(picture: Picture, used: float) -> Picture:
+    """uint8, white where a share `used` of the range ends, with the profile alone."""
+    pixels = picture.pixels
     if used < 1:
-        pixels = within_range(pixels).astype(np.float32) / np.float32(used * peak(pixels.dtype))
-    pixels = to_eight_bits(pixels)
-    return np.array(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+        pixels = pixels.astype(np.float32) / np.float32(used * peak(pixels.dtype))
+    return Picture(to_eight_bits(pixels), icc=picture.icc)
 
 
 def means(rows: Sequence[Score]) -> dict[str, dict[str, float]]:

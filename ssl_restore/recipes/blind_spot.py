@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 from ssl_restore.networks import blind_spot
 from ssl_restore.objectives.blind_spot import BlindSpotLoss
@@ -51,11 +52,10 @@ def build(
         width=width, lr=lr, weight_decay=weight_decay, batch=batch, patch=patch, decay=decay,
         anchor=anchor, notes=notes,
     )  # fmt: skip
-    keywords: dict[str, object] = {
+    keywords: dict[str, Any] = {
         "width": channels, "blocks": blocks, "shuffle": coarse, "refinements": refinements,
     }  # fmt: skip
-    restorer = blind_spot.build(width=channels, blocks=blocks, shuffle=coarse,
-                                refinements=refinements)  # fmt: skip
+    restorer = blind_spot.build(**keywords)
     restorer.learned.fill_(1.0)
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     ema = copy.deepcopy(restorer)

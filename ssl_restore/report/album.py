@@ -10,14 +10,15 @@ from ssl_restore.io.formats.jpeg import JPEG
 from ssl_restore.io.picture import Picture, to_eight_bits
 
 QUALITIES = (95, 90, 80)  # 4:4:4
-_LONGEST = 65_500  # pixels of a side, of JPEG
+LONGEST_PX = 65_500  # of a side, of JPEG
 _TEXT = 4 / 3  # characters of a byte in base 64
 
 
 class Album:
     """Pictures of full size, of the highest of three qualities at which all of them fit.
 
-    Colour profiles are kept; alpha, EXIF and all else are left out.
+    No side is longer than LONGEST_PX. Colour profiles are kept; alpha, EXIF and all else are left
+    out.
     """
 
     def __init__(self, most_bytes: float) -> None:
@@ -70,10 +71,6 @@ class Album:
 
 
 def _encoded(picture: Picture, quality: int) -> bytes:
-    """UserError for a picture that JPEG cannot hold."""
-    height, width = picture.pixels.shape[:2]
-    if max(height, width) > _LONGEST:
-        raise UserError(f"{width} x {height} is more than a page can show; cut a part out of it")
     icc = picture.icc if picture.pixels.shape[2] == 3 else None
     encode = JPEG.encode
     assert encode is not None

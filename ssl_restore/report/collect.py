@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation import scoring
 from ssl_restore.evaluation.no_reference import Measure
 from ssl_restore.evaluation.pairing import Pair
 from ssl_restore.evaluation.scoring import Method, Score
-from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
-from ssl_restore.report.album import Album
+from ssl_restore.io.used_range import used_share
+from ssl_restore.report.album import LONGEST_PX, Album
 from ssl_restore.report.contents import Comparison, Report, Scores, Shot
 from ssl_restore.report.subject import Subject
 from ssl_restore.types import Task
@@ -90,35 +89,45 @@ def collect(
 def _compare(
     subject: Subject, pair: Pair, max_pixels: int, tile: int | None, precision: str
 ) -> _Compared:
-    """UserError that names the file for one that cannot be read, or is of another size."""
-
-    def read(path: Path) -> Picture:
-        return images.read(path, max_pixels=max_pixels)
-
-    before = read(pair.degraded)
-    shots = {BEFORE: before}
+    """UserError that names the file for one that cannot be read or shown, or is of another size."""
+    opened = scoring.open_pair(pair, max_pixels=max_pixels)
     methods, measure = _measures(subject.task)
-    for name, restorer in subject.restorers.items():
-        made = restore_pixels(
-            restorer, eight_bit_rgb(before.pixels), scale=None, tile=tile, precision=precision
-        )
-        methods[name] = _always(made)
-        icc = before.icc if before.pixels.shape[2] == 3 else None
+    restorers = {
+        name: scoring.restoring(restorer, tile, precision)
+        for name, restorer in subject.restorers.items()
+    }
+    methods = {name: _once(method) for name, method in {**methods, **restorers}.items()}
+    without = replace(opened, pair=replace(pair, clean=None), clean=None)
+    scores = {WITHOUT: list(scoring.measured(without, methods, measure))}
+    if opened.clean is not None:
+        scores = {WITH: list(scoring.measured(opened, methods, measure)), **scores}
+    before = opened.degraded
+    shots = {BEFORE: before}
+    icc = before.icc if before.pixels.shape[2] == 3 else None
+    for name in restorers:
+        made = methods[name](eight_bit_rgb(before.pixels))
         shots[name if name != "restorer" else AFTER] = Picture(made, icc=icc)
-    if pair.restored is not None:
-        shots[AFTER] = read(pair.restored)
-    if pair.clean is not None:
-        shots[TRUTH] = read(pair.clean)
+    shots |= {AFTER: opened.restored} if opened.restored is not None else {}
+    shots |= {TRUTH: opened.clean} if opened.clean is not None else {}
     for name, files in subject.layers.items():
         file = files.get(pair.name) or files.get(pair.name + pair.degraded.suffix)
         if file is not None:
-            shots[name if name not in shots else f"{name} layer"] = read(file)
-    without = replace(pair, clean=None)
-    scores = {WITHOUT: list(scoring.measure(without, methods, measure, max_pixels=max_pixels))}
-    if pair.clean is not None:
-        truth = scoring.measure(pair, methods, measure, max_pixels=max_pixels)
-        scores = {WITH: list(truth), **scores}
+            layer = images.read(file, max_pixels=max_pixels)
+            used = max(opened.used, used_share(layer.pixels))
+            key = name if name not in shots else f"{name} layer"
+            shots[key] = scoring.in_8_bits(layer, used)
+    _check_sizes(pair, shots)
     return _Compared(pair, shots, scores)
+
+
+def _check_sizes(pair: Pair, shots: Mapping[str, Picture]) -> None:
+    for name, picture in shots.items():
+        height, width = picture.pixels.shape[:2]
+        if max(height, width) > LONGEST_PX:
+            raise UserError(
+                f"{pair.degraded}: {name}, it is {width} x {height}, and a page shows up to "
+                f"{LONGEST_PX} px a side; cut a part out of it"
+            )
 
 
 def _measures(task: Task | None) -> tuple[dict[str, Method], Measure]:
@@ -128,9 +137,16 @@ def _measures(task: Task | None) -> tuple[dict[str, Method], Measure]:
     return scoring.methods(task), task.measure
 
 
-def _always(pixels: Pixels) -> Method:
-    """What gives a result that is there."""
-    return lambda degraded: pixels
+def _once(method: Method) -> Method:
+    """The same for one picture, which it restores once."""
+    results: list[Pixels] = []
+
+    def result(degraded: Pixels) -> Pixels:
+        if not results:
+            results.append(method(degraded))
+        return results[0]
+
+    return result
 
 
 def _comparison(one: _Compared, album: Album, group: int) -> Comparison:
@@ -157,11 +173,11 @@ def _table(heading: str, rows: Sequence[Score]) -> Scores:
     keys = list(rows[0].scores)
     columns = tuple(scoring.HEADINGS.get(key, key) for key in keys)
     written = {
-        method: tuple(_legible(scoring.written(key, scores[key])) for key in keys)
+        method: tuple(_shown(scoring.written(key, scores[key])) for key in keys)
         for method, scores in means.items()
     }
     return Scores(heading, columns, written)
 
 
-def _legible(number: str) -> str:
-    return {"nan": "–", "inf": "∞"}.get(number, number)
+def _shown(number: str) -> str:
+    return "–" if number == "nan" else number

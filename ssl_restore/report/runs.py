@@ -25,7 +25,7 @@ from ssl_restore.report.subject import (
     task_of,
 )
 from ssl_restore.restorer import Restorer
-from ssl_restore.training import checkpoint
+from ssl_restore.training import checkpoint, session
 from ssl_restore.training.run import Run, RunPlan
 
 CALIBRATIONS: Mapping[str, Callable[[Path], Calibration]] = {
@@ -60,7 +60,7 @@ def of_run(folder: Path, asked: Asked, device: torch.device, notify: Notify) -> 
     return Subject(
         folder.resolve().name, subtitle, task_of(asked.task, header.task),
         spread(pairs, asked.limit) if pairs else (), len(pairs), restorers if pairs else {},
-        layers_of(asked, notify), curves, _calibration(folder),
+        layers_of(asked, notify), curves, _calibration(plan, run, notify),
         run.sample if run.sample.is_file() else None,
         [*_training(plan, header, curves), software()], notes,
     )  # fmt: skip
@@ -99,11 +99,14 @@ def _pictures(plan: RunPlan, asked: Asked, notify: Notify, notes: list[str]) -> 
     return pairs
 
 
-def _calibration(folder: Path) -> tuple[str, Calibration] | None:
-    for kind, read in CALIBRATIONS.items():
-        file = folder / f"{kind}.json"
+def _calibration(plan: RunPlan, run: Run, notify: Notify) -> tuple[str, Calibration] | None:
+    """The one that the run learned with, which lies in its folder, or was given."""
+    for key, (kind, _) in session.CALIBRATIONS.items():
+        file = run.folder / plan.settings.get(key, "")
         if file.is_file():
-            return kind, read(file)
+            return kind, CALIBRATIONS[kind](file)
+        if file != run.folder:
+            notify(f"{file}: the calibration of the run is gone, and not shown")
     return None
 
 

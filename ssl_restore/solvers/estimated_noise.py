@@ -19,7 +19,6 @@ Reference: Efron, "Tweedie's formula and selection bias", JASA 2011.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from degradations.noise_field import noise_field
+from degradations.noise_field import unit_noise
 from ssl_restore.calibration.broken_pixels import LEVELS
 from ssl_restore.calibration.noise import (
     LEAST_SIDE_PX,
@@ -79,23 +78,12 @@ class EstimatedNoise:
 
     def draw(self, deviation: Tensor, generator: torch.Generator) -> Tensor:
         """Noise (B, 3, H, W) of this deviation."""
-        channels = 1 if self.grey else deviation.shape[1]
-        own = self._field(deviation, channels, generator)
+        channels = deviation[:, :1] if self.grey else deviation
+        own = unit_noise(channels, self.width_px, generator)
         if self.share:
-            common = self._field(deviation, 1, generator)
+            common = unit_noise(deviation[:, :1], self.width_px, generator)
             own = (1 - self.share) ** 0.5 * own + self.share**0.5 * common
         return deviation * own
-
-    def _field(self, like: Tensor, channels: int, generator: torch.Generator) -> Tensor:
-        """Normal values of deviation 1 (B, channels, H, W)."""
-        batch, _, height, width = like.shape
-        reach = math.ceil(4 * self.width_px)
-        size = (batch, channels, height + 2 * reach, width + 2 * reach)
-        eps = torch.randn(size, generator=generator).to(like)
-        if not reach:
-            return eps
-        widths = torch.full((batch,), self.width_px)
-        return noise_field(eps, widths, like[:, :channels])
 
 
 def estimate(
@@ -160,7 +148,8 @@ def _is_shared(measured: PictureNoise, residual: Tensor) -> bool:
         return False
     if residual.std().item() < TAKEN * measured.level:
         return measured.level >= MAYBE_TEXTURE
-    return max(correlation(residual), of_channels(residual) if colours else 0.0) >= SURELY_SHARED
+    alike = channel_correlation(residual) if colours else 0.0
+    return max(correlation(residual), alike) >= SURELY_SHARED
 
 
 def _shared(measured: PictureNoise, grey: bool) -> EstimatedNoise:
@@ -226,7 +215,7 @@ def correlation(residual: Tensor) -> float:
     return float(torch.maximum(across, down) / power)
 
 
-def of_channels(residual: Tensor) -> float:
+def channel_correlation(residual: Tensor) -> float:
     """Correlation of two channels of a residual (B, 3, H, W), the mean of the three pairs."""
     table = torch.corrcoef(residual.transpose(0, 1).flatten(1))
     return float((table.sum() - 3) / 6)

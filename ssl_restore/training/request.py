@@ -166,7 +166,7 @@ def start(
         plan, failure = session.with_calibration(plan, folder, device, on_read=on_measured)
         if failure is not None:
             notify(failure)
-        plan = _calibrated(request, plan, notify)
+    plan = _calibrated(request, plan, notify)
     job = session.prepare(plan, folder, device, on_read=on_read)
     for note in job.notes:
         notify(note)
@@ -178,9 +178,11 @@ def _calibrated(request: Request, plan: RunPlan, notify: Callable[[str], None]) 
     was asked for, and it knows all settings that were."""
     given = {key: plan.settings[key] for key in session.CALIBRATIONS if plan.settings.get(key)}
     task = discover.task(request.task or USUAL_TASK)
-    if task.recipe_for is None or not given or not (request.recipe is None or request.chosen):
+    kinds = {session.CALIBRATIONS[key][0]: file for key, file in given.items()}
+    file = kinds.get(task.calibration)
+    if task.recipe_for is None or file is None or not (request.recipe is None or request.chosen):
         return plan
-    recipe = task.recipe_for(*(request.folder / file for file in given.values()))
+    recipe = task.recipe_for(request.folder / file)
     known = discover.settings(discover.builder("recipes", recipe))
     if recipe == plan.recipe or not {*given, *request.settings} <= set(known):
         return plan

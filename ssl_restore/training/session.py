@@ -304,7 +304,7 @@ def _placed(crops: Tensor, device: torch.device) -> Tensor:
 def _size(recipe: Recipe) -> int:
     """Bytes of a saved state, before the optimizers have any."""
     tensors = (value for module in _modules(recipe) for value in module.state_dict().values())
-    return sum(value.numel() * value.element_size() for value in tensors)
+    return sum({value.data_ptr(): value.nbytes for value in tensors}.values())
 
 
 def _modules(recipe: Recipe) -> list[nn.Module]:
