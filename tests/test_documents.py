@@ -37,15 +37,15 @@ HISTORY = r"the (one|restorer|weights|built-in) (of )?(before|then)|not measured
 
 SHORTER = [  # (what a document says, what is run)
     (r"--minutes [\d.]+", "--steps 2 --set batch=2"),
-    (r"--seconds [\d.]+", "--seconds 0.1"),
+    (r"--seconds [\d.]+", "--seconds 1"),
     (r"\bminutes=[\d.]+", "steps=2"),
 ]
 LIMITS = [  # (command, an option that it has, or none, what is added unless a limit is given)
     ("fit", None, ["--steps", "2", "--set", "batch=2"]),
     ("adapt", None, ["--steps", "1"]),
     ("inpaint", None, ["--steps", "2"]),
-    ("derain", "--adapt", ["--seconds", "0.1"]),
-    ("denoise", "--zero-shot", ["--seconds", "0.1"]),
+    ("derain", "--adapt", ["--seconds", "1"]),
+    ("denoise", "--zero-shot", ["--seconds", "1"]),
     ("separate", None, ["--steps", "2"]),
     ("dedrop", "--mask", ["--steps", "2"]),
 ]

@@ -121,13 +121,14 @@ def restore(
     if not in_place:
         _each(partial(fill, given=pixels, top=0), parts, restorer, device, progress)
         return restored
+    memory = _Memory()
     above = pixels[:0]  # rows as they were, over those that are still to be restored
     for _, row in groupby(parts, key=lambda part: part.rows.start):
         group = list(row)
         first, window = group[0].rows, group[0].window_rows
         top = first.start - len(above)
         given = np.concatenate((above, pixels[first.start : window.stop]))
-        _each(partial(fill, given=given, top=top), group, restorer, device, progress)
+        _each(partial(fill, given=given, top=top), group, restorer, device, progress, memory)
         above = given[max(0, first.stop - margin_of(restorer) - top) : first.stop - top]
     return restored
 
@@ -198,9 +199,10 @@ def _each(
     restorer: Restorer,
     device: torch.device,
     progress: Callable[[int], None],
+    memory: _Memory | None = None,
 ) -> None:
-    """Fill every tile, on a CPU several side by side."""
-    fill = partial(_in_memory, fill, restorer, _Memory())
+    """Fill every tile, on a CPU several side by side; `memory` is what earlier ones found."""
+    fill = partial(_in_memory, fill, restorer, memory or _Memory())
     if device.type != "cpu" or len(parts) == 1:
         for part in parts:
             progress(fill(part))
