@@ -91,7 +91,7 @@ def crf(function: F) -> F:
     return click.option(
         "--crf",
         type=click.IntRange(0),
-        help="Of clips: rate factor, 0 the best, 23 for small files.  [default: near-lossless]",
+        help="Of clips: rate factor, 0 for no loss, 23 for small files.  [default: near-lossless]",
     )(function)
 
 

@@ -77,6 +77,10 @@ def test_times_of_a_fine_time_base_are_kept(tmp_path):
     ("kind", "made"),
     [
         ("aspect", {"aspect": Fraction(16, 11), "times": range(0, 200, 40)}),
+        (
+            "aspect of ten bits",
+            {"aspect": Fraction(16, 11), "codec": "libx265", "form": "yuv420p10le"},
+        ),
         ("rotation", {"degrees": 90}),
         ("ten bits", {"codec": "libx265", "form": "yuv420p10le", "matrix": 9}),
         ("odd sides", {"form": "yuv444p", "size": (63, 47)}),
@@ -156,6 +160,16 @@ def test_a_larger_rate_factor_makes_a_smaller_clip(tmp_path):
     passed(source, fine)
     passed(source, coarse, Encoding(crf=30))
     assert coarse.stat().st_size < fine.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("codec", "form"),
+    [("h264", "yuv420p"), ("h264", "yuv420p10le"), ("h265", "yuv420p10le"), ("vp9", "yuv420p")],
+)
+def test_a_rate_factor_of_0_loses_nothing(tmp_path, codec, form):
+    source = film(tmp_path / "in.mkv", codec="ffv1", form=form, sound=None)
+    found = passed(source, tmp_path / "out.mkv", Encoding(codec, 0))
+    assert difference(Clip(source), found) == 0
 
 
 def stopped(frames, after, count=None):

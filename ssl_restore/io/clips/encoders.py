@@ -22,12 +22,13 @@ _BT709, _LIMITED = 1, 1  # of H.273
 class Codec:
     """An encoder of FFmpeg.
 
-    crf      of near-lossless results: errors of about 1 of 255
-    most     the largest crf; 0: loses nothing, and takes none
-    odd      whether it takes odd sides with chroma of half the size
-    aspect   whether it stores the aspect of pixels itself, where a container is not told
-    options  settings that spread errors evenly, and do not weigh them by how visible they are
-    threads  a fixed number: results do not depend on the machine
+    crf       of near-lossless results: errors of about 1 of 255
+    most      the largest crf; 0: loses nothing, and takes none
+    odd       whether it takes odd sides with chroma of half the size
+    aspect    whether it stores the aspect of pixels itself, where a container is not told
+    options   settings that spread errors evenly, and do not weigh them by how visible they are
+    lossless  settings in place of a crf of 0, which loses something in some encoders
+    threads   a fixed number: results do not depend on the machine
     """
 
     encoder: str
@@ -36,7 +37,14 @@ class Codec:
     odd: bool = False
     aspect: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
+    lossless: Mapping[str, str] = field(default_factory=dict)
     threads: int = 4
+
+    def options_for(self, crf: int | None) -> dict[str, str]:
+        """All options for a rate factor."""
+        if crf == 0:
+            return {**self.options, **self.lossless}
+        return {**self.options, **({} if crf is None else {"crf": str(crf)})}
 
     @property
     def formats(self) -> frozenset[str]:
@@ -45,19 +53,20 @@ class Codec:
 
 _EVEN_264 = "psy=0:aq-mode=0:mbtree=0"
 _EVEN_265 = "psy-rd=0:psy-rdoq=0:aq-mode=0:cutree=0:sao=0:no-deblock=1"
+_X265 = f"log-level=none:bframes=0:frame-threads=1:{_EVEN_265}"
 CODECS = {
-    "h264": Codec("libx264", 1, 51, options={"x264-params": _EVEN_264}),
+    "h264": Codec("libx264", 1, 51, options={"x264-params": _EVEN_264}, lossless={"qp": "0"}),
     "h265": Codec(
-        "libx265", 2, 51,
-        options={
-            "preset": "ultrafast",
-            "x265-params": f"log-level=none:bframes=0:frame-threads=1:{_EVEN_265}",
-        },
+        "libx265", 2, 51, options={"preset": "ultrafast", "x265-params": _X265},
+        lossless={"x265-params": f"{_X265}:lossless=1"},
     ),
     "ffv1": Codec(
         "ffv1", odd=True, aspect=False, options={"level": "3", "slicecrc": "1"}
     ),
-    "vp9": Codec("libvpx-vp9", 4, 63, odd=True, aspect=False, options={"b": "0", "cpu-used": "4"}),
+    "vp9": Codec(
+        "libvpx-vp9", 4, 63, odd=True, aspect=False, options={"b": "0", "cpu-used": "4"},
+        lossless={"lossless": "1"},
+    ),
 }  # fmt: skip
 
 

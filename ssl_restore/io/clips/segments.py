@@ -59,7 +59,7 @@ class Encoder:
             container.mux(stream.encode(None))
 
     def _stream(self, container: av.container.OutputContainer) -> av.VideoStream:
-        options = dict(self.codec.options)
+        options = self.codec.options_for(self.crf)
         stream = container.add_stream(self.codec.encoder, self.rate, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = self.stored.width, self.stored.height
@@ -68,8 +68,6 @@ class Encoder:
         context.time_base = self.time_base
         context.thread_count = self.codec.threads
         context.max_b_frames = 0
-        if self.crf is not None:
-            context.options = {**context.options, "crf": str(self.crf)}
         tag(context, self.stored)
         return stream
 
