@@ -23,6 +23,12 @@ class UserError(Exception):
         self.message = message
         self.parameter = parameter
 
+    def saying(self, message: str) -> UserError:
+        """The same error, of its class and parameter, with another message."""
+        other = type(self).__new__(type(self))
+        UserError.__init__(other, message, parameter=self.parameter)
+        return other
+
 
 class UnknownName(UserError):
     """A name that is not on the list: a recipe, a network, a setting."""

@@ -250,6 +250,41 @@ def test_a_cut_or_damaged_clip_is_one_line(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+def test_sound_that_a_container_does_not_take_is_one_line(tmp_path):
+    """Two recordings put together byte by byte: in the middle time goes back."""
+    source = tmp_path / "twice.ts"
+    source.write_bytes(2 * film(tmp_path / "once.ts").read_bytes())
+    for suffix in ("mkv", "mp4"):
+        target = tmp_path / f"out.{suffix}"
+        line = failure(source, target)
+        assert line.startswith(f"{target}: .{suffix} does not take what is copied (")
+        assert line.endswith(f"repair {source} first: ffmpeg -i twice.ts -c copy repaired.mkv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["once.ts", "twice.ts"]
+
+
+def test_frames_that_an_encoder_does_not_take_are_one_line(tmp_path):
+    source, target = film(tmp_path / "in.mp4", sound=None), tmp_path / "out.mkv"
+
+    def backwards(frames):
+        return ((1000 - frame.pts, frame.planes) for frame in frames)
+
+    with pytest.raises(UserError, match=r"ffv1 does not take its frames \(Invalid argument\)") as one:
+        writer.write(Clip(source), target, backwards)
+    assert one.value.message.startswith(f"{target}: ")
+
+
+def test_a_piece_that_was_damaged_is_one_line(tmp_path, monkeypatch):
+    write = segments.Pieces.write
+
+    def cut(pieces, number, *rest):
+        write(pieces, number, *rest)
+        pieces.path(number).write_bytes(b"no piece")
+
+    monkeypatch.setattr(segments.Pieces, "write", cut)
+    with pytest.raises(UserError, match="begin anew with `overwrite`"):
+        passed(film(tmp_path / "in.mp4"), tmp_path / "out.mkv")
+
+
 def test_a_playlist_that_is_named_as_a_clip_opens_no_other_file(tmp_path):
     source = film(tmp_path / "in.mp4")
     (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {source.name}\n")

@@ -18,6 +18,7 @@ import torch
 from calls import fit, ssl_restore
 from conftest import save_pictures
 from deraining import derain, names, refused, truncate
+from filmed import film
 from tiny import pixels, random_restorer, save_restorer, write_photo
 
 from ssl_restore.errors import UserError
@@ -139,6 +140,18 @@ def test_a_full_disk_ends_a_folder_run_at_once_in_one_line(tiny, tmp_path, full)
     call = (tmp_path / "in", tmp_path / "out", "--weights", tiny, "--skip-existing")
     assert derain(*call).exit_code == 0
     assert len(names(tmp_path / "out")) == 5
+
+
+def test_a_full_disk_ends_a_folder_of_clips_at_once(tiny, tmp_path, full):
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        film(tmp_path / "in" / name, times=(0, 40), sound=None)
+    full.whole = 0
+    result = derain(tmp_path / "in", tmp_path / "out", "--weights", tiny)
+    assert result.exit_code == 1
+    assert result.stderr.count("No space left") == 1
+    assert "a.mp4: could not be saved" in result.stderr
+    assert "make room" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["fit", "synth-rain"])

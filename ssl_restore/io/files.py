@@ -48,7 +48,7 @@ def replacing(
     try:
         temporary, handle = _temporary(path, folder or path.parent)
     except OSError as error:
-        raise _failed(path, "cannot be written", error, "") from error
+        raise write_error(path, "cannot be written", error) from error
     try:
         yield temporary
         with temporary.open("rb+") as written:
@@ -57,14 +57,15 @@ def replacing(
         before(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise _failed(path, "could not be saved", error, "; kept as it was") from error
+        raise write_error(path, "could not be saved", error, "; kept as it was") from error
     finally:
         temporary.unlink(missing_ok=True)
         if handle is not None:
             os.close(handle)
 
 
-def _failed(path: Path, what: str, error: OSError, rest: str) -> UserError:
+def write_error(path: Path, what: str, error: OSError, rest: str = "") -> UserError:
+    """What the system says of writing, as one line; `DiskFull` where that is why."""
     line = f"{path}: {what} ({error.strerror}){rest}"
     return DiskFull(f"{line}; make room, then go on") if error.errno in _FULL else UserError(line)
 

@@ -16,7 +16,7 @@ from ssl_restore.io import formats, images, names, places
 from ssl_restore.io.clips import segments
 from ssl_restore.io.clips.encoders import USUAL, Encoding
 from ssl_restore.io.clips.suffixes import CONTAINERS, is_clip, is_written
-from ssl_restore.io.files import check_space
+from ssl_restore.io.files import check_space, write_error
 from ssl_restore.io.manifest import Identity, Manifest, State, identity
 from ssl_restore.io.picture import Picture, to_whole_numbers
 
@@ -390,4 +390,4 @@ def make_folder(target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{target}: its folder cannot be made ({error.strerror})") from error
+        raise write_error(target, "its folder cannot be made", error) from error

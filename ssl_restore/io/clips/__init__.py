@@ -5,5 +5,6 @@ samples    how the samples of a frame are stored: sizes, bits, chroma, matrix, r
 colour     samples as RGB and back, by the clip's own matrix and range
 encoders   which codec, container and samples a result gets
 segments   pieces of a result that are whole, so that work can go on after a kill
+faults     what FFmpeg raises, as one line
 joining    segments, sound, subtitles and what the file says besides as one clip
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ import av
 from av.stream import Stream
 
 from ssl_restore.errors import UserError
+from ssl_restore.io.clips import faults
 from ssl_restore.io.clips.encoders import holds
 from ssl_restore.io.clips.reader import Clip
 from ssl_restore.io.clips.samples import Samples
@@ -83,15 +84,20 @@ def join(
 ) -> None:
     """Write a clip whole or not at all; `before` as of `replacing`.
 
-    What a kill leaves lies in the folder of the pieces, which the next run clears.
+    What a kill leaves lies in the folder of the pieces, which the next run clears. UserError where
+    the container does not take what is copied, as sound whose time goes back.
     """
-    with replacing(target, before, paths[0].parent) as temporary, ExitStack() as stack:
+    with (
+        replacing(target, before, paths[0].parent) as temporary,
+        faults.named(f"{target}: {target.suffix} does not take what is copied", _repair(source)),
+        ExitStack() as stack,
+    ):
         if source is not None:
             source = stack.enter_context(Clip(source.path))
         result = stack.enter_context(
             av.open(str(temporary), "w", format=CONTAINERS[target.suffix.lower()], options=_OPTIONS)
         )
-        with av.open(str(paths[0])) as first:
+        with _piece(paths[0]) as first:
             video = result.add_stream_from_template(first.streams.video[0])
             time_base = first.streams.video[0].time_base
         assert time_base is not None
@@ -112,6 +118,13 @@ def join(
         packets = _video(paths, video, int(shown.end / time_base))
         for _, _, packet in heapq.merge(packets, sound, key=lambda one: one[:2]):
             result.mux(packet)
+
+
+def _repair(source: Clip | None) -> str:
+    """What to do where packets cannot be copied."""
+    if source is None:
+        return "name an .mkv"
+    return f"repair {source.path} first: ffmpeg -i {source.path.name} -c copy repaired.mkv"
 
 
 def _copied_heads(
@@ -143,11 +156,18 @@ if TYPE_CHECKING:
     Timed = tuple[float, int, Packet]
 
 
+@contextmanager
+def _piece(path: Path) -> Iterator[av.container.InputContainer]:
+    remedy = "begin anew with `overwrite`"
+    with faults.named(f"{path}: cannot be read", remedy), av.open(str(path)) as piece:
+        yield piece
+
+
 def _video(paths: Sequence[Path], stream: av.VideoStream, end: int) -> Iterator[Timed]:
     """The packets of the pieces, each shown until the next; their order is that of showing."""
     before: Packet | None = None
     for path in paths:
-        with av.open(str(path)) as piece:
+        with _piece(path) as piece:
             for packet in piece.demux(video=0):
                 if packet.pts is None:  # the end
                     continue
@@ -173,9 +193,10 @@ def _others(source: Clip, pairs: Sequence[tuple[Stream, Stream]]) -> Iterator[Ti
     if not copies:
         return
     time = 0.0
-    for packet in source.container.demux([stream for stream, _ in pairs]):
-        if packet.dts is None or not packet.size:
-            continue
-        time = max(time, float(packet.dts * packet.time_base))
-        packet.stream = copies[packet.stream.index]
-        yield time, 1, packet
+    with faults.named(f"{source.path}: its sound cannot be read to its end", _repair(source)):
+        for packet in source.container.demux([stream for stream, _ in pairs]):
+            if packet.dts is None or not packet.size:
+                continue
+            time = max(time, float(packet.dts * packet.time_base))
+            packet.stream = copies[packet.stream.index]
+            yield time, 1, packet

@@ -20,10 +20,11 @@ from typing import Any
 import av
 
 from ssl_restore.errors import UserError
+from ssl_restore.io.clips import faults
 from ssl_restore.io.clips.colour import converted
 from ssl_restore.io.clips.encoders import Codec, packing
 from ssl_restore.io.clips.samples import Planes, Samples, frame_of
-from ssl_restore.io.files import replacing
+from ssl_restore.io.files import replacing, write_error
 from ssl_restore.io.manifest import Identity, Manifest, State
 
 PIXELS = 100_000_000  # of a piece: minutes of work on a processor
@@ -49,8 +50,10 @@ class Encoder:
 
     def write(self, path: Path, frames: Iterable[Frame], before: Callable[[Path], object]) -> None:
         """One piece; `before` is called with the temporary file when it is whole."""
+        remedy = "`codec=ffv1` in an .mkv takes most"
         with (
             replacing(path, before) as temporary,
+            faults.named(f"{path}: {self.codec.encoder} does not take its frames", remedy),
             av.open(str(temporary), "w", format="nut") as container,
         ):
             stream = self._stream(container)
@@ -145,7 +148,7 @@ def pieces(
             shutil.rmtree(folder)
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise UserError(f"{target}: its folder cannot be written ({error.strerror})") from error
+        raise write_error(target, "its folder cannot be written", error) from error
     done = False
     try:
         yield Pieces(folder, source, settings or {})

@@ -153,4 +153,4 @@ def _write_piece(
         pieces.write(number, encoder, frames)
     except UserError as error:  # about the clip, not about a piece of it
         named = error.message.replace(str(pieces.path(number)), str(target))
-        raise UserError(named, parameter=error.parameter) from error
+        raise error.saying(named) from error
