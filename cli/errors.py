@@ -81,8 +81,9 @@ def _options() -> Mapping[str, str]:
 
 
 def report_skipped(lines: list[str]) -> None:
-    """Name every picture that could not be used, and count them, on stderr."""
-    for line in lines:
+    """Name every picture that could not be used, and count them, on stderr; what all frames of a
+    clip failed of is said once."""
+    for line in dict.fromkeys(lines):
         click.echo(f"skipped: {as_options(line)}", err=True)
     if lines:
         click.echo(f"{len(lines)} picture{'s' if len(lines) > 1 else ''} skipped", err=True)

@@ -352,7 +352,8 @@ def _size(source: Path, max_pixels: int) -> tuple[int, int]:
     if is_clip(source):
         from ssl_restore.io.clips.reader import Clip  # noqa: PLC0415
 
-        return Clip(source, max_pixels).size
+        with Clip(source, max_pixels) as clip:
+            return clip.size
     height, width = images.read(source, max_pixels=max_pixels).pixels.shape[:2]
     return height, width
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from filmed import VARIABLE, film, packets
 from tiny import save_restorer
 
-from ssl_restore.io import images
+from ssl_restore.inference.folders import restore_all
+from ssl_restore.inference.load import load_restorer
+from ssl_restore.io import folders, images
 from ssl_restore.io.clips import segments
+from ssl_restore.io.clips.encoders import USUAL
 from ssl_restore.io.clips.reader import Clip
 from ssl_restore.networks import upscaler
 from ssl_restore.training import checkpoint
@@ -100,6 +106,39 @@ def test_a_solver_restores_frame_by_frame(clip, tmp_path):
     result = run(clip, tmp_path / "out.mkv", "--method", "dark_channel", task="dehaze")
     assert result.exit_code == 0, result.stderr
     assert len(list(Clip(tmp_path / "out.mkv").frames())) == len(VARIABLE)
+
+
+@pytest.mark.parametrize("options", [("--zero-shot",), ()])
+def test_frames_of_a_clip_that_is_too_large_all_fail_in_one_line(clip, tmp_path, weights, options):
+    options = options or ("--weights", weights)
+    result = run(clip, f"{tmp_path}/out/", "--max-pixels", 1000, "--json", *options)
+    assert result.exit_code == 1
+    assert "6 of 6 pictures could not be restored" in result.stderr
+    assert result.stderr.count("64 x 48 is over the limit") == 1
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["status"] for line in lines] == ["failed"] * len(VARIABLE)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="lists of open files are of Linux")
+def test_clips_of_a_folder_are_open_one_at_a_time_and_their_times_read_once(
+    tmp_path, weights, monkeypatch
+):
+    (tmp_path / "in").mkdir()
+    for name in "abcd":
+        film(tmp_path / "in" / f"{name}.mp4", times=(0, 40), sound=None)
+    read_timing, read, most = Clip._read_timing, [], []
+    monkeypatch.setattr(Clip, "_read_timing", lambda c: (read.append(c.path), read_timing(c))[1])
+    restorer = load_restorer(weights, torch.device("cpu"), task="denoise")
+
+    def open_clips():
+        links = [Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+        files = [os.readlink(link) for link in links if link.is_symlink()]
+        most.append(len({file for file in files if file.startswith(f"{tmp_path / 'in'}")}))
+
+    jobs = folders.plan(tmp_path / "in", tmp_path / "out", clips=USUAL)
+    assert restore_all(jobs, restorer, frame_done=open_clips) == []
+    assert max(most) == 1
+    assert sorted(path.stem for path in read) == ["a", "b", "c", "d"]
 
 
 def test_larger_frames_keep_time_and_sound(clip, tmp_path):

@@ -98,6 +98,17 @@ def test_a_clip_that_is_none_is_too_large_or_is_missing_is_refused(clip, tmp_pat
         colours(shots.frames(clip), max_pixels=1000)
 
 
+def test_a_clip_that_cannot_be_opened_is_said_of_each_of_its_frames(clip, tmp_path):
+    photo = flat(tmp_path / "f" / "0.png", COLOURS[0], (20, 20))
+    wanted = [*shots.frames(clip), *shots.frames(photo)]
+    *of_clip, of_photo = [read for _, read in shots.pictures(wanted, 1000)]
+    assert len(of_clip) == 3
+    for read in of_clip:
+        with pytest.raises(UserError, match=r"clip\.mp4: 48 x 32 is over the limit"):
+            read()
+    assert of_photo().pixels.shape == (20, 20, 3)
+
+
 def test_a_clip_that_has_become_shorter_is_named_with_the_frame(clip, tmp_path):
     found = shots.frames(clip)
     shots.write_clip([tmp_path / "f" / "0.png"], clip, 30)

@@ -10,6 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -28,23 +29,28 @@ RestorePixels = Callable[[Pixels], Pixels]
 
 
 @dataclass(frozen=True)
-class Opened:
-    """What the frames of a job come from, and how much work they are."""
+class Amount:
+    """How much work the frames of a job are."""
 
-    source: writer.Source
     frames: int
     pixels: int  # of a frame
 
 
-def opened(job: Job, max_pixels: int = MAX_PIXELS) -> Opened:
-    """UserError where the source of a job cannot be read."""
-    source: writer.Source
+@contextmanager
+def opened(job: Job, max_pixels: int = MAX_PIXELS) -> Iterator[writer.Source]:
+    """What the frames of a job come from; UserError where that cannot be read."""
     if is_clip(job.source):
-        source = Clip(job.source, max_pixels)
+        with Clip(job.source, max_pixels) as clip:
+            yield clip
     else:
-        source = PictureFrames(job.source, images.find(job.source), max_pixels=max_pixels)
-    samples = source.first.samples
-    return Opened(source, source.timing().count, samples.width * samples.height)
+        yield PictureFrames(job.source, images.find(job.source), max_pixels=max_pixels)
+
+
+def amount(job: Job, max_pixels: int = MAX_PIXELS) -> Amount:
+    """UserError where the source of a job cannot be read."""
+    with opened(job, max_pixels) as source:
+        samples = source.first.samples
+        return Amount(source.timing().count, samples.width * samples.height)
 
 
 def once(notify: Callable[[str], None]) -> Callable[[str], None]:
@@ -75,7 +81,7 @@ def write_restored(
 
     Args:
         job: Its source and target.
-        source: What `source_of` gave.
+        source: The frames, as `opened` gives them.
         restore: Pixels of a frame -> restored ones.
         scale: How many times as long their sides are.
         side_by_side: Restore as many frames at once as torch has threads.

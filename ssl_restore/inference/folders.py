@@ -70,18 +70,18 @@ def restore_all(
 
     pictures = [job for job in jobs if job.as_clip is None and job.number is None]
     frames = [job for job in jobs if job.number is not None]
-    opened: dict[Job, clips.Opened] = {}
-    for job in jobs:
+    amounts: dict[Job, clips.Amount] = {}
+    for job in [*(job for job in jobs if job.as_clip is not None), *frames[:1]]:
         try:
-            if job.as_clip is not None or job in frames[:1]:
-                opened[job] = clips.opened(job, max_pixels)
+            amounts[job] = clips.amount(job, max_pixels)
         except UserError as error:
-            end(job, str(error))
+            for one in frames if job.as_clip is None else [job]:
+                end(one, str(error))
     counts = {job: images.page_count(job.source) for job in pictures}
     sizes = {job: counts[job] * images.pixel_count(job.source) for job in pictures}
     expected = sum(sizes.values()) + sum(
         one.pixels * (len(frames) if job.as_clip is None else one.frames)
-        for job, one in opened.items()
+        for job, one in amounts.items()
     )
     asked = layer is not None and any(job.layer is not None for job in jobs)
     work = _Work(
@@ -102,13 +102,13 @@ def restore_all(
     for job in pictures:
         if counts[job] > 1:
             _stack(job, counts[job], shown, max_pixels, end)
-    for job, one in opened.items():
+    for job, one in amounts.items():
         ready = _Frames(one.pixels, expected, progress, frame_done)
         if job.as_clip is None:
-            _pictures_of_clip(frames, work.for_clip(job, one.source), ready, end)
+            _pictures_of_clip(frames, work, ready, end)
         else:
             small_ones = on_cpu and one.pixels <= SMALL_PIXELS
-            _clip(job, one.source, work, ready, end, side_by_side=small_ones)
+            _clip(job, work, ready, end, side_by_side=small_ones)
     return skipped
 
 
@@ -249,11 +249,9 @@ def _stack(
         save_pages(job, (restored(job, page) for page in pages), count)
 
 
-def _clip(
-    job: Job, source: Source, work: _Work, ready: _Frames, end: End, *, side_by_side: bool
-) -> None:
+def _clip(job: Job, work: _Work, ready: _Frames, end: End, *, side_by_side: bool) -> None:
     """A clip, one piece of it after the other."""
-    with _ending(job, end):
+    with _ending(job, end), clips.opened(job, work.max_pixels) as source:
         same = work.for_clip(job, source)
         clips.write_restored(
             job, source,
@@ -265,11 +263,13 @@ def _clip(
 
 def _pictures_of_clip(jobs: Sequence[Job], work: _Work, ready: _Frames, end: End) -> None:
     """Frames of one clip as pictures, in their order."""
+    with clips.opened(jobs[0], work.max_pixels) as source:
+        same = work.for_clip(jobs[0], source)
     for job, read in clips.frames_of(jobs, work.max_pixels):
         with _ending(job, end):
             before = read()
             before.pixels.setflags(write=False)
-            work.put(job, before, work.restored(job, before, lambda n: None))
+            same.put(job, before, same.restored(job, before, lambda n: None))
             ready(1)
 
 

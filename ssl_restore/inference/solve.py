@@ -16,7 +16,7 @@ from torch import Tensor
 from ssl_restore import rng
 from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
-from ssl_restore.inference.clips import frames_of, once, opened, write_restored
+from ssl_restore.inference.clips import amount, frames_of, once, opened, write_restored
 from ssl_restore.inference.condition import Condition
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.files import DiskFull
@@ -129,7 +129,7 @@ def _solve_clip(
     notify: Callable[[str], None],
 ) -> None:
     """Solve every frame of a clip."""
-    clip, done = opened(job, most), 0
+    count, done = amount(job, most).frames, 0
 
     def skipped(frames: int) -> None:
         nonlocal done
@@ -137,9 +137,10 @@ def _solve_clip(
 
     def restored(pixels: Pixels) -> Pixels:
         skipped(1)
-        return layers_of(Picture(pixels), min(done, clip.frames) - 1, clip.frames)[0]
+        return layers_of(Picture(pixels), min(done, count) - 1, count)[0]
 
-    write_restored(job, clip.source, restored, skipped=skipped, notify=notify)
+    with opened(job, most) as source:
+        write_restored(job, source, restored, skipped=skipped, notify=notify)
 
 
 def _solve(job: Job, layers_of: Callable[[Picture, int, int], list[Pixels]], most: int) -> None:

@@ -15,7 +15,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.io import formats, images
 from ssl_restore.io.clips import writer
 from ssl_restore.io.clips.pictures import PictureFrames
-from ssl_restore.io.clips.reader import FRAMES_PER_S, Clip
+from ssl_restore.io.clips.reader import FRAMES_PER_S, Clip, ClipFrame
 from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.io.picture import Picture
 
@@ -57,8 +57,8 @@ def frames(
     if count is not None and count < 1:
         raise UserError(f"at least 1 is expected, got {count}", parameter="frames")
     if is_clip(photos):
-        clip = Clip(photos)
-        numbers, size = range(1, _length(clip) + 1)[:count], clip.size
+        with Clip(photos) as clip:
+            numbers, size = range(1, _length(clip) + 1)[:count], clip.size
         listed = [
             Frame(photos, photos.name, take, variant, number, size)
             for variant, take in _takes(photos.stem, variants)
@@ -113,7 +113,8 @@ def pictures(
 ) -> Iterator[tuple[Frame, Callable[[], Picture]]]:
     """Every frame with what reads it: photographs when it is called, clips in their order now.
 
-    What reads it raises UserError when the picture cannot be had or has not the size of the shot.
+    What reads it raises UserError when the picture, or its clip, cannot be read, or has not the
+    size of the shot.
     """
     clip: _Reading | None = None
     for frame in wanted:
@@ -123,8 +124,7 @@ def pictures(
         assert frame.number is not None
         if clip is None or clip.path != frame.source or clip.position >= frame.number:
             clip = _Reading(frame.source, max_pixels)
-        picture = clip.picture(frame.number)
-        yield frame, partial(_given, picture, clip, frame)
+        yield frame, partial(_given, clip.picture(frame.number))
 
 
 def _read(frame: Frame, max_pixels: int) -> Picture:
@@ -138,9 +138,9 @@ def _read(frame: Frame, max_pixels: int) -> Picture:
     return picture
 
 
-def _given(picture: Picture | None, clip: _Reading, frame: Frame) -> Picture:
-    if picture is None:
-        raise UserError(f"{clip.path}: frame {frame.number} cannot be read; fetch the clip again")
+def _given(picture: Picture | UserError) -> Picture:
+    if isinstance(picture, UserError):
+        raise picture
     return picture
 
 
@@ -149,17 +149,30 @@ class _Reading:
 
     def __init__(self, path: Path, max_pixels: int) -> None:
         self.path, self.position = path, 0
-        self._frames = Clip(path, max_pixels).frames()
+        self._frames = _frames_of(path, max_pixels)
+        self._failure: UserError | None = None
 
-    def picture(self, number: int) -> Picture | None:
-        """Frame `number`, counted from 1 and not yet passed; None where the clip has ended."""
+    def picture(self, number: int) -> Picture | UserError:
+        """Frame `number`, counted from 1 and not yet passed, or why it cannot be read: that the
+        clip has ended before, or what it, and all frames after it, failed of."""
         frame = None
-        while self.position < number:
-            frame = next(self._frames, None)
-            if frame is None:
-                return None
-            self.position += 1
-        return None if frame is None else Picture(frame.pixels())
+        try:
+            while self._failure is None and self.position < number:
+                frame = next(self._frames, None)
+                if frame is None:
+                    break
+                self.position += 1
+        except UserError as error:
+            self._failure = error
+        if frame is not None and self.position == number:
+            return Picture(frame.pixels())
+        ended = f"{self.path}: frame {number} cannot be read; fetch the clip again"
+        return self._failure or UserError(ended)
+
+
+def _frames_of(path: Path, max_pixels: int) -> Iterator[ClipFrame]:
+    with Clip(path, max_pixels) as clip:
+        yield from clip.frames()
 
 
 def _length(clip: Clip) -> int:
@@ -169,7 +182,10 @@ def _length(clip: Clip) -> int:
 
 def rate_of(photos: Path) -> float:
     """Frames a second: the clip's own, else 25."""
-    return float(Clip(photos).rate) if is_clip(photos) else FRAMES_PER_S
+    if not is_clip(photos):
+        return FRAMES_PER_S
+    with Clip(photos) as clip:
+        return float(clip.rate)
 
 
 def write_clip(paths: Sequence[Path], target: Path, fps: float) -> None:

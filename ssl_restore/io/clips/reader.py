@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ssl_restore.io.clips import colour
 from ssl_restore.io.clips.samples import UNSPECIFIED, Planes, Samples, planes_of, samples_of
 from ssl_restore.io.clips.suffixes import CLIPS
 from ssl_restore.io.clips.upright import Upright, by_matrix
+from ssl_restore.io.manifest import Identity, identity
 from ssl_restore.io.picture import Pixels
 
 _TAGS = {"matrix": "colorspace", "primaries": "color_primaries", "transfer": "color_trc"}
@@ -186,11 +187,11 @@ class Clip:
                 return self.first
 
     def timing(self) -> Timing:
-        """Of all frames; reads the file once, but decodes nothing."""
-        with Clip(self.path, self._max_pixels) as again:
-            return again._timing()
+        """Of all frames; reads a file that does not change only once, and decodes nothing."""
+        state = identity(self.path) if self.path.is_file() else (0, 0)
+        return _timing(self.path, self._max_pixels, state)
 
-    def _timing(self) -> Timing:
+    def _read_timing(self) -> Timing:
         times, end = [], 0
         try:
             for packet in self.container.demux(self.stream):
@@ -206,6 +207,13 @@ class Clip:
             end += round(float(np.median(steps))) if steps.size else self._step
         constant = not steps.size or int(steps.max() - steps.min()) <= 1
         return Timing(len(times), end, constant, len(times) < self.stream.frames)
+
+
+@lru_cache(maxsize=4096)
+def _timing(path: Path, max_pixels: int, state: Identity) -> Timing:
+    """That of a clip; `state` tells the file from others that were or will be in its place."""
+    with Clip(path, max_pixels) as clip:
+        return clip._read_timing()
 
 
 def _opened(path: Path) -> av.container.InputContainer:
