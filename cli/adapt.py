@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
 from . import options
 from . import output as echo
-from .errors import as_options
+from .errors import say
 from .progress import bar
 
 EXAMPLES = """\b
@@ -84,6 +85,8 @@ def command(
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
     from ssl_restore.io import video  # noqa: PLC0415
     from ssl_restore.io.clips.encoders import Encoding  # noqa: PLC0415
+    from ssl_restore.io.clips.suffixes import is_written  # noqa: PLC0415
+    from ssl_restore.io.locks import only_run  # noqa: PLC0415
 
     if steps is not None and seconds is not None:
         raise click.UsageError("give --steps or --seconds, not both")
@@ -103,17 +106,18 @@ def command(
     build = discover.builder("adapters", method)
     adapt = build(known.stream, **discover.parse_settings(build, settings))
     start = time.perf_counter()
-    with bar(len(frames), "frame", method) as shown:
+    alone = nullcontext() if is_written(output) else only_run(output)
+    with alone, bar(len(frames), "frame", method) as shown:
         course = Course(
             online=online, steps=steps, seconds=seconds, seed=seed, precision=precision, tile=tile,
             name=str(source),
             progress=lambda share: shown.set_postfix_str(f"learned {share:.0%}"),
-            notify=lambda line: click.echo(as_options(line), err=True),
+            notify=say,
         )  # fmt: skip
         restored = adapt(restorer, frames, course)
         video.write(
             frames, restored, files, encoding=Encoding(codec, crf), progress=shown.update,
-            notify=lambda line: click.echo(as_options(line), err=True),
+            notify=say,
         )  # fmt: skip
     taken = time.perf_counter() - start
     rate = len(frames) / taken

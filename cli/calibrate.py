@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from . import options
-from .errors import Failed, as_options, report_skipped
+from .errors import Failed, report_skipped, say
 from .progress import bar
 
 EXAMPLES = """\b
@@ -61,6 +61,7 @@ def command(
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.io import images  # noqa: PLC0415
+    from ssl_restore.io.files import check_target  # noqa: PLC0415
 
     if (focal_px is None) != (exposure_s is None):
         raise click.UsageError("give --focal-px and --exposure-s together")
@@ -73,13 +74,10 @@ def command(
         )
     sheet = sheet or output.with_suffix(".png")
     for path in (output, sheet) if kind == "rain" else (output,):
-        _check_output(path, overwrite)
+        check_target(path, overwrite=overwrite)
     paths = [pictures]
     if pictures.is_dir():
-        paths = images.find(
-            pictures, recursive=recursive,
-            notify=lambda line: click.echo(as_options(line), err=True),
-        )  # fmt: skip
+        paths = images.find(pictures, recursive=recursive, notify=say)
     measure = discover.builder("calibration", kind, "calibrate")
     chosen = devices.choose(device)
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:
@@ -110,16 +108,6 @@ def command(
         raise Failed(
             f"measured without the pictures that could not be used: {len(measured.skipped)}"
         )
-
-
-def _check_output(path: Path, overwrite: bool) -> None:
-    from ssl_restore.io.files import check_writable  # noqa: PLC0415
-
-    if path.exists() and not overwrite:
-        raise Failed(f"{path}: exists; --overwrite replaces it, or give another name")
-    if not path.absolute().parent.is_dir():
-        raise Failed(f"{path}: the folder {path.parent} does not exist; create it first")
-    check_writable(path.parent)
 
 
 def _rows(summary: dict[str, tuple[float, float, float]]) -> list[str]:

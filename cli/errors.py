@@ -80,10 +80,15 @@ def _options() -> Mapping[str, str]:
     }
 
 
+def say(line: str) -> None:
+    """A line of the library on stderr, with the names of its parameters as options."""
+    click.echo(as_options(line), err=True)
+
+
 def report_skipped(lines: list[str]) -> None:
     """Name every picture that could not be used, and count them, on stderr; what all frames of a
     clip failed of is said once."""
     for line in dict.fromkeys(lines):
-        click.echo(f"skipped: {as_options(line)}", err=True)
+        say(f"skipped: {line}")
     if lines:
         click.echo(f"{len(lines)} picture{'s' if len(lines) > 1 else ''} skipped", err=True)

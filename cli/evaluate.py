@@ -10,7 +10,7 @@ import click
 
 from . import options
 from . import output as echo
-from .errors import Failed, as_options, report_skipped
+from .errors import Failed, report_skipped, say
 from .progress import bar
 
 if TYPE_CHECKING:
@@ -79,18 +79,15 @@ def command(
     from ssl_restore.errors import UserError  # noqa: PLC0415
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
     from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
-    from ssl_restore.io.files import check_writable  # noqa: PLC0415
+    from ssl_restore.io.files import check_target  # noqa: PLC0415
 
     if restored is not None and weights is not None:
         raise click.UsageError("give --restored or --weights, not both")
-    if csv_file is not None and not csv_file.absolute().parent.is_dir():
-        raise Failed(f"{csv_file}: the folder {csv_file.parent} does not exist; create it first")
     if csv_file is not None:
-        check_writable(csv_file.parent)
+        check_target(csv_file, overwrite=True)
     pairs, skipped = scoring.pairs(
-        degraded, clean, restored, limit=limit, pattern=pair, recursive=recursive,
-        notify=lambda line: click.echo(as_options(line), err=True),
-    )  # fmt: skip
+        degraded, clean, restored, limit=limit, pattern=pair, recursive=recursive, notify=say
+    )
     known = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:

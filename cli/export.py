@@ -45,21 +45,15 @@ def command(
     """
     import ssl_restore  # noqa: PLC0415
     from ssl_restore.inference import export  # noqa: PLC0415
+    from ssl_restore.io.files import check_target  # noqa: PLC0415
 
     if weights is None and task is None:
         raise click.UsageError("give --task for a built-in restorer, or --weights")
     if not darktable and target.suffix != ".onnx":
         raise UserError(f"{target}: the name of a model ends in .onnx")
-    if target.exists() and not overwrite:
-        raise UserError(f"{target}: exists; --overwrite replaces it, or give another name")
-    if darktable and target.exists() and not target.is_dir():
-        raise UserError(f"{target}: is a file; darktable takes a folder, give another name")
-    if weights is not None:
-        restorer = ssl_restore.load(weights, task=task, device="cpu")
-    else:
-        restorer = ssl_restore.load(
-            str(task), scale=None if scale is None else int(scale), device="cpu"
-        )
+    check_target(target, overwrite=overwrite, folder=darktable)
+    factor = None if scale is None else int(scale)
+    restorer = ssl_restore.load(weights or str(task), task=task, scale=factor, device="cpu")
     write = export.darktable if darktable else export.export
     difference = write(restorer, target, weights="built-in" if weights is None else weights.name)
     output.path(target)

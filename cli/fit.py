@@ -13,7 +13,7 @@ import click
 
 from . import options
 from . import output as echo
-from .errors import Failed, as_options, report_skipped
+from .errors import Failed, report_skipped, say
 from .progress import bar
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _start(asked: dict[str, Any], settings: tuple[str, ...], device: torch.devic
         return request.start(
             request.Request(settings=changed, **asked), device,
             on_measured=lambda path: measured.update(), on_read=lambda path: reading.update(),
-            notify=lambda line: click.echo(as_options(line), err=True),
+            notify=say,
         )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def _train(job: TrainingJob, resume: bool, precision: str) -> None:
     rows = session.train(
         job, resume=resume, precision=precision, measure=measure,
         judge=discover.judge(job.recipe.task),
-        notify=lambda line: click.echo(f"\n{line}", err=True),
+        notify=lambda line: say(f"\n{line}"),
     )  # fmt: skip
     with bar(round(total), "step" if plan.steps else "s", "fit") as shown, _interrupts() as asked:
         for row in rows:

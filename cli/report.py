@@ -8,7 +8,7 @@ import click
 
 from . import options
 from . import output as echo
-from .errors import Failed, as_options, report_skipped
+from .errors import Failed, report_skipped, say
 from .progress import bar
 
 EXAMPLES = """\b
@@ -78,9 +78,6 @@ def command(
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore.report.subject import Asked  # noqa: PLC0415
     from ssl_restore.report.write import write_report  # noqa: PLC0415
-
-    def say(line: str) -> None:
-        click.echo(as_options(line), err=True)
 
     with bar(0, "picture", "report") as shown:
 

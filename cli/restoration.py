@@ -109,10 +109,11 @@ class Files:
     def alone(self, stack: ExitStack, layers: Path | None = None) -> None:
         """Keep other runs out of the folders that this one writes into."""
         from ssl_restore.io import names  # noqa: PLC0415
+        from ssl_restore.io.clips.suffixes import is_clip  # noqa: PLC0415
         from ssl_restore.io.locks import only_run  # noqa: PLC0415
 
-        one_file = self.is_single() or not names.means_folder(self.output)
-        if self.streams is None and not one_file:
+        one_picture = self.is_single() and not is_clip(Path(self.sources[0]))
+        if self.streams is None and not one_picture and names.means_folder(self.output):
             folders = {path.resolve(): path for path in (layers, Path(self.output)) if path}
             for folder in folders.values():
                 stack.enter_context(only_run(folder))
@@ -127,16 +128,16 @@ class Files:
         from ssl_restore.io import folders  # noqa: PLC0415
         from ssl_restore.io.clips.encoders import Encoding  # noqa: PLC0415
 
-        going_on = None
+        resume = None
         if self.streams is None:
-            going_on = folders.GoingOn(
+            resume = folders.ResumeFolder(
                 lambda: {**settings(), **besides()}, self.skip_existing, self.done.append
             )
         return folders.plan(
             self.sources, self.output, recursive=self.recursive, overwrite=self.overwrite,
             layers=layers, also=also, form=self.form, quality=self.jpeg_quality,
             clips=Encoding(self.codec, self.crf) if self.streams is None else None,
-            going_on=going_on, notify=self.say,
+            resume=resume, notify=self.say,
         )  # fmt: skip
 
     def say(self, line: str) -> None:

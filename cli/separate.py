@@ -9,7 +9,7 @@ import click
 
 from . import options, restoration
 from . import output as echo
-from .errors import as_options
+from .errors import say
 from .progress import bar
 
 EXAMPLES = """\b
@@ -93,7 +93,7 @@ def command(
         raise click.UsageError(f"--use {use} takes no --hints: leave them out")
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore.inference.separate import separate  # noqa: PLC0415
-    from ssl_restore.io.folders import GoingOn  # noqa: PLC0415
+    from ssl_restore.io.folders import ResumeFolder  # noqa: PLC0415
     from ssl_restore.io.locks import only_run  # noqa: PLC0415
     from ssl_restore.solvers import double_dip  # noqa: PLC0415
 
@@ -102,10 +102,10 @@ def command(
         done = separate(
             source, folder, double_dip.solve, names=names, seed=seed,
             device=devices.choose(device), second=second, hints=hints, sheet=sheet,
-            overwrite=overwrite, going_on=GoingOn(restoration.settings, skip_existing),
+            overwrite=overwrite, resume=ResumeFolder(restoration.settings, skip_existing),
             max_pixels=max_pixels, use=use,
             progress=lambda share: shown.update(100 * share - shown.n),
-            notify=lambda line: click.echo(f"{source}: {as_options(line)}", err=True), **settings,
+            notify=lambda line: say(f"{source}: {line}"), **settings,
         )  # fmt: skip
     for path in done:
         echo.path(path)

@@ -11,7 +11,7 @@ import click
 
 from . import options
 from . import output as echo
-from .errors import Failed, as_options, report_skipped
+from .errors import Failed, report_skipped, say
 from .progress import bar
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def make_set(
     with only_run(output):
         plan = dataset.plan(
             photos, output, maker(rate), variants=variants, frames=frames, sequence=sequence,
-            recursive=recursive, notify=lambda line: click.echo(as_options(line), err=True),
+            recursive=recursive, notify=say,
         )  # fmt: skip
         if plan.complete:
             click.echo(f"{plan.complete} pictures exist already", err=True)

@@ -187,17 +187,17 @@ def test_what_was_stopped_goes_on_and_gives_the_same_clip(tmp_path, monkeypatch,
     monkeypatch.setattr(segments, "frames_each", lambda samples: 2)
     source, target = film(tmp_path / "in.mp4"), tmp_path / f"out.{suffix}"
     whole = passed(source, tmp_path / f"whole.{suffix}").path.read_bytes()
-    going_on = writer.GoingOn({"strength": 1})
+    resume = segments.ResumeClip({"strength": 1})
     pieces = iter([9, 1])  # the second piece stops after a frame
     with pytest.raises(KeyboardInterrupt):
-        writer.write(Clip(source), target, lambda f: stopped(f, next(pieces)), going_on=going_on)
+        writer.write(Clip(source), target, lambda f: stopped(f, next(pieces)), resume=resume)
     assert not target.exists()
     with pytest.raises(UserError, match="`skip_existing` goes on"):
-        writer.write(Clip(source), target, untouched, going_on=going_on)
+        writer.write(Clip(source), target, untouched, resume=resume)
     restored, skipped = [], []
     writer.write(
         Clip(source), target, lambda f: stopped(f, 9, restored),
-        going_on=writer.GoingOn({"strength": 1}, skip=True), skipped=skipped.append,
+        resume=segments.ResumeClip({"strength": 1}, skip=True), skipped=skipped.append,
     )  # fmt: skip
     assert (len(restored), skipped) == (4, [2])
     assert target.read_bytes() == whole
@@ -222,12 +222,12 @@ def test_pieces_of_other_settings_are_not_used(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         writer.write(
             Clip(source), target, lambda f: stopped(f, next(pieces)),
-            going_on=writer.GoingOn({"strength": 1}),
+            resume=segments.ResumeClip({"strength": 1}),
         )  # fmt: skip
     restored = []
     writer.write(
         Clip(source), target, lambda f: stopped(f, 9, restored),
-        going_on=writer.GoingOn({"strength": 2}, skip=True),
+        resume=segments.ResumeClip({"strength": 2}, skip=True),
     )  # fmt: skip
     assert len(restored) == len(VARIABLE)
 
@@ -268,7 +268,9 @@ def test_frames_that_an_encoder_does_not_take_are_one_line(tmp_path):
     def backwards(frames):
         return ((1000 - frame.pts, frame.planes) for frame in frames)
 
-    with pytest.raises(UserError, match=r"ffv1 does not take its frames \(Invalid argument\)") as one:
+    with pytest.raises(
+        UserError, match=r"ffv1 does not take its frames \(Invalid argument\)"
+    ) as one:
         writer.write(Clip(source), target, backwards)
     assert one.value.message.startswith(f"{target}: ")
 

@@ -330,7 +330,7 @@ def test_all_but_the_corrupt_ones_are_done_and_each_of_these_is_named(tiny, tmp_
 
 def test_inputs_that_vanish_or_change_during_a_run_are_named_or_made_anew(tiny, tmp_path):
     folder = save_pictures(tmp_path / "in", 4)
-    plan = folders.plan(folder, tmp_path / "out", going_on=folders.GoingOn(dict))
+    plan = folders.plan(folder, tmp_path / "out", resume=folders.ResumeFolder(dict))
     (folder / "1.png").unlink()
     (folder / "2.png").unlink()
     (folder / "2.png").mkdir()
@@ -339,8 +339,8 @@ def test_inputs_that_vanish_or_change_during_a_run_are_named_or_made_anew(tiny, 
     assert [line.split(": ")[0] for line in skipped] == [f"{folder}/{n}.png" for n in (1, 2)]
     done = []
     (folder / "2.png").rmdir()
-    again = folders.GoingOn(dict, skip=True, on_done=lambda job: done.append(job.source.name))
-    left = folders.plan(folder, tmp_path / "out", going_on=again)
+    again = folders.ResumeFolder(dict, skip=True, on_done=lambda job: done.append(job.source.name))
+    left = folders.plan(folder, tmp_path / "out", resume=again)
     assert [job.source.name for job in left] == ["3.png"]  # as it is not what was there first
     assert done == ["0.png"]
 

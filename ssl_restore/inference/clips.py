@@ -20,7 +20,7 @@ from ssl_restore.io import MAX_PIXELS, images, shots
 from ssl_restore.io.clips import writer
 from ssl_restore.io.clips.pictures import PictureFrames
 from ssl_restore.io.clips.reader import Clip, ClipFrame
-from ssl_restore.io.clips.segments import Frame
+from ssl_restore.io.clips.segments import TimedPlanes
 from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.io.folders import AsClip, Job, make_folder
 from ssl_restore.io.picture import Picture, Pixels
@@ -93,12 +93,12 @@ def write_restored(
         UserError: As `writer.write`.
     """
 
-    def restored(frame: ClipFrame) -> Frame:
+    def restored(frame: ClipFrame) -> TimedPlanes:
         before = frame.pixels()
         before.setflags(write=False)  # it is needed again
         return frame.pts, frame.restored(before, restore(before))
 
-    def counted(frames: Iterable[Frame]) -> Iterator[Frame]:
+    def counted(frames: Iterable[TimedPlanes]) -> Iterator[TimedPlanes]:
         for frame in frames:
             yield frame
             progress(1)
@@ -107,26 +107,25 @@ def write_restored(
     make_folder(job.target)
     workers = torch.get_num_threads() if side_by_side else 1
 
-    def all_of(frames: Iterator[ClipFrame]) -> Iterator[Frame]:
+    def all_of(frames: Iterator[ClipFrame]) -> Iterator[TimedPlanes]:
         return counted(_in_order(pool, restored, frames, workers))
 
     with thread_pool(workers) as pool:
         writer.write(
             source, job.target, all_of,
-            encoding=as_clip.encoding, scale=scale,
-            going_on=writer.GoingOn(as_clip.settings, as_clip.skip, as_clip.overwrite),
-            skipped=skipped, before=job.before, notify=notify,
+            encoding=as_clip.encoding, scale=scale, resume=as_clip.resume, skipped=skipped,
+            before=job.before, notify=notify,
         )  # fmt: skip
 
 
 def _in_order(
     pool: ThreadPoolExecutor,
-    restored: Callable[[ClipFrame], Frame],
+    restored: Callable[[ClipFrame], TimedPlanes],
     frames: Iterator[ClipFrame],
     ahead: int,
-) -> Iterator[Frame]:
+) -> Iterator[TimedPlanes]:
     """Results in the order of the frames, so many of which are in work while one is waited for."""
-    waiting: deque[Future[Frame]] = deque()
+    waiting: deque[Future[TimedPlanes]] = deque()
     for frame in frames:
         waiting.append(pool.submit(restored, frame))
         if len(waiting) > ahead:

@@ -32,6 +32,7 @@ from torch.onnx import utils
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore_tensor, to_multiple
 from ssl_restore.io.files import replacing
+from ssl_restore.io.locks import only_run
 from ssl_restore.networks.overview import sampled
 from ssl_restore.restorer import Restorer
 
@@ -104,15 +105,15 @@ def darktable(restorer: Restorer, folder: Path, *, weights: str = "") -> float:
             f"darktable runs a model in tiles, at the same size; one of the task {restorer.task} "
             "cannot be run so"
         )
-    folder.mkdir(exist_ok=True)
-    difference = export(restorer, folder / "model.onnx", weights=weights)
     config = {
         "id": folder.name, "name": f"ssl-restore {restorer.task}", "task": "denoise",
         "description": f"{restorer.task} by ssl-restore ({weights})", "version": "1.0",
         "backend": "onnx", "num_inputs": 1, "tiling": True,
     }  # fmt: skip
-    with replacing(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n")
+    with only_run(folder):  # which removes it again where nothing was written
+        difference = export(restorer, folder / "model.onnx", weights=weights)
+        with replacing(folder / "config.json") as temporary:
+            temporary.write_text(json.dumps(config, indent=2) + "\n")
     return difference
 
 
@@ -158,15 +159,15 @@ def _difference(runtime: ModuleType, path: Path, restorer: Restorer) -> float:
     options.log_severity_level = 3  # errors alone
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     generator = torch.Generator().manual_seed(0)
-    found = 0.0
+    differences = []
     for size in CHECKED_PX:
         coarse = torch.rand(1, 3, 5, 7, generator=generator)
         image = F.interpolate(coarse, size, mode="bilinear")
         image = image + 0.1 * torch.rand(image.shape, generator=generator)
         (output,) = session.run(None, {"input": image.numpy()})
         expected = restore_tensor(restorer, image, tile=0, precision="fp32").clamp(0, 1)
-        found = max(found, float(np.abs(output - expected.numpy()).max()))
-    return found
+        differences.append(np.abs(output - expected.numpy()).max())
+    return float(np.max(differences))  # not a number where one is none
 
 
 def _package(name: str) -> ModuleType:

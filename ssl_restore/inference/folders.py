@@ -21,7 +21,7 @@ from ssl_restore.inference.tiles import check_tile, restore
 from ssl_restore.inference.wrappers import Layer
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.clips.writer import Source
-from ssl_restore.io.files import DiskFull
+from ssl_restore.io.disk import DiskFull
 from ssl_restore.io.folders import Job, save, save_layer, save_pages, taken
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 from ssl_restore.restorer import Restorer

@@ -17,7 +17,7 @@ from ssl_restore import rng
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, formats, images
 from ssl_restore.io.files import check_writable
-from ssl_restore.io.folders import GoingOn, foreign, write
+from ssl_restore.io.folders import ResumeFolder, foreign, write
 from ssl_restore.io.manifest import Identity, Manifest, State, digest, identity
 from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb, to_whole_numbers
 
@@ -38,7 +38,7 @@ def separate(
     hints: Path | None = None,
     sheet: Path | None = None,
     overwrite: bool = False,
-    going_on: GoingOn | None = None,
+    resume: ResumeFolder | None = None,
     max_pixels: int = MAX_PIXELS,
     **settings: Any,
 ) -> list[Path]:
@@ -58,7 +58,7 @@ def separate(
         hints: White where the first layer is known to be seen, black for the second.
         sheet: Where the sheet goes.
         overwrite: Replace layers that exist.
-        going_on: Keeps a manifest, and may leave a picture out whose layers are there.
+        resume: Keeps a manifest, and may leave a picture out whose layers are there.
         max_pixels: Larger pictures are refused.
         settings: The solver's.
 
@@ -68,11 +68,11 @@ def separate(
     """
     targets = {name: folder / f"{name}.png" for name in names}
     inputs = [path for path in (source, second, hints) if path is not None]
-    skip = going_on is not None and going_on.skip
+    skip = resume is not None and resume.skip
     _check_targets(
         [*targets.values(), *([sheet] if sheet else [])], inputs, folder, overwrite or skip
     )
-    book, origin = _manifest(going_on, folder, inputs)
+    book, origin = _manifest(resume, folder, inputs)
     if skip and book is not None and not _to_do(book, origin, list(targets.values()), overwrite):
         return list(targets.values())
     picture = images.read(source, max_pixels=max_pixels)
@@ -111,13 +111,13 @@ def nothing(temporary: Path) -> None:
 
 
 def _manifest(
-    going_on: GoingOn | None, folder: Path, inputs: list[Path]
+    resume: ResumeFolder | None, folder: Path, inputs: list[Path]
 ) -> tuple[Manifest | None, Identity]:
     """That of the folder, and what identifies the picture; other inputs belong to the settings."""
-    if going_on is None:
+    if resume is None:
         return None, (0, 0)
     first, *others = inputs
-    settings = {**going_on.settings(), "others": [digest(path) for path in others]}
+    settings = {**resume.settings(), "others": [digest(path) for path in others]}
     return Manifest(folder, settings), identity(first)
 
 

@@ -19,7 +19,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.inference.clips import amount, frames_of, once, opened, write_restored
 from ssl_restore.inference.condition import Condition
 from ssl_restore.io import MAX_PIXELS, images
-from ssl_restore.io.files import DiskFull
+from ssl_restore.io.disk import DiskFull
 from ssl_restore.io.folders import Job, save, save_layer, save_pages
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -15,17 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from ssl_restore.errors import UserError
+from ssl_restore.io.disk import DiskFull, write_error
 from ssl_restore.io.locks import try_lock
 
 PREFIX = ".ssl-restore-"  # of temporary files
 _TEMPORARY = re.compile(re.escape(PREFIX) + r"[a-z0-9_]{8}(\.\w{1,14})?")
 _SUFFIX = re.compile(r"\.\w{1,14}")
-_FULL = (errno.ENOSPC, errno.EDQUOT) if sys.platform != "win32" else (errno.ENOSPC,)
 _OLD_S = 86_400.0  # from which a temporary file is nobody's, where open files cannot be locked
-
-
-class DiskFull(UserError):
-    """No room is left: what is still to be written would fail as well."""
 
 
 @contextmanager
@@ -64,12 +59,6 @@ def replacing(
             os.close(handle)
 
 
-def write_error(path: Path, what: str, error: OSError, rest: str = "") -> UserError:
-    """What the system says of writing, as one line; `DiskFull` where that is why."""
-    line = f"{path}: {what} ({error.strerror}){rest}"
-    return DiskFull(f"{line}; make room, then go on") if error.errno in _FULL else UserError(line)
-
-
 def _temporary(path: Path, folder: Path) -> tuple[Path, int | None]:
     """A file in a folder, for `path`, and the handle that locks it while it is in use."""
     # A short name: that of the file may be as long as names can be.
@@ -79,10 +68,9 @@ def _temporary(path: Path, folder: Path) -> tuple[Path, int | None]:
         if sys.platform == "win32":  # which renames no open file
             os.close(handle)
             return Path(name), None
-        try_lock(handle)
-        if os.fstat(handle).st_nlink:
+        if try_lock(handle) is not False and os.fstat(handle).st_nlink:
             return Path(name), handle
-        os.close(handle)  # taken for a stray one before it was locked
+        os.close(handle)  # taken for a stray one, which is removed, before it was locked
 
 
 @lru_cache(maxsize=4096)
@@ -126,6 +114,20 @@ def check_writable(folder: Path) -> None:
     effective = os.access in os.supports_effective_ids
     if not os.access(place, os.W_OK | os.X_OK, effective_ids=effective):
         raise UserError(f"{folder}: no permission to write into {place}; give another folder")
+
+
+def check_target(path: Path, *, overwrite: bool, folder: bool = False) -> None:
+    """UserError where a file, or a `folder`, of this name cannot be written, or exists, unless
+    `overwrite`."""
+    if path.is_dir() and not folder:
+        raise UserError(f"{path}: is a folder; give the name of a file in it")
+    if path.is_file() and folder:
+        raise UserError(f"{path}: is a file; give the name of a folder")
+    if os.path.lexists(path) and not overwrite:
+        raise UserError(f"{path}: exists; `overwrite` replaces it, or give another name")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{path}: the folder {path.parent} does not exist; create it first")
+    check_writable(path.parent)
 
 
 def check_space(

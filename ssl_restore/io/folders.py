@@ -16,7 +16,8 @@ from ssl_restore.io import formats, images, names, places
 from ssl_restore.io.clips import segments
 from ssl_restore.io.clips.encoders import USUAL, Encoding
 from ssl_restore.io.clips.suffixes import CONTAINERS, is_clip, is_written
-from ssl_restore.io.files import check_space, write_error
+from ssl_restore.io.disk import write_error
+from ssl_restore.io.files import check_space
 from ssl_restore.io.manifest import Identity, Manifest, State, identity
 from ssl_restore.io.picture import Picture, to_whole_numbers
 
@@ -26,9 +27,7 @@ class AsClip:
     """Of a result that is a clip: how it is written, and how work on it goes on."""
 
     encoding: Encoding = USUAL
-    settings: Mapping[str, Any] | None = None
-    skip: bool = False
-    overwrite: bool = False
+    resume: segments.ResumeClip = segments.ANEW
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ Record = Callable[[Path, Path], object]  # (file, temporary file)
 
 
 @dataclass(frozen=True)
-class GoingOn:
+class ResumeFolder:
     """How work in a folder goes on, by the manifests of the folders that are written."""
 
     settings: Callable[[], Mapping[str, Any]]  # all that results depend on besides their sources
@@ -73,7 +72,7 @@ def plan(
     form: str | None = None,
     quality: int | None = None,
     clips: Encoding | None = None,
-    going_on: GoingOn | None = None,
+    resume: ResumeFolder | None = None,
     notify: Callable[[str], None] = lambda line: None,
 ) -> list[Job]:
     """What to restore into what; nothing is read or written yet.
@@ -96,12 +95,12 @@ def plan(
         form: Format of the results, as `png`; None: as the inputs, or PNG where that is only read.
         quality: Of results that are JPEG or AVIF; None: as `images.write` has it.
         clips: How clips are written; None: they are no inputs.
-        going_on: Keeps a manifest of a folder, and may leave out what that says is done.
+        resume: Keeps a manifest of a folder, and may leave out what that says is done.
         notify: Called with a line for what a folder holds besides.
 
     Raises:
         UserError: When a result would replace an input, when two would have one name, when one
-            exists (unless `overwrite`; with `going_on.skip` only one that is in no manifest), and
+            exists (unless `overwrite`; with `resume.skip` only one that is in no manifest), and
             when the parent folder of the output does not exist.
     """
     written = [sources] if isinstance(sources, (str, Path)) else list(sources)
@@ -124,10 +123,10 @@ def plan(
         jobs = _with_layers(jobs, paths, layers)
     _check(jobs, [*(job.source for job in jobs), *also])
     if clips is not None:
-        jobs = [_with_clip(job, clips, going_on, overwrite) for job in jobs]
-    if going_on is not None and (not single or going_on.skip):
-        jobs = _to_do(jobs, going_on, _root(jobs, output, single), layers, overwrite, notify)
-    if not overwrite and not (going_on and going_on.skip):
+        jobs = [_with_clip(job, clips, resume, overwrite) for job in jobs]
+    if resume is not None and (not single or resume.skip):
+        jobs = _to_do(jobs, resume, _root(jobs, output, single), layers, overwrite, notify)
+    if not overwrite and not (resume and resume.skip):
         _refuse_existing(jobs, output, single=single)
     for root in filter(None, (_root(jobs, output, single) if jobs else None, layers)):
         places.check(root, _results(jobs))
@@ -177,7 +176,7 @@ def _root(jobs: Sequence[Job], output: str | Path, single: bool) -> Path:
 
 def _to_do(
     jobs: Sequence[Job],
-    going_on: GoingOn,
+    resume: ResumeFolder,
     root: Path,
     layers: Path | None,
     overwrite: bool,
@@ -185,7 +184,7 @@ def _to_do(
 ) -> list[Job]:
     """The jobs that are not done, each with what records it; UserError where a result is no known
     one."""
-    settings = going_on.settings()
+    settings = resume.settings()
     manifests = {folder: Manifest(folder, settings) for folder in (root, layers) if folder}
     left, again = [], 0
     for job in jobs:
@@ -202,16 +201,16 @@ def _to_do(
         states = {manifests[root].state(job.target, source)}
         if job.layer is not None and layers is not None:
             states.add(manifests[layers].state(job.layer, source))
-        if going_on.skip and states == {State.DONE}:
+        if resume.skip and states == {State.DONE}:
             if job.as_clip is not None:
                 segments.remove(job.target)
-            going_on.on_done(job)
+            resume.on_done(job)
             continue
-        if going_on.skip and State.FOREIGN in states and not overwrite:
+        if resume.skip and State.FOREIGN in states and not overwrite:
             raise foreign(job.target, manifests[root])
         again += State.OTHER in states
         left.append(replace(job, record=record))
-    if going_on.skip and again:
+    if resume.skip and again:
         notify(f"{root}: {again} of other settings, weights or sources are made anew")
     return left
 
@@ -268,7 +267,7 @@ def _plan_frames(source: Path, output: str | Path, suffix: str | None) -> list[J
     ]
 
 
-def _with_clip(job: Job, clips: Encoding, going_on: GoingOn | None, overwrite: bool) -> Job:
+def _with_clip(job: Job, clips: Encoding, resume: ResumeFolder | None, overwrite: bool) -> Job:
     """A job with how its clip is written, where its result is one."""
     if job.number is None and not is_written(job.target):
         return job
@@ -277,8 +276,10 @@ def _with_clip(job: Job, clips: Encoding, going_on: GoingOn | None, overwrite: b
     if job.number is not None:
         return job
     clips.check(job.target)
-    settings, skip = (None, False) if going_on is None else (going_on.settings(), going_on.skip)
-    return replace(job, as_clip=AsClip(clips, settings, skip, overwrite))
+    pieces = segments.ANEW
+    if resume is not None:
+        pieces = segments.ResumeClip(resume.settings(), resume.skip, overwrite)
+    return replace(job, as_clip=AsClip(clips, pieces))
 
 
 def _plan_folder(

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ssl_restore.errors import UserError
+from ssl_restore.io.disk import write_error
 
 NAME = ".ssl-restore.lock"
 
@@ -37,11 +38,12 @@ else:
 
 
 @contextmanager
-def only_run(folder: Path, *, parents: bool = False) -> Iterator[None]:
+def only_run(folder: Path, *, parents: bool = False, result: Path | None = None) -> Iterator[None]:
     """Keep other runs out of a folder while the block lasts.
 
     The folder is made where it does not exist, and removed again where it stays empty. One whose
-    parent does not exist is left to the block, unless `parents` are to be made, too.
+    parent does not exist is left to the block, unless `parents` are to be made, too. An error names
+    the `result` that a hidden folder is for.
 
     Raises:
         UserError: Where another run writes into the folder, or nothing can be written into it.
@@ -55,14 +57,15 @@ def only_run(folder: Path, *, parents: bool = False) -> Iterator[None]:
         handle = _locked(folder / NAME)
     except OSError as error:
         _remove(missing)
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); give another folder"
-        ) from error
+        named, what = result or folder, "cannot be written"
+        raise write_error(named, what, error, "; give another folder") from error
     if handle is None:
-        raise UserError(
-            f"{folder}: another run is writing into it; wait until that has ended, or give another "
-            "folder"
+        where = (
+            f"{folder}: another run is writing into it"
+            if result is None
+            else (f"{result}: another run is making it")
         )
+        raise UserError(f"{where}; wait until that has ended, or give another folder")
     try:
         yield
     finally:

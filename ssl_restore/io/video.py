@@ -18,7 +18,7 @@ from ssl_restore.io.clips import writer
 from ssl_restore.io.clips.encoders import USUAL, Encoding
 from ssl_restore.io.clips.pictures import PictureFrames
 from ssl_restore.io.clips.reader import Clip, ClipFrame
-from ssl_restore.io.clips.segments import Frame
+from ssl_restore.io.clips.segments import TimedPlanes
 from ssl_restore.io.clips.suffixes import CLIPS, CONTAINERS, is_clip, is_written
 from ssl_restore.io.picture import Picture, Pixels
 
@@ -96,7 +96,7 @@ def write(
     if len(files) == 1 and is_written(files[0]):
         pixels = iter(restored)
 
-        def paired(frames: Iterator[ClipFrame]) -> Iterator[Frame]:
+        def paired(frames: Iterator[ClipFrame]) -> Iterator[TimedPlanes]:
             for frame in frames:
                 yield frame.pts, frame.restored(frame.pixels(), next(pixels))
                 progress()

@@ -10,7 +10,7 @@ import torch
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS
-from ssl_restore.io.files import check_writable
+from ssl_restore.io.files import check_target
 from ssl_restore.report import page
 from ssl_restore.report.collect import MAX_MB, collect
 from ssl_restore.report.results import of_results
@@ -77,13 +77,7 @@ def write_report(
 def _check_output(output: Path, overwrite: bool) -> None:
     if output.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"{output}: a page is named .html; give such a name")
-    if output.is_dir():
-        raise UserError(f"{output}: is a folder; give the name of a page in it")
-    if output.exists() and not overwrite:
-        raise UserError(f"{output}: exists; `overwrite` replaces it, or give another name")
-    if not output.absolute().parent.is_dir():
-        raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
-    check_writable(output.parent)
+    check_target(output, overwrite=overwrite)
 
 
 def _subject(folder: Path, asked: Asked, device: torch.device, notify: Notify) -> Subject:

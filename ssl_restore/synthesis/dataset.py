@@ -27,13 +27,16 @@ from ssl_restore import __version__
 from ssl_restore.device import thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS, images, places, shots
+from ssl_restore.io.clips.suffixes import is_clip
+from ssl_restore.io.disk import write_error
 from ssl_restore.io.fields import parsed
-from ssl_restore.io.files import DiskFull, check_space, replacing
+from ssl_restore.io.files import check_space, replacing
 from ssl_restore.io.folders import write
 from ssl_restore.io.picture import Picture
 from ssl_restore.io.shots import Frame
 
 VIDEO = "video"
+_BYTES_PER_PIXEL = 1.5  # of a photograph as PNG, about
 
 
 class Maker(Protocol):
@@ -108,8 +111,7 @@ def plan(
     for kind in maker.kinds:
         (folder / kind).mkdir(parents=True, exist_ok=True)
     missing = tuple(frame for frame in wanted if frame.name not in origins)
-    sources = {frame.source: frame.source.stat().st_size for frame in missing}
-    check_space(folder, 2 * variants * sum(sources.values()), notify)
+    check_space(folder, _likely_size(folder, maker, missing), notify)
     with replacing(folder / "meta.jsonl") as temporary:
         temporary.write_text(
             "".join(json.dumps(line) + "\n" for line in complete), encoding="utf-8"
@@ -144,9 +146,7 @@ def _append(meta: TextIO, line: Mapping[str, Any], path: Path) -> None:
         meta.write(json.dumps(line) + "\n")
         meta.flush()
     except OSError as error:
-        raise DiskFull(
-            f"{path}: cannot be written ({error.strerror}); make room, then go on"
-        ) from error
+        raise write_error(path, "cannot be written", error) from error
 
 
 def clips(plan: DatasetPlan, fps: float) -> Iterator[Path]:
@@ -212,6 +212,18 @@ def _check_folder(folder: Path, photos: Path, maker: Maker, wanted: Sequence[Fra
         foreign = [path for path in targets if path.exists()]
         if foreign:
             raise UserError(f"{foreign[0]}: was not made for this data set; give another folder")
+
+
+def _likely_size(folder: Path, maker: Maker, missing: Sequence[Frame]) -> float:
+    """Bytes that the missing pictures take, about."""
+    of_photos = places.likely_size(
+        (frame.source, path)
+        for frame in missing if not is_clip(frame.source)
+        for path in _paths(folder, maker, frame.name)
+    )  # fmt: skip
+    sizes = [frame.size or (0, 0) for frame in missing if is_clip(frame.source)]
+    filmed = sum(height * width for height, width in sizes)
+    return of_photos + _BYTES_PER_PIXEL * len(maker.kinds) * filmed
 
 
 def _origin(frame: Frame) -> tuple[str, int]:

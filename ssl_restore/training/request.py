@@ -46,8 +46,10 @@ class Request:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        name = self.images.resolve().name if self.images else Path(self.recipe or self._task).stem
-        return self.output or Path("runs") / name
+        if self.output is not None:
+            return self.output
+        name = self.images.resolve().name if self.images else Path(self.chosen_recipe()).stem
+        return Path("runs") / name
 
     @property
     def _task(self) -> str:

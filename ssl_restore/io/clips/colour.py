@@ -93,11 +93,11 @@ def converted(planes: Planes, samples: Samples, wanted: Samples) -> Planes:
     if samples == wanted:
         return planes
     if samples.model == wanted.model or (samples.model, wanted.model) == ("grey", "yuv"):
-        return _restored_chroma(planes, samples, wanted)
+        return _resampled(planes, samples, wanted)
     return from_rgb(to_rgb(planes, samples), wanted)
 
 
-def _restored_chroma(planes: Planes, samples: Samples, wanted: Samples) -> Planes:
+def _resampled(planes: Planes, samples: Samples, wanted: Samples) -> Planes:
     """Of the same matrix and range: enlarged chroma, other bits."""
     resized = replace(wanted, bits=samples.bits)
     if samples.model == "grey" and wanted.model == "yuv":

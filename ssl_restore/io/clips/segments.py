@@ -20,16 +20,19 @@ from typing import Any
 import av
 
 from ssl_restore.errors import UserError
+from ssl_restore.io import locks
 from ssl_restore.io.clips import faults
 from ssl_restore.io.clips.colour import converted
 from ssl_restore.io.clips.encoders import Codec, packing
 from ssl_restore.io.clips.samples import Planes, Samples, frame_of
-from ssl_restore.io.files import replacing, write_error
+from ssl_restore.io.disk import write_error
+from ssl_restore.io.files import replacing
+from ssl_restore.io.locks import only_run
 from ssl_restore.io.manifest import Identity, Manifest, State
 
 PIXELS = 100_000_000  # of a piece: minutes of work on a processor
 LEAST, MOST = 12, 250  # frames of one
-Frame = tuple[int, Planes]  # time in units of the time base, planes
+TimedPlanes = tuple[int, Planes]  # time in units of the time base, planes
 
 
 def frames_each(samples: Samples) -> int:
@@ -48,7 +51,9 @@ class Encoder:
     time_base: Fraction
     rate: Fraction
 
-    def write(self, path: Path, frames: Iterable[Frame], before: Callable[[Path], object]) -> None:
+    def write(
+        self, path: Path, frames: Iterable[TimedPlanes], before: Callable[[Path], object]
+    ) -> None:
         """One piece; `before` is called with the temporary file when it is whole."""
         remedy = "`codec=ffv1` in an .mkv takes most"
         with (
@@ -90,6 +95,18 @@ def tag(context: av.VideoCodecContext, samples: Samples) -> None:
         context.sample_aspect_ratio = samples.aspect
 
 
+@dataclass(frozen=True)
+class ResumeClip:
+    """How the pieces that an earlier run left are told, and what is done with them."""
+
+    settings: Mapping[str, Any] | None = None  # all that the result depends on; None: not told
+    skip: bool = False  # use them
+    overwrite: bool = False  # remove them
+
+
+ANEW = ResumeClip()  # removes what is there, and leaves no pieces
+
+
 class Pieces:
     """The pieces of one clip that are there."""
 
@@ -104,7 +121,7 @@ class Pieces:
         """Whether a piece of this source and these settings is there."""
         return self._manifest.state(self.path(number), self._source) is State.DONE
 
-    def write(self, number: int, encoder: Encoder, frames: Iterable[Frame]) -> None:
+    def write(self, number: int, encoder: Encoder, frames: Iterable[TimedPlanes]) -> None:
         path = self.path(number)
         encoder.write(
             path, frames, lambda temporary: self._manifest.record(path, self._source, temporary)
@@ -123,36 +140,36 @@ def remove(target: Path) -> None:
 
 
 @contextmanager
-def pieces(
-    target: Path,
-    source: Identity,
-    settings: Mapping[str, Any] | None,
-    *,
-    skip: bool = False,
-    overwrite: bool = False,
-) -> Iterator[Pieces]:
-    """Pieces of a clip; those of an earlier run are used with `skip`.
+def pieces(target: Path, source: Identity, resume: ResumeClip) -> Iterator[Pieces]:
+    """Pieces of a clip, of which no other run makes any while the block lasts.
 
     They are removed when the block ends well; when it fails they are kept for another run, unless
-    none is whole, or there are no `settings` by which they could be told. UserError where there are
-    pieces of an earlier run, and neither `skip` nor `overwrite`.
+    none is whole, or there are no settings by which they could be told. UserError where another run
+    is making the clip, and where an earlier one left pieces of which nothing is said.
     """
     folder = folder_of(target)
-    if folder.exists() and settings is not None and not (skip or overwrite):
-        raise UserError(
-            f"{target}: a run that was not finished left pieces of it; `skip_existing` goes on "
-            "with them, `overwrite` begins anew"
-        )
+    with only_run(folder, result=target):
+        _clear(target, folder, resume)
+        done = False
+        try:
+            yield Pieces(folder, source, resume.settings or {})
+            done = True
+        finally:
+            if done or resume.settings is None or not any(folder.glob("*.nut")):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear(target: Path, folder: Path, resume: ResumeClip) -> None:
+    """Remove what an earlier run left, unless it is to be used."""
+    told = resume.settings is not None
     try:
-        if folder.exists() and not (skip and settings is not None):
-            shutil.rmtree(folder)
-        folder.mkdir(exist_ok=True)
+        left = [path for path in folder.iterdir() if path.name != locks.NAME]
+        if left and told and not (resume.skip or resume.overwrite):
+            raise UserError(
+                f"{target}: a run that was not finished left pieces of it; `skip_existing` goes on "
+                "with them, `overwrite` begins anew"
+            )
+        for path in () if resume.skip and told else left:
+            path.unlink()
     except OSError as error:
         raise write_error(target, "its folder cannot be written", error) from error
-    done = False
-    try:
-        yield Pieces(folder, source, settings or {})
-        done = True
-    finally:
-        if done or settings is None or not any(folder.glob("*.nut")):
-            shutil.rmtree(folder, ignore_errors=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ssl_restore.errors import UserError
 from ssl_restore.io.clips import joining, segments
@@ -35,16 +34,7 @@ class Source(Protocol):
 
 
 # Frames of a source -> (time, planes) of each, in their order.
-Restore = Callable[[Iterator[ClipFrame]], Iterable[segments.Frame]]
-
-
-@dataclass(frozen=True)
-class GoingOn:
-    """How the pieces of an earlier run are told, and what is done with them."""
-
-    settings: Mapping[str, Any] | None = None  # all that the result depends on; None: not told
-    skip: bool = False  # use them
-    overwrite: bool = False  # begin anew
+Restore = Callable[[Iterator[ClipFrame]], Iterable[segments.TimedPlanes]]
 
 
 def write(
@@ -54,7 +44,7 @@ def write(
     *,
     encoding: Encoding = USUAL,
     scale: int = 1,
-    going_on: GoingOn | None = None,
+    resume: segments.ResumeClip = segments.ANEW,
     skipped: Callable[[int], object] = lambda frames: None,
     before: Callable[[Path], object] = lambda temporary: None,
     notify: Callable[[str], None] = lambda line: None,
@@ -67,7 +57,7 @@ def write(
         restore: Called for the frames of each piece.
         encoding: Codec and rate factor.
         scale: How many times as long the sides are as those of the source.
-        going_on: What is done with pieces of an earlier run; None: they are removed.
+        resume: What is done with pieces of an earlier run.
         skipped: Called with the number of frames that such pieces hold.
         before: Called with the temporary file when it is whole.
         notify: Called with a line for what the container or the codec does not keep.
@@ -87,17 +77,13 @@ def write(
             notify(f"{target}: {target.suffix} does not hold {', '.join(left_out)}: left out")
     if timing.cut_off:
         notify(f"{source.path}: is cut off; what is there is restored")
-    going_on = going_on or GoingOn()
     each = segments.frames_each(encoder.samples)
-    with segments.pieces(
-        target, _identity(source), going_on.settings, skip=going_on.skip,
-        overwrite=going_on.overwrite,
-    ) as pieces:  # fmt: skip
+    with segments.pieces(target, _identity(source), resume) as pieces:
         paths = []
         for number, batch in enumerate(_batches(source.frames(), each)):
             paths.append(pieces.path(number))
             if pieces.is_done(number):
-                skipped(_exhausted(batch))
+                skipped(_skip_frames(batch))
             else:
                 _write_piece(pieces, number, encoder, restore(batch), target)
         last = max(timing.end, 0) * source.time_base
@@ -137,7 +123,8 @@ def _batches(frames: Iterator[ClipFrame], each: int) -> Iterator[Iterator[ClipFr
         yield chain([head], islice(frames, each - 1))
 
 
-def _exhausted(batch: Iterator[ClipFrame]) -> int:
+def _skip_frames(batch: Iterator[ClipFrame]) -> int:
+    """Read frames that need no work; returns how many there were."""
     counted = deque(enumerate(batch, start=1), maxlen=1)
     return counted[0][0]
 
@@ -146,7 +133,7 @@ def _write_piece(
     pieces: segments.Pieces,
     number: int,
     encoder: segments.Encoder,
-    frames: Iterable[segments.Frame],
+    frames: Iterable[segments.TimedPlanes],
     target: Path,
 ) -> None:
     try:
