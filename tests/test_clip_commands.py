@@ -17,10 +17,11 @@ from tiny import save_restorer
 
 from ssl_restore.inference.folders import restore_all
 from ssl_restore.inference.load import load_restorer
-from ssl_restore.io import folders, images
+from ssl_restore.io import folders, images, locks
 from ssl_restore.io.clips import segments
 from ssl_restore.io.clips.encoders import USUAL
 from ssl_restore.io.clips.reader import Clip
+from ssl_restore.io.locks import only_run
 from ssl_restore.networks import upscaler
 from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
@@ -139,6 +140,23 @@ def test_clips_of_a_folder_are_open_one_at_a_time_and_their_times_read_once(
     assert restore_all(jobs, restorer, frame_done=open_clips) == []
     assert max(most) == 1
     assert sorted(path.stem for path in read) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "said"),
+    [
+        ("denoise", "out", "another run is writing into it"),
+        ("adapt", "out", "another run is writing into it"),
+        ("denoise", "out.mkv", "another run is making it"),
+    ],
+)
+def test_a_second_run_on_a_clip_is_refused(clip, tmp_path, weights, command, output, said):
+    target = tmp_path / output
+    folder = segments.folder_of(target) if target.suffix else target
+    with only_run(folder):
+        result = run(clip, target, "--weights", weights, "--overwrite", task=command)
+        assert [path.name for path in folder.iterdir()] == [locks.NAME]
+    assert (result.exit_code, result.stderr.count(f"{target}: {said}")) == (1, 1)
 
 
 def test_larger_frames_keep_time_and_sound(clip, tmp_path):

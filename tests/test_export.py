@@ -60,6 +60,16 @@ def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("write", [export.export, export.darktable])
+def test_a_model_that_gives_no_numbers_is_not_written(tmp_path, write):
+    restorer = network("unet")
+    for weights in restorer.parameters():
+        weights.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="by nan; not written"):
+        write(restorer, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_be_exported_says_so(tmp_path):
     class Odd(type(network("unet"))):
         def forward(self, image):
@@ -93,6 +103,8 @@ def test_a_folder_for_darktable(tmp_path):
         (["--task", "deblur"], "no restorer is built in"),
         (["--task", "derain", "--scale", "4"], "of upscale"),
         (["--weights", "none.safetensors"], "no such file"),
+        (["--weights", "mine.safetensors", "--scale", "4"], "--scale: of upscale, 2 or 4"),
+        (["--task", "derain", "-o", "no/model.onnx"], "the folder no does not exist"),
     ],
 )
 def test_bad_input_gets_one_line(given, said, tmp_path, monkeypatch):

@@ -54,6 +54,29 @@ def test_the_next_run_removes_what_a_killed_one_left_and_nothing_else(tmp_path):
     assert len(list(tmp_path.iterdir())) == 5
 
 
+def test_a_temporary_file_that_is_about_to_be_removed_as_a_stray_one_is_not_used(
+    tmp_path, monkeypatch
+):
+    mkstemp, about_to = files.tempfile.mkstemp, []
+
+    def raced(**options):
+        handle, name = mkstemp(**options)
+        if not about_to:
+            other = os.open(name, os.O_RDONLY)
+            assert locks.try_lock(other)
+            about_to.append((other, name))
+        return handle, name
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", raced)
+    with replacing(tmp_path / "a.png") as temporary:
+        ((other, name),) = about_to
+        assert str(temporary) != name
+        os.unlink(name)
+        os.close(other)
+        temporary.write_bytes(b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
 # --- two runs -----------------------------------------------------------------------------------
 
 
@@ -92,6 +115,14 @@ def test_a_second_run_is_refused_until_the_first_has_ended_even_by_a_kill(
         process.join()
     assert run()[0] == 0
     assert locks.NAME not in names(out)
+
+
+def test_a_second_run_of_the_usual_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with locks.only_run(Path("runs/dehaze_unpaired"), parents=True):
+        code, line = ssl_restore("fit", "--task", "dehaze", "--steps", 1)
+    assert code == 1
+    assert "runs/dehaze_unpaired: another run is writing into it" in line
 
 
 def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(tmp_path):

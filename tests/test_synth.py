@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,15 @@ def test_the_photographs_are_never_written_over(photos, tmp_path):
     before = contents(tmp_path / "set")
     assert "is the folder of photographs" in refused(tmp_path / "set" / "clean", tmp_path / "set")
     assert contents(tmp_path / "set") == before
+
+
+def test_frames_of_a_compressed_photograph_are_counted_in_the_room_they_take(tmp_path, monkeypatch):
+    source = write_photo(tmp_path / "in" / "a.jpg")
+    usage, free = shutil.disk_usage(tmp_path), 10 * source.stat().st_size
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=free))
+    line = refused(tmp_path / "in", tmp_path / "set", "--frames", "50")
+    assert "will be written" in line
+    assert "make room" in line
 
 
 def test_pictures_of_others_are_never_written_over(photos, tmp_path):
