@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,6 @@ def named(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except av.FFmpegError as error:
-        if isinstance(error, OSError) and not isinstance(error, PermissionError):
+        if isinstance(error, OSError) and error.errno != errno.EPERM:
             raise
         raise UserError(f"{what} ({error.strerror}); {remedy}") from error
