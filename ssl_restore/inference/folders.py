@@ -75,8 +75,8 @@ def restore_all(
         try:
             amounts[job] = clips.amount(job, max_pixels)
         except UserError as error:
-            for one in frames if job.as_clip is None else [job]:
-                end(one, str(error))
+            for failed in frames if job.as_clip is None else [job]:
+                end(failed, str(error))
     counts = {job: images.page_count(job.source) for job in pictures}
     sizes = {job: counts[job] * images.pixel_count(job.source) for job in pictures}
     expected = sum(sizes.values()) + sum(
