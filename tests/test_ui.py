@@ -85,7 +85,12 @@ def test_a_layer_is_kept_and_everything_is_packed(dropped):
 
 def test_what_is_no_picture_is_refused_in_a_line_and_removed(sessions, tmp_path):
     session = sessions.of("one")
-    given = {"letter.txt": b"Dear", "cut.jpg": b"\xff\xd8\xff\xe0", "no.mp4": b"no clip", "a.safetensors": b""}
+    given = {
+        "letter.txt": b"Dear",
+        "cut.jpg": b"\xff\xd8\xff\xe0",
+        "no.mp4": b"no clip",
+        "a.safetensors": b"",
+    }
     for name, content in given.items():
         (tmp_path / name).write_bytes(content)
     session.take([tmp_path / name for name in given])
@@ -149,6 +154,8 @@ def test_closing_the_page_stops_its_work_and_removes_its_files(sessions, dropped
     assert dropped.work.state is State.STOPPED
     assert not dropped.folder.exists()
     assert sessions.used_bytes() == 0
+    with pytest.raises(UserError, match="load it again"):
+        sessions.of("one")
 
 
 def test_users_have_folders_that_cannot_be_guessed_and_see_their_own_pictures(sessions, dropped):

@@ -1,4 +1,4 @@
-"""Work that waits its turn, tells how far it is, and can be stopped: one at a time for all users."""
+"""Work that waits its turn, tells how far it is, and can be stopped: one at a time for all."""
 
 from __future__ import annotations
 

@@ -14,11 +14,10 @@ from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.training.request import MINUTES, USUAL_TASK
 from ssl_restore.ui import view
 from ssl_restore.ui.sessions import BEFORE, Session, Sessions
-from ssl_restore.ui.setting import abilities
+from ssl_restore.ui.setting import abilities, choices
 
 NONE = "none"
 ALL = "all pictures"
-LOOKS = ("slider", "side by side")
 Updates = dict[Any, Any]
 
 
@@ -56,7 +55,7 @@ class Page:
 
     def _lay_out_controls(self) -> None:
         self.drop = gr.File(
-            label="Pictures, clips, weights", file_count="multiple", height=130, elem_id="drop"
+            label="Pictures, clips, weights", file_count="multiple", height=170, elem_id="drop"
         )
         with gr.Row():
             self.folder = gr.UploadButton(
@@ -67,25 +66,34 @@ class Page:
             discover.names("tasks", "task"), value=USUAL_TASK, label="Task", elem_id="task",
             filterable=False,
         )  # fmt: skip
+        known = choices(USUAL_TASK)
+        usual = next(iter(known))
+        able = abilities(USUAL_TASK, known[usual])
         with gr.Tab("Restore"):
-            self.weights = gr.Dropdown([], label="Restorer", elem_id="weights", filterable=False)
+            self.weights = gr.Dropdown(
+                list(known), value=usual, label="Restorer", elem_id="weights", filterable=False
+            )
             self.strength = gr.Slider(
                 0, 2, 1, step=0.05, label="Strength", elem_id="strength",
                 info="So much of what is found is removed",
             )  # fmt: skip
             self.thorough = gr.Slider(
-                0, 1, 0.5, step=0.05, label="Thorough", elem_id="thorough",
+                0, 1, able.thorough, step=0.05, label="Thorough", elem_id="thorough",
                 info="0 leaves what might belong to the scene, 1 takes what might not",
             )  # fmt: skip
             self.quality = gr.Radio(
-                [], label="Quality", elem_id="quality", info="best: in 2 to 8 times the time"
+                list(able.qualities),
+                value=able.qualities[0],
+                label="Quality",
+                elem_id="quality",
+                info="best: in 2 to 8 times the time",
             )
             self.layer = gr.Dropdown(
-                [NONE], value=NONE, label="Layer", elem_id="layer", filterable=False,
+                [NONE, *able.layers], value=NONE, label="Layer", elem_id="layer", filterable=False,
                 info="Also keep this part of each picture",
             )  # fmt: skip
             self.mask = gr.Dropdown(
-                [], label="Mask", elem_id="mask", filterable=False,
+                [], label="Mask", elem_id="mask", filterable=False, visible=able.mask,
                 info="A dropped picture that is white where it shall work",
             )  # fmt: skip
             self.restore = gr.Button("Restore", variant="primary", elem_id="restore")
@@ -107,16 +115,14 @@ class Page:
         with gr.Row():
             self.left = gr.Dropdown([], label="Left", elem_id="left", filterable=False)
             self.right = gr.Dropdown([], label="Right", elem_id="right", filterable=False)
-            self.look = gr.Radio(list(LOOKS), value=LOOKS[0], label="View", elem_id="look")
+            self.look = gr.Checkbox(False, label="Side by side", elem_id="look")
         self.slider = gr.ImageSlider(
             label="Left and right", interactive=False, max_height=900, elem_id="slider",
             buttons=["fullscreen"],
         )  # fmt: skip
-        with gr.Row(visible=False) as self.side_by_side:
+        with gr.Row(visible=False) as self.row:
             self.one, self.other = (
-                gr.Image(
-                    label=name, interactive=False, elem_classes="side", buttons=["fullscreen"]
-                )
+                gr.Image(label=name, interactive=False, elem_classes="side", buttons=["fullscreen"])
                 for name in ("Left", "Right")
             )
         with gr.Row():
@@ -124,9 +130,7 @@ class Page:
             self.archive = gr.DownloadButton(
                 "Download all (.zip)", interactive=False, elem_id="archive"
             )
-            self.fitted = gr.DownloadButton(
-                "Download the weights", visible=False, elem_id="fitted"
-            )
+            self.fitted = gr.DownloadButton("Download the weights", visible=False, elem_id="fitted")
         self.sheet = gr.Image(
             label="What is being learned: before, and below restored", interactive=False,
             visible=False, elem_id="sheet", buttons=["fullscreen"],
@@ -139,7 +143,6 @@ class Page:
             *chosen, self.strength, self.thorough, self.quality, self.layer, self.mask,
         ]  # fmt: skip
         sides = [self.left, self.right, self.look]
-        self._on(self.blocks.load, self._opened, [self.task])
         self._on(self.drop.upload, self._taken, [self.drop])
         self._on(self.folder.upload, self._taken, [self.folder])
         self._on(self.task.input, self._task_chosen, [self.task])
@@ -158,7 +161,7 @@ class Page:
             self.drop, self.folder, self.weights, self.strength, self.thorough, self.quality,
             self.layer, self.mask, self.source, self.restore, self.fit, self.stop, self.clear,
             self.progress, self.notes, self.pictures, self.left, self.right, self.slider,
-            self.side_by_side, self.one, self.other, self.download, self.archive, self.fitted,
+            self.row, self.one, self.other, self.download, self.archive, self.fitted,
             self.sheet,
         ]  # fmt: skip
         event(
@@ -168,10 +171,6 @@ class Page:
 
     # Answers. Each takes the request last, which names the page that asks.
 
-    def _opened(self, task: str, request: gr.Request) -> Updates:
-        session = self._session(request)
-        return {**self._able(session, task), **self._state(session)}
-
     def _taken(self, files: list[str] | None, request: gr.Request) -> Updates:
         session = self._session(request)
         if session.busy:
@@ -180,7 +179,7 @@ class Page:
             session.notes = []
             session.take(map(Path, files or []))
         cleared = {self.drop: None, self.folder: None}
-        return {**cleared, **self._whole(session)}
+        return {**cleared, **self._whole(session), self.source: self._sources(session)}
 
     def _task_chosen(self, task: str, request: gr.Request) -> Updates:
         return self._able(self._session(request), task)
@@ -261,10 +260,10 @@ class Page:
         session.picked = name
         return self._shown(session)
 
-    def _sides_chosen(self, left: str, right: str, look: str, request: gr.Request) -> Updates:
+    def _sides_chosen(self, left: str, right: str, look: bool, request: gr.Request) -> Updates:
         session = self._session(request)
         session.left, session.right = left or BEFORE, right or BEFORE
-        session.look = look
+        session.side_by_side = look
         return self._shown(session)
 
     def _closed(self, request: gr.Request) -> None:
@@ -273,7 +272,10 @@ class Page:
     # What an answer shows.
 
     def _session(self, request: gr.Request) -> Session:
-        return self.sessions.of(request.session_hash)
+        try:
+            return self.sessions.of(request.session_hash)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
     def _able(self, session: Session, task: str, weights: str | None = None) -> Updates:
         """The controls that a task and its weights have."""
@@ -310,13 +312,10 @@ class Page:
 
     def _whole(self, session: Session) -> Updates:
         """How far it is, and what can be seen and chosen."""
-        clips = [name for name, path in session.pictures.items() if is_clip(path)]
-        names = list(session.pictures)
         return {
             **self._shown(session),
             **self._state(session),
-            self.source: gr.update(choices=[ALL, *clips]),
-            self.mask: gr.update(choices=names),
+            self.mask: gr.update(choices=list(session.pictures)),
             self.archive: _file(session.archive),
             self.sheet: gr.update(
                 value=None if session.sheet is None else str(session.sheet),
@@ -324,21 +323,25 @@ class Page:
             ),
         }
 
+    def _sources(self, session: Session) -> Any:
+        """What can be learned from: all pictures, or one of the clips."""
+        clips = [name for name, path in session.pictures.items() if is_clip(path)]
+        only_clips = clips and len(clips) == len(session.pictures)
+        return gr.update(choices=[ALL, *clips], value=clips[0] if only_clips else ALL)
+
     def _shown(self, session: Session) -> Updates:
         """The two sides of the picture that is picked."""
         found = view.sides(session, session.picked)
-        left, right = (
-            side if side in found else BEFORE for side in (session.left, session.right)
-        )
+        left, right = (side if side in found else BEFORE for side in (session.left, session.right))
         files = view.pair(session)
         both = None if files is None else tuple(map(str, files))
-        slider = session.look == LOOKS[0]
+        slider = not session.side_by_side
         chosen = {"choices": list(found)} if found else {"choices": []}
         return {
             self.left: gr.update(**chosen, value=left if found else None),
             self.right: gr.update(**chosen, value=right if found else None),
             self.slider: gr.update(value=both if slider else None, visible=slider),
-            self.side_by_side: gr.update(visible=not slider),
+            self.row: gr.update(visible=not slider),
             self.one: gr.update(value=both[0] if both and not slider else None),
             self.other: gr.update(value=both[1] if both and not slider else None),
             self.download: _file(found.get(right) if right != BEFORE else None),

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import cv2
+from PIL import Image
 
 from ssl_restore.io import images
 from ssl_restore.io.clips.reader import Clip
@@ -43,10 +44,16 @@ def shown(path: Path, folder: Path, max_pixels: int, size: tuple[int, int] | Non
     return target
 
 
+def _size(path: Path) -> tuple[int, int]:
+    """(height, width), by the head of a file."""
+    with Image.open(path) as opened:
+        return opened.height, opened.width
+
+
 def pair(left: Path, right: Path, folder: Path, max_pixels: int) -> tuple[Path, Path]:
     """Two pictures of one scene, the smaller one enlarged to the size of the other."""
     first, second = (shown(path, folder, max_pixels) for path in (left, right))
-    sizes = [images.read(path).pixels.shape[:2] for path in (first, second)]
+    sizes = [_size(path) for path in (first, second)]
     if sizes[0] == sizes[1]:
         return first, second
     height, width = max(sizes)

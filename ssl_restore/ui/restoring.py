@@ -1,4 +1,4 @@
-"""Pictures and clips to results, and pictures to weights: by the functions that the commands call."""
+"""Pictures to results, and pictures to weights: by the functions that the commands call."""
 
 from __future__ import annotations
 

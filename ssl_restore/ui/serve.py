@@ -6,16 +6,21 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ssl_restore.errors import UserError
 from ssl_restore.ui.restoring import Machine
+from ssl_restore.ui.sessions import Sessions
 
 HOST = "127.0.0.1"
 PORT = 7860
 MAX_MB = 4000.0
+STYLE = Path(__file__).parent / "page.css"
 
 
 @contextmanager
@@ -33,31 +38,56 @@ def served(
         UserError: For a port in use, and where the extra `ui` is missing.
     """
     _check_installed()
-    port = _free(port)
     root = Path(tempfile.mkdtemp(prefix="ssl-restore-ui-")).resolve()
     try:
-        with _environment(root):
-            from ssl_restore.ui.page import build, theme  # noqa: PLC0415  (which needs gradio)
-            from ssl_restore.ui.guard import guard  # noqa: PLC0415
-            from ssl_restore.ui.sessions import Sessions  # noqa: PLC0415
+        with _bound(port) as listener, _environment(root):
+            from ssl_restore.ui.page import build  # noqa: PLC0415  (which needs gradio)
 
             sessions = Sessions(root, machine or Machine())
-            blocks = build(sessions)
-            limit = int(max_mb * 1e6)
             try:
-                blocks.launch(
-                    server_name=HOST, server_port=port, prevent_thread_lock=True, quiet=True,
-                    share=False, inbrowser=False, show_error=False, footer_links=[],
-                    enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False,
-                    max_file_size=limit, theme=theme(), css_paths=Path(__file__).parent / "page.css",
-                    app_kwargs={"middleware": [guard(sessions, limit)]},
-                )  # fmt: skip
-                yield f"http://{HOST}:{port}/"
+                with _running(_application(build(sessions), sessions, max_mb), listener):
+                    yield f"http://{HOST}:{listener.getsockname()[1]}/"
             finally:
                 sessions.close_all()
-                blocks.close(verbose=False)
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _application(blocks: Any, sessions: Sessions, max_mb: float) -> Any:
+    """The page behind its guard."""
+    import gradio  # noqa: PLC0415
+    from fastapi import FastAPI  # noqa: PLC0415
+
+    from ssl_restore.ui.guard import guard  # noqa: PLC0415
+    from ssl_restore.ui.page import theme  # noqa: PLC0415
+
+    limit = int(max_mb * 1e6)
+    app = FastAPI(middleware=[guard(sessions, limit)], docs_url=None, redoc_url=None)
+    gradio.mount_gradio_app(
+        app, blocks, "/", server_name=HOST, footer_links=[], run_history=False, show_error=False,
+        max_file_size=limit, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
+        theme=theme(), css_paths=STYLE,
+    )  # fmt: skip
+    blocks.has_launched = blocks.is_running = True  # else it takes any path for an upload
+    return app
+
+
+@contextmanager
+def _running(app: Any, listener: socket.socket) -> Iterator[None]:
+    """Serve while the block lasts."""
+    import uvicorn  # noqa: PLC0415
+
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), name="page", daemon=True)
+    thread.start()
+    while thread.is_alive() and not server.started:
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
 
 
 def _check_installed() -> None:
@@ -67,19 +97,21 @@ def _check_installed() -> None:
         raise UserError("the page needs gradio: pip install 'ssl-restore[ui]'")
 
 
-def _free(port: int) -> int:
-    """The port itself, or for 0 one that is free; UserError for one that is in use."""
-    with socket.socket() as tried:
+@contextmanager
+def _bound(port: int) -> Iterator[socket.socket]:
+    """A socket at the port, or for 0 at one that is free; UserError for one that is in use."""
+    with socket.socket() as bound:
         if os.name == "posix":
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            tried.bind((HOST, port))
+            bound.bind((HOST, port))
+            bound.listen()
         except OSError as error:
             raise UserError(
-                f"{port} cannot be used ({error.strerror}); give another, or 0 for any that is free",
+                f"{port} cannot be used ({error.strerror}); give another, or 0 for a free one",
                 parameter="port",
             ) from error
-        return int(tried.getsockname()[1])
+        yield bound
 
 
 @contextmanager

@@ -8,13 +8,14 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ssl_restore.errors import UserError
-from ssl_restore.io import formats, images
+from ssl_restore.io import images
 from ssl_restore.io.clips.reader import Clip
-from ssl_restore.io.clips.suffixes import CLIPS, is_clip
+from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.io.files import check_space, replacing
 from ssl_restore.io.folders import Job
 from ssl_restore.io.names import is_read
@@ -62,7 +63,7 @@ class Session:
         self.fitted: dict[str, tuple[str, Path]] = {}  # name -> task, weights
         self.picked: str | None = None
         self.left = self.right = BEFORE
-        self.look = ""
+        self.side_by_side = False
         self._inputs = folder / "pictures"
         self._inputs.mkdir(parents=True, mode=0o700)
 
@@ -92,10 +93,7 @@ class Session:
             self._add_weights(path.stem, task, self._moved(path, self.folder / "weights"))
             return
         if not is_read(path, clips=True):
-            raise UserError(
-                f"{path}: neither a picture ({', '.join(formats.READ)}) nor a clip "
-                f"({', '.join(CLIPS)}); convert it"
-            )
+            raise UserError(f"{path}: neither a picture nor a clip; drop a PNG, a JPEG or an MP4")
         if is_clip(path):
             Clip(path, self.machine.max_pixels)
         elif not images.pixel_count(path):
@@ -197,13 +195,13 @@ class Session:
         """Begin to learn from the dropped pictures, or from one clip of them."""
         self._check_idle()
         if not any(not is_clip(path) for path in self.pictures.values()) and images is None:
-            raise UserError("there is no picture to learn from; drop some first")
+            raise UserError("there is no picture to learn from; drop some, or choose a clip")
         number = 1 + sum(name.startswith("fitted") for name in self.fitted)
         folder = self.folder / "runs" / secrets.token_hex(4)
         asked = Request(
             images=images or self._inputs, task=task, minutes=minutes, output=folder
         )  # fmt: skip
-        name = f"fitted {number}, {minutes:g} min"
+        name = f"fitted {number}"
         self._begin(lambda work: self._fit(work, asked, name))
 
     def _fit(self, work: Work, asked: Request, name: str) -> None:
@@ -275,12 +273,13 @@ class Sessions:
     def __init__(self, root: Path, machine: restoring.Machine) -> None:
         self.root, self.machine, self.queue = root, machine, Queue()
         self._sessions: dict[str, Session] = {}
+        self._closed: set[str] = set()
         self._lock = threading.Lock()
 
     def of(self, key: str | None) -> Session:
         """That of a page, made where there is none yet."""
-        if not key:
-            raise UserError("this page has no session; load it again")
+        if not key or key in self._closed:
+            raise UserError("this page was closed; load it again")
         with self._lock:
             if key not in self._sessions:
                 folder = self.root / secrets.token_urlsafe(24)
@@ -290,6 +289,7 @@ class Sessions:
     def close(self, key: str | None) -> None:
         """End that of a page, where there is one."""
         with self._lock:
+            self._closed.add(key or "")
             session = self._sessions.pop(key or "", None)
         if session is not None:
             session.close()
@@ -301,5 +301,9 @@ class Sessions:
 
     def used_bytes(self) -> int:
         """Of all files of all sessions."""
-        files = (path for path in self.root.rglob("*") if path.is_file())
-        return sum(path.stat().st_size for path in files)
+        total = 0
+        for folder, _, files in os.walk(self.root):
+            for name in files:
+                with suppress(OSError):  # it was removed meanwhile
+                    total += os.stat(os.path.join(folder, name)).st_size
+        return total
