@@ -229,7 +229,7 @@ def test_a_task_that_needs_a_mask_asks_for_it(dropped):
 
 def test_a_restorer_is_fitted_shown_and_used(sessions, pictures):
     session = sessions.of("one")
-    session.take(sorted(pictures("noisy", 2, size=(72, 80)).iterdir()))
+    session.take(sorted(pictures("noisy", 2, size=(100, 112)).iterdir()))
     session.fit("denoise", None, 0.01)
     assert session.work.wait(120)
     assert session.work.state is State.DONE, session.work.line

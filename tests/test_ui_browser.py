@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import socket
+import time
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -95,6 +98,17 @@ def drop(page, *files):
     page.set_input_files("#drop input[type=file]", [str(file) for file in files])
 
 
+def drag(page, path):
+    """Drag a file or folder from the desktop onto the page, and drop it there."""
+    box = page.locator("#drop").bounding_box()
+    session = page.context.new_cdp_session(page)
+    for step in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {
+            "type": step, "x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2,
+            "data": {"items": [], "files": [str(path)], "dragOperationsMask": 1},
+        })  # fmt: skip
+
+
 def says(page, text, selector="#progress"):
     expect(page.locator(selector)).to_contain_text(text, timeout=120_000)
 
@@ -118,9 +132,16 @@ def test_a_picture_is_restored_from_drop_to_download(opened, folder, tmp_path):
     assert np.array_equal(images.read(tmp_path / "0.png").pixels, expected.pixels)
 
 
-def test_a_folder_is_restored_by_two_settings_which_are_compared(opened, folder):
+def test_a_folder_can_be_chosen(opened, folder):
     page = opened()
     page.set_input_files("#folder input[type=file]", str(folder))
+    says(page, "2.png", "#pictures")
+    expect(page.locator("#pictures input")).to_have_count(3)
+
+
+def test_a_dropped_folder_is_restored_by_two_settings_which_are_compared(opened, folder):
+    page = opened()
+    drag(page, folder)
     says(page, "2.png", "#pictures")
     press(page, "restore")
     says(page, "3 of 3 restored")
@@ -165,6 +186,21 @@ def test_what_runs_can_be_stopped(opened, tmp_path):
     says(page, "stopped")
     expect(page.locator("#download")).to_be_disabled()
     expect(page.locator("#restore")).to_be_enabled()
+
+
+def test_closing_the_page_in_the_middle_leaves_nothing(opened, tmp_path):
+    page = opened()
+    drop(page, *save_pictures(tmp_path / "large", 1, size=(1000, 1400)).iterdir())
+    says(page, "0.png", "#pictures")
+    root = Path(os.environ["GRADIO_TEMP_DIR"])
+    (mine,) = (path.parent for path in root.glob("*/pictures") if list(path.glob("0.png")))
+    press(page, "restore")
+    expect(page.locator("#stop")).to_be_enabled()
+    page.close()
+    until = time.monotonic() + 60
+    while mine.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not mine.exists()
 
 
 def test_a_user_sees_neither_pictures_of_others_nor_other_files(opened, folder, address):

@@ -20,7 +20,7 @@ from ssl_restore.ui.sessions import Sessions
 HOST = "127.0.0.1"
 PORT = 7860
 MAX_MB = 4000.0
-STYLE = Path(__file__).parent / "page.css"
+FOLDER = Path(__file__).parent
 
 
 @contextmanager
@@ -61,12 +61,12 @@ def _application(blocks: Any, sessions: Sessions, max_mb: float) -> Any:
     from ssl_restore.ui.guard import guard  # noqa: PLC0415
     from ssl_restore.ui.page import theme  # noqa: PLC0415
 
-    limit = int(max_mb * 1e6)
+    limit, script = int(max_mb * 1e6), FOLDER.joinpath("page.js").read_text("utf-8")
     app = FastAPI(middleware=[guard(sessions, limit)], docs_url=None, redoc_url=None)
     gradio.mount_gradio_app(
         app, blocks, "/", server_name=HOST, footer_links=[], run_history=False, show_error=False,
         max_file_size=limit, ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
-        theme=theme(), css_paths=STYLE,
+        theme=theme(), css_paths=FOLDER / "page.css", head=f"<script>{script}</script>",
     )  # fmt: skip
     blocks.has_launched = blocks.is_running = True  # else it takes any path for an upload
     return app

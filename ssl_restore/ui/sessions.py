@@ -65,18 +65,25 @@ class Session:
         self.left = self.right = BEFORE
         self.side_by_side = False
         self._inputs = folder / "pictures"
-        self._inputs.mkdir(parents=True, mode=0o700)
+        folder.mkdir(mode=0o700)
+        self._inputs.mkdir()
 
     @property
     def busy(self) -> bool:
         return self.work is not None and not self.work.over
 
     def say(self, line: str) -> None:
-        """Keep a line for the user, without where the session's files lie."""
-        for place in (self._inputs, self.folder, self.folder.parent):
-            line = line.replace(f"{place}{os.sep}", "")
+        """Keep a line for the user."""
+        line = self._without_places(line)
         if line not in self.notes:
             self.notes.append(line)
+
+    def _without_places(self, line: str) -> str:
+        """A line without where the session's files lie."""
+        line = line.replace(f"{self._inputs}:", "the pictures:")
+        for place in (self._inputs, self.folder, self.folder.parent):
+            line = line.replace(f"{place}{os.sep}", "")
+        return line
 
     def take(self, uploads: Iterable[Path]) -> None:
         """Make dropped files the session's own; a line is said of each that is refused."""
@@ -173,6 +180,7 @@ class Session:
         results.done[name] = job.target
         self.picked = self.picked or name
         self.right = results.setting.name
+        self.left = BEFORE if self.left == self.right else self.left
         if job.layer is not None and layer is not None:
             results.layers.setdefault(layer, {})[name] = job.layer
 
@@ -247,7 +255,7 @@ class Session:
         self._check_idle()
         for folder in (self._inputs, *(self.folder / n for n in ("results", "layers", "previews"))):
             shutil.rmtree(folder, ignore_errors=True)
-        self._inputs.mkdir(mode=0o700)
+        self._inputs.mkdir()
         self.pictures, self.results, self.states = {}, {}, {}
         self.notes, self.archive, self.sheet, self.work = [], None, None, None
         self.picked, self.left, self.right = None, BEFORE, BEFORE
@@ -258,7 +266,7 @@ class Session:
             return ""
         if self.work.state is State.WAITING:
             return f"waiting for {self.queue.before(self.work)} other"
-        return self.work.line
+        return self._without_places(self.work.line)
 
     def close(self) -> None:
         """Stop what runs, and remove everything when that has ended."""
