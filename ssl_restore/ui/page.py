@@ -117,12 +117,18 @@ class Page:
             self.right = gr.Dropdown([], label="Right", elem_id="right", filterable=False)
             self.look = gr.Checkbox(False, label="Side by side", elem_id="look")
         self.slider = gr.ImageSlider(
-            label="Left and right", interactive=False, max_height=900, elem_id="slider",
-            buttons=["fullscreen"],
+            label="Left and right", show_label=False, interactive=False, max_height=900,
+            elem_id="slider", buttons=["fullscreen"],
         )  # fmt: skip
         with gr.Row(visible=False) as self.row:
             self.one, self.other = (
-                gr.Image(label=name, interactive=False, elem_classes="side", buttons=["fullscreen"])
+                gr.Image(
+                    label=name,
+                    show_label=False,
+                    interactive=False,
+                    elem_classes="side",
+                    buttons=["fullscreen"],
+                )  # fmt: skip
                 for name in ("Left", "Right")
             )
         with gr.Row():
@@ -131,10 +137,12 @@ class Page:
                 "Download all (.zip)", interactive=False, elem_id="archive"
             )
             self.fitted = gr.DownloadButton("Download the weights", visible=False, elem_id="fitted")
-        self.sheet = gr.Image(
-            label="What is being learned: before, and below restored", interactive=False,
-            visible=False, elem_id="sheet", buttons=["fullscreen"],
-        )  # fmt: skip
+        with gr.Column(visible=False) as self.learned:
+            gr.HTML("<h3>What is learned: above before, below restored</h3>")
+            self.sheet = gr.Image(
+                label="Sample sheet", show_label=False, interactive=False, elem_id="sheet",
+                buttons=["fullscreen"],
+            )  # fmt: skip
 
     def _connect(self) -> None:
         """Which function answers what; all outputs may be changed by each."""
@@ -163,6 +171,7 @@ class Page:
             self.progress, self.notes, self.pictures, self.left, self.right, self.slider,
             self.row, self.one, self.other, self.download, self.archive, self.fitted,
             self.sheet,
+            self.learned,
         ]  # fmt: skip
         event(
             function, inputs, outputs, show_progress="hidden", concurrency_limit=None,
@@ -317,10 +326,8 @@ class Page:
             **self._state(session),
             self.mask: gr.update(choices=list(session.pictures)),
             self.archive: _file(session.archive),
-            self.sheet: gr.update(
-                value=None if session.sheet is None else str(session.sheet),
-                visible=session.sheet is not None,
-            ),
+            self.sheet: gr.update(value=None if session.sheet is None else str(session.sheet)),
+            self.learned: gr.update(visible=session.sheet is not None),
         }
 
     def _sources(self, session: Session) -> Any:
