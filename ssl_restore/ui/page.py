@@ -128,7 +128,7 @@ class Page:
                     interactive=False,
                     elem_classes="side",
                     buttons=["fullscreen"],
-                )  # fmt: skip
+                )
                 for name in ("Left", "Right")
             )
         with gr.Row():

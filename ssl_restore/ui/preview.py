@@ -8,12 +8,13 @@ from pathlib import Path
 import cv2
 from PIL import Image
 
+from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.clips.reader import Clip
 from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Picture, to_eight_bits
-from ssl_restore.report.album import encoded
+from ssl_restore.report.album import LONGEST_PX, encoded
 
 QUALITY = 95
 
@@ -38,6 +39,8 @@ def shown(path: Path, folder: Path, max_pixels: int, size: tuple[int, int] | Non
         channels = pixels.shape[2]
         pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_CUBIC)
         pixels = pixels.reshape(*size, channels)
+    if max(pixels.shape[:2]) > LONGEST_PX:
+        raise UserError(f"{path}: a side is longer than a browser shows; download it")
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(target) as temporary:
         temporary.write_bytes(encoded(Picture(pixels, icc=picture.icc), QUALITY))
