@@ -50,9 +50,9 @@ def command(
 
     machine = Machine(devices.choose(device), precision, tile, max_pixels)
     asked = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked.set())
     with served(port=port, max_mb=max_mb, machine=machine) as address:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: asked.set())
         echo.path(address)
         if show:
             webbrowser.open(address)
