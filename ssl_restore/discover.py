@@ -9,6 +9,7 @@ import inspect
 import math
 import re
 import sys
+import threading
 import traceback
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ssl_restore.types import Recipe, Task
 
 _ROOT = Path(__file__).parent
+_PARSER = threading.Lock()
 _SINGULAR = {"calibration": "kind of calibration"}
 RENAMED = {"dry": "rain_free", "rain_lr": "lr"}  # settings of version 0.1
 
@@ -33,8 +35,13 @@ def names(kind: str, defined: str = "build") -> list[str]:
     return sorted(path.stem for path in files if _defines(defined, path))
 
 
+def _parsed(path: Path) -> ast.Module:
+    with _PARSER:  # of Python 3.11, which several threads at once confuse
+        return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _defines(name: str, path: Path) -> bool:
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in _parsed(path).body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return True
         targets = node.targets if isinstance(node, ast.Assign) else []
@@ -80,8 +87,7 @@ def solver(name: str) -> Callable[..., Any]:
 
 def summary(kind: str, name: str) -> str:
     """First line of a file's docstring, without importing it."""
-    tree = ast.parse((_ROOT / kind / f"{name}.py").read_text(encoding="utf-8"))
-    return (ast.get_docstring(tree) or "").split("\n", 1)[0]
+    return (ast.get_docstring(_parsed(_ROOT / kind / f"{name}.py")) or "").split("\n", 1)[0]
 
 
 def builder(kind: str, name: str, function: str = "build") -> Callable[..., Any]:

@@ -187,6 +187,7 @@ class Task:
     name: str
     recipe: str  # that `fit` takes by default
     solver: str  # that learns from one picture
+    mask: str = ""  # which the solver cannot do without: white is what to "mend", or what to "fill"
     adapter: str = ""  # that learns from a stream; "": none does
     calibration: str = ""  # kind of that of a folder: a file in `calibration/`; "": none
     prior: Callable[[], Degradation]  # of all kinds, for what knows nothing of the pictures

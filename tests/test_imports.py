@@ -19,6 +19,7 @@ LAYERS = (  # of ssl_restore, from below; what is not named here is the lowest
     {"recipes", "solvers", "adapters"},
     {"tasks"},
     {"report"},
+    {"ui"},
 )
 
 

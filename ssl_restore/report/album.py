@@ -35,7 +35,7 @@ class Album:
         UserError where the first of all groups has none.
         """
         versions = {
-            name: {quality: _encoded(picture, quality) for quality in self._totals}
+            name: {quality: encoded(picture, quality) for quality in self._totals}
             for name, picture in group.items()
         }
         totals = {
@@ -70,7 +70,8 @@ class Album:
         return f"data:image/jpeg;base64,{data}"
 
 
-def _encoded(picture: Picture, quality: int) -> bytes:
+def encoded(picture: Picture, quality: int) -> bytes:
+    """A picture as JPEG, with its profile and nothing else; no side is longer than LONGEST_PX."""
     icc = picture.icc if picture.pixels.shape[2] == 3 else None
     encode = JPEG.encode
     assert encode is not None

@@ -14,6 +14,7 @@ task = Task(
     name="deshadow",
     recipe="deshadow_physics",
     solver="relight",
+    mask="mend",
     prior=CastShadow,
     baseline=("CLAHE", clahe),
     symmetry=UPRIGHT,

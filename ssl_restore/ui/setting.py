@@ -1,0 +1,101 @@
+"""How pictures are restored, and what of that can be chosen: asked of the task and the restorer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ssl_restore import __version__, discover, weights
+from ssl_restore.inference.load import fingerprint, load_restorer, weights_path
+from ssl_restore.inference.wrappers import QUALITIES
+from ssl_restore.restorer import Restorer
+from ssl_restore.training import checkpoint
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a result depends on besides its source; `name` is how the page calls it."""
+
+    task: str
+    weights: Path | None = None  # None: the built-in ones, or where there are none the solver
+    strength: float = 1.0
+    thorough: float | None = None
+    quality: str = "fast"
+    mask: Path | None = None
+    name: str = ""
+
+    @property
+    def by_solver(self) -> bool:
+        return self.weights is None and not discover.task(self.task).built_in
+
+    def named(self, weights_name: str) -> Setting:
+        """The same, with a name that says what differs from the usual."""
+        words = [self.task, *([] if weights_name == "built-in" else [weights_name])]
+        words += [] if self.strength == 1 else [f"strength {self.strength:g}"]
+        words += [] if self.thorough is None else [f"thorough {self.thorough:g}"]
+        words += [] if self.quality == QUALITIES[0] else [self.quality]
+        words += [] if self.mask is None else [f"mask {self.mask.name}"]
+        return replace(self, name=", ".join(words))
+
+    def recorded(self) -> dict[str, Any]:
+        """For the manifest of the results, as the commands have it."""
+        files = [] if self.by_solver else [weights_path(self.weights, task=self.task)]
+        files += [] if self.mask is None else [self.mask]
+        return {
+            "command": self.task, "version": __version__, "strength": self.strength,
+            "thorough": self.thorough, "quality": self.quality,
+            "weights": [fingerprint(path) for path in files],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What can be chosen."""
+
+    strength: bool = False
+    thorough: float | None = None  # that of the weights; None: they cannot be told
+    qualities: tuple[str, ...] = QUALITIES[:1]
+    layers: tuple[str, ...] = ()
+    mask: bool = False  # the solver cannot do without
+
+
+def abilities(task: str, path: Path | None) -> Abilities:
+    """Of a task with these weights; None: the built-in ones, or the solver."""
+    setting = Setting(task, path)
+    if setting.by_solver:
+        return Abilities(strength=True, mask=bool(discover.task(task).mask))
+    restorer = loaded(weights_path(path, task=task), CPU)
+    return Abilities(
+        strength=restorer.scale == 1,
+        thorough=restorer.thorough,
+        qualities=QUALITIES if len(restorer.symmetry) > 1 else QUALITIES[:1],
+        layers=tuple(name for name in restorer.layer_names if name != "clean"),
+    )
+
+
+def choices(task: str) -> dict[str, Path | None]:
+    """Name -> weights of what is installed for a task: None for the solver, where nothing is."""
+    if not discover.task(task).built_in:
+        return {discover.task(task).solver.replace("_", " "): None}
+    paths = sorted(weights.FOLDER.glob(f"{task}*.safetensors"))
+    found = {path: loaded(path, CPU) for path in paths if checkpoint.read_header(path).task == task}
+    return {
+        "built-in" if one.scale == 1 else f"built-in, {one.scale} times": path
+        for path, one in found.items()
+    }
+
+
+def loaded(path: Path, device: torch.device) -> Restorer:
+    """The restorer of a checkpoint; read once for as long as the file stays as it is."""
+    return _loaded(path, path.stat().st_mtime_ns, device)
+
+
+@lru_cache(maxsize=8)
+def _loaded(path: Path, _: int, device: torch.device) -> Restorer:
+    return load_restorer(path, device)
