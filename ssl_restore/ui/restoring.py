@@ -19,7 +19,7 @@ from ssl_restore.inference.solve import solve_all
 from ssl_restore.io import MAX_PIXELS, folders, masks, names
 from ssl_restore.io.clips.encoders import Encoding
 from ssl_restore.io.clips.suffixes import is_clip
-from ssl_restore.io.folders import GoingOn, Job
+from ssl_restore.io.folders import ResumeFolder, Job
 from ssl_restore.training import request, session
 from ssl_restore.ui import preview
 from ssl_restore.ui.jobs import Stopped
@@ -49,20 +49,18 @@ def planned(
     notify: Notify,
 ) -> list[Job]:
     """What is not done yet, by the manifest of the folder of results."""
-    going_on = GoingOn(setting.recorded, skip=True, on_done=done)
+    resume = ResumeFolder(setting.recorded, skip=True, on_done=done)
     clips = [path for path in sources if is_clip(path)]
     pictures = [path for path in sources if not is_clip(path)]
     jobs: list[Job] = []
     folder.mkdir(parents=True, exist_ok=True)
     if pictures:
         jobs += folders.plan(
-            pictures, f"{folder}/", layers=layers, clips=Encoding(), going_on=going_on,
+            pictures, f"{folder}/", layers=layers, clips=Encoding(), resume=resume,
             notify=notify,
         )  # fmt: skip
     for clip, name in zip(clips, names.results([Path(c.name) for c in clips]), strict=True):
-        jobs += folders.plan(
-            clip, folder / name, clips=Encoding(), going_on=going_on, notify=notify
-        )
+        jobs += folders.plan(clip, folder / name, clips=Encoding(), resume=resume, notify=notify)
     return jobs
 
 
