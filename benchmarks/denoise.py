@@ -183,9 +183,9 @@ OPTIONAL: dict[str, tuple[tuple[str, ...], Method]] = {
 }
 
 
-def by_restorer(path: Path | None, on: torch.device, quality: str = "fast") -> Method:
+def by_restorer(path: Path | None, on: torch.device, quality: str = "good") -> Method:
     """The denoiser of a checkpoint, or the built-in one, on the values as they are."""
-    restorer = with_self_ensemble(load_restorer(path, on, task="denoise"), quality)
+    restorer = with_self_ensemble(load_restorer(path, on, task="denoise", quality=quality), quality)
 
     def run(case: Case) -> Values:
         return values_of(restore_tensor(restorer, case.tensor().to(on)))
@@ -225,7 +225,7 @@ def chosen(options: argparse.Namespace) -> dict[str, Method | None]:
                                       for p in options.weights}  # fmt: skip
     if weights.built_in("denoise").is_file() or options.weights:
         found |= {name: by_restorer(path, on) for name, path in restorers.items()}
-        found["built-in, best"] = by_restorer(None, on, "best")
+        found |= {f"built-in, {name}": by_restorer(None, on, name) for name in ("fast", "best")}
     for name in discover.names("solvers", "solve"):
         changes = {"seconds": options.seconds} if options.seconds else {}
         found[name] = by_solver(name, on, options.seed, changes)

@@ -56,7 +56,7 @@ def command(
             )
         restoration.restore_files("deblur", files, strength=strength)
         return
-    if files.quality != "fast":
+    if files.quality != "good":
         raise click.UsageError("--quality belongs to --weights: leave it out")
     own: dict[str, Any] = {} if kernel_px is None else {"kernel_px": kernel_px}
     restoration.solve_files(

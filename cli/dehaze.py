@@ -46,7 +46,7 @@ def command(
     """
     files = restoration.Files(**given)
     if method is not None:
-        if files.quality != "fast":
+        if files.quality != "good":
             raise click.UsageError("give --method or --quality, not both")
         restoration.solve_files(
             "dehaze", files, method=method, seconds=seconds, strength=strength, layers=layers,

@@ -81,8 +81,10 @@ def command(
     """
     files = restoration.Files(**given)
     if zero_shot:
-        if files.quality != "fast":
-            raise click.UsageError("--zero-shot takes all positions anyway: leave --quality out")
+        if files.quality == "best":
+            raise click.UsageError(
+                "--zero-shot takes all positions anyway: leave --quality best out"
+            )
         if grain not in (None, 1):
             raise click.UsageError("--zero-shot restores all pixels at once: leave --grain out")
         if calibration is not None:

@@ -91,7 +91,7 @@ def command(
     known = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:
-        restorer = _restorer(weights, known.name if known else None, tile, device)
+        restorer = _restorer(weights, known.name if known else None, quality, tile, device)
         known = known or discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
         other = "" if task or weights else " (--task chooses another)"
@@ -134,6 +134,7 @@ def _print(pair: Pair, scores: list[Score]) -> None:
 def _restorer(
     weights: Path | None,
     task: str | None,
+    quality: str,
     tile: int | None,
     device: str,
 ) -> Restorer:
@@ -141,6 +142,6 @@ def _restorer(
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
 
-    restorer = load_restorer(weights, devices.choose(device), task=task)
+    restorer = load_restorer(weights, devices.choose(device), task=task, quality=quality)
     check_tile(tile, restorer.stride)
     return restorer

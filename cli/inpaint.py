@@ -62,7 +62,7 @@ def command(
     on how fast the machine is.
     """
     files = restoration.Files(
-        sources=(source,), output=output, weights=None, recursive=False, quality="fast", seed=seed,
+        sources=(source,), output=output, weights=None, recursive=False, quality="good", seed=seed,
         tile=None, max_pixels=max_pixels, device=device, precision=precision, **written,
     )  # fmt: skip
     restoration.solve_files(

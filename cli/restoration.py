@@ -160,7 +160,7 @@ class Files:
     def weights_path(self, task: str) -> Path:
         from ssl_restore.inference.load import weights_path  # noqa: PLC0415
 
-        return weights_path(self.weights, task=task)
+        return weights_path(self.weights, task=task, quality=self.quality)
 
     def load(self, task: str, *, trainable: bool = False) -> Restorer:
         """The restorer of the given weights, or the one built in for the task."""
@@ -168,7 +168,7 @@ class Files:
         from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
 
         on = device.choose(self.device)
-        return load_restorer(self.weights, on, task=task, trainable=trainable)
+        return load_restorer(self.weights, on, task=task, quality=self.quality, trainable=trainable)
 
     def report(self, job: Job, failure: str | None, status: str = "restored") -> None:
         """A line of JSON, where that was asked for."""
@@ -338,7 +338,7 @@ def _marked(files: Files, mask: Path) -> Tensor:
 
     from ssl_restore.io import masks  # noqa: PLC0415
 
-    if files.quality != "fast":
+    if files.quality != "good":
         raise click.UsageError("give --mask or --quality, not both")
     size = _size(Path(files.sources[0]), files.max_pixels)
     white = masks.read_mask(mask, size, max_pixels=files.max_pixels)

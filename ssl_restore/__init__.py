@@ -46,6 +46,7 @@ def load(
     *,
     task: str | None = None,
     scale: int | None = None,
+    quality: str = "good",
     device: str = "auto",
     trainable: bool = False,
 ) -> Restorer:
@@ -56,6 +57,7 @@ def load(
             the path of a checkpoint that `fit` wrote.
         task: Refuse a checkpoint that was learned for another task.
         scale: Of `upscale`: 2, which is the default, or 4.
+        quality: `fast` loads the smaller built-in restorer of `denoise`.
         device: `auto` takes CUDA where there is one; else as torch names them.
         trainable: Keep its norms apart, which is slower, so that it can be learned on.
 
@@ -92,7 +94,8 @@ def load(
         if str(source) != "upscale" or scale not in (2, 4):
             raise UserError(f"of upscale, 2 or 4; got {scale} for {source}", parameter="scale")
         path = weights.upscale(scale)
-    return load_restorer(path, devices.choose(device), task=task, trainable=trainable)
+    on = devices.choose(device)
+    return load_restorer(path, on, task=task, quality=quality, trainable=trainable)
 
 
 def restore(
@@ -102,7 +105,7 @@ def restore(
     strength: float = 1.0,
     thorough: float | None = None,
     scale: int | None = None,
-    quality: str = "fast",
+    quality: str = "good",
     tile: int | None = None,
     precision: str = "auto",
     device: str = "auto",
@@ -120,7 +123,8 @@ def restore(
         scale: Restores the result at 1/2, 1/4, ... 1 / scale of its size, too, for what is larger
             than the restorer knows; None: 2 or more, by the size, for the built-in one of `derain`,
             else 1.
-        quality: `best` averages over all positions that the task does not tell apart.
+        quality: `best` averages over all positions that the task does not tell apart; `fast` takes
+            the smaller built-in restorer where there is one, which is of `denoise`.
         tile: Side of a tile (pixels); None chooses, 0 takes the image at once.
         precision: `auto` (bfloat16 where the processor is fast at it), `bf16` or `fp32`.
         device: Where a restorer that is given by name or path goes.
@@ -144,7 +148,7 @@ def restore(
     from ssl_restore.inference.any_image import restore_image  # noqa: PLC0415
     from ssl_restore.inference.condition import for_pixels  # noqa: PLC0415
 
-    restorer = _loaded(restorer, device)
+    restorer = _loaded(restorer, device, quality)
     if not (isinstance(strength, (int, float)) and 0 <= strength <= 2):
         raise UserError(f"0 to 2 is expected, got {strength!r}", parameter="strength")
     if thorough is not None:
@@ -160,12 +164,12 @@ def restore(
     )
 
 
-def _loaded(restorer: Any, device: str) -> Restorer:
+def _loaded(restorer: Any, device: str, quality: str) -> Restorer:
     """The restorer itself, or that of a name or path, on the device."""
     from ssl_restore.restorer import Restorer  # noqa: PLC0415
 
     if isinstance(restorer, (str, Path)):
-        return load(restorer, device=device)
+        return load(restorer, quality=quality, device=device)
     if not isinstance(restorer, Restorer):
         raise UserError(
             f"a restorer, a task or a path is expected, got {type(restorer).__name__}; see `load`",
@@ -338,7 +342,7 @@ def evaluate(
     clean: str | Path | None = None,
     restorer: Restorer | str | Path = "derain",
     *,
-    quality: str = "fast",
+    quality: str = "good",
     limit: int | None = None,
     pair: str | None = None,
     recursive: bool = False,
@@ -370,7 +374,7 @@ def evaluate(
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
     from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
 
-    restorer = _loaded(restorer, device)
+    restorer = _loaded(restorer, device, quality)
     task = discover.task(restorer.task)
     wrap = partial(with_self_ensemble, quality=quality)
     methods = scoring.methods(task, restorer, precision=precision, wrap=wrap)

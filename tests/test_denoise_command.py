@@ -99,7 +99,9 @@ def test_folder_goes_to_a_folder(tiny, tmp_path):
 def test_each_task_opens_its_own_built_in_restorer(tmp_path, monkeypatch):
     asked = []
     files = {t: save_restorer(tmp_path / f"{t}.safetensors", task=t) for t in ("denoise", "derain")}
-    monkeypatch.setattr(weights, "built_in", lambda task: asked.append(task) or files[task])
+    monkeypatch.setattr(
+        weights, "built_in", lambda task, quality="good": asked.append(task) or files[task]
+    )
     source = write_photo(tmp_path / "a.png")
     for task in ("denoise", "derain"):
         call = [task, str(source), str(tmp_path / f"{task}.png"), "--precision", "fp32"]
@@ -130,16 +132,16 @@ def test_an_installation_without_a_built_in_restorer_says_so(tmp_path, monkeypat
     assert "--weights" in result.stderr
 
 
-def test_best_quality_is_not_the_fast_one_and_not_for_zero_shot(tiny, tmp_path):
+def test_best_quality_is_not_the_good_one_and_not_for_zero_shot(tiny, tmp_path):
     write_photo(tmp_path / "in.png", 40, 52)
-    for quality in ("fast", "best"):
+    for quality in ("good", "best"):
         call = (tmp_path / "in.png", tmp_path / f"{quality}.png", "--weights", tiny)
         assert denoise(*call, "--quality", quality).exit_code == 0
-    fast, best = (images.read(tmp_path / f"{q}.png").pixels for q in ("fast", "best"))
-    assert not np.array_equal(fast, best)
+    good, best = (images.read(tmp_path / f"{q}.png").pixels for q in ("good", "best"))
+    assert not np.array_equal(good, best)
     result = denoise(tmp_path / "in.png", tmp_path / "z.png", "--zero-shot", "--quality", "best")
     assert result.exit_code == 2
-    assert "leave --quality out" in result.stderr
+    assert "leave --quality best out" in result.stderr
 
 
 def test_coarse_noise_mostly_goes_with_grain_and_mostly_stays_without(tmp_path):

@@ -136,7 +136,7 @@ def test_what_is_no_image_is_refused_with_what_was_expected(image, expected):
     ("keywords", "expected"),
     [
         ({"strength": 3}, r"strength: 0 to 2 is expected, got 3"),
-        ({"quality": "good"}, "quality: 'good' is unknown; use fast or best"),
+        ({"quality": "high"}, "quality: 'high' is unknown; use fast, good or best"),
         ({"tile": 1}, "tile: 1 is too small"),
         ({"tile": "a"}, "tile: a whole number of pixels is expected, got 'a'"),
         ({"tile": 64.5}, "tile: a whole number of pixels is expected, got 64.5"),

@@ -183,5 +183,5 @@ def test_the_best_quality_of_a_derainer_is_the_mean_of_it_and_its_mirror_image(s
     assert_equal_but_for_rounding(restored(picture, 36, ensemble), found)
 
 
-def test_fast_quality_is_the_restorer_itself():
-    assert with_self_ensemble(RESTORER, "fast") is RESTORER
+def test_good_quality_is_the_restorer_itself():
+    assert with_self_ensemble(RESTORER, "good") is RESTORER

@@ -90,6 +90,17 @@ def test_its_name_is_that_of_its_file_and_its_command(name):
 def test_its_name_is_that_of_its_weights(name):
     assert weights.built_in(name).is_file()
     assert checkpoint.read_header(weights.built_in(name)).task == name
+
+
+def test_fast_quality_takes_the_smaller_network_where_there_is_one():
+    for name in sorted(set(NAMES) - WITHOUT_WEIGHTS):
+        fast, good = (
+            sum(
+                p.numel() for p in load_restorer(None, CPU, task=name, quality=quality).parameters()
+            )
+            for quality in ("fast", "good")
+        )
+        assert (2 * fast < good) if name in weights.SMALLER else fast == good
     assert load_restorer(None, CPU, task=name).symmetry == discover.task(name).symmetry
 
 

@@ -52,7 +52,7 @@ class Course:
     seed: int = 0
     precision: str = "auto"
     tile: int | None = None
-    quality: str = "fast"
+    quality: str = "good"
     name: str = "the video"
     progress: Callable[[float], None] = lambda share: None
     notify: Callable[[str], None] = lambda line: None

@@ -77,7 +77,7 @@ class Treatments:
         self,
         restorer: Restorer,
         *,
-        quality: str = "fast",
+        quality: str = "good",
         grain: int | None = None,
         strength: float | None = None,
         white: int | None = None,
@@ -145,7 +145,7 @@ class Treatments:
             return False
         left = []
         for grain in (1, 2):
-            restorer = self._restorer(replace(fine, grain=grain, strength=1.0), "fast")
+            restorer = self._restorer(replace(fine, grain=grain, strength=1.0), "good")
             result = restore(restorer, sample, precision=self.precision)
             level = level_at_half(display_values(result, fine.condition.white))
             if level is None or (grain == 1 and level < LEFT_COARSE):

@@ -9,13 +9,19 @@ import torch
 from ssl_restore import discover, weights
 from ssl_restore.device import place
 from ssl_restore.errors import UserError
+from ssl_restore.inference.wrappers import checked_quality
 from ssl_restore.io import manifest
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint
 
 
 def load_restorer(
-    path: Path | None, device: torch.device, *, task: str | None = None, trainable: bool = False
+    path: Path | None,
+    device: torch.device,
+    *,
+    task: str | None = None,
+    quality: str = "good",
+    trainable: bool = False,
 ) -> Restorer:
     """The restorer of a checkpoint, or without a path the one built in for the task.
 
@@ -23,9 +29,10 @@ def load_restorer(
         path: A checkpoint that `fit` wrote; None takes the task's built-in one.
         device: Where it goes.
         task: Weights of another task are refused; None takes those of any.
+        quality: For `fast` the smaller built-in one, where the task has it.
         trainable: Its norms stay by themselves, which is slower, but can be learned on.
     """
-    path = weights_path(path, task=task)
+    path = weights_path(path, task=task, quality=checked_quality(quality))
     restorer, header = checkpoint.load(path, task=task)
     if header.task in discover.names("tasks", "task"):
         restorer.symmetry = discover.task(header.task).symmetry
@@ -35,12 +42,12 @@ def load_restorer(
     return place(restorer, device)
 
 
-def weights_path(path: Path | None, *, task: str | None = None) -> Path:
+def weights_path(path: Path | None, *, task: str | None = None, quality: str = "good") -> Path:
     """The checkpoint itself, or the built-in one of the task; UserError where there is none."""
     if path is None:
         if task is None:
             raise ValueError("give a path or a task")
-        path, known = weights.built_in(task), discover.names("tasks", "task")
+        path, known = weights.built_in(task, quality), discover.names("tasks", "task")
         if not path.is_file() and task not in known:
             raise UserError(
                 f"the task {task!r} has no built-in restorer; give its `weights`, or one of: "

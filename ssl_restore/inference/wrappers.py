@@ -14,7 +14,7 @@ from ssl_restore.networks.shuffled import Shuffled
 from ssl_restore.restorer import Restorer, Wrapped
 
 MIRRORED = 4  # the position that is mirrored left to right, and not rotated
-QUALITIES = ("fast", "best")
+QUALITIES = ("fast", "good", "best")
 CAREFUL = 0.25
 
 
@@ -130,7 +130,12 @@ def with_pixel_shuffle(restorer: Restorer, grain: int) -> Restorer:
 
 
 def with_self_ensemble(restorer: Restorer, quality: str) -> Restorer:
-    """The restorer itself for `fast`; for `best` its mean over the positions of its task."""
+    """The mean over the positions of its task for `best`, else the restorer itself."""
+    return SelfEnsemble(restorer) if checked_quality(quality) == "best" else restorer
+
+
+def checked_quality(quality: str) -> str:
+    """The quality itself; UserError for an unknown one."""
     if quality not in QUALITIES:
-        raise UserError(f"{quality!r} is unknown; use fast or best", parameter="quality")
-    return restorer if quality == "fast" else SelfEnsemble(restorer)
+        raise UserError(f"{quality!r} is unknown; use fast, good or best", parameter="quality")
+    return quality

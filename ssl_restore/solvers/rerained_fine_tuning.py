@@ -40,7 +40,7 @@ def solve(
     steps: int | None = None,
     seconds: float | None = None,
     lr: float = 0.0,
-    quality: str = "fast",
+    quality: str = "good",
     precision: str = "auto",
     tile: int | None = None,
     progress: Callable[[float], None] = lambda share: None,
@@ -50,7 +50,7 @@ def solve(
     a side below 160 px, is restored without learning, as `notify` is told.
 
     `restorer`, which is not changed and must not be folded, is the built-in derainer by default.
-    Settings: `steps` (300 without `seconds`), `lr` (0: the adapter's), `quality` (fast or best).
+    Settings: `steps` (300 without `seconds`), `lr` (0: the adapter's), `quality` (good or best).
     """
     if restorer is None:
         restorer = load_restorer(None, image.device, task="derain", trainable=True)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+SMALLER = ("denoise",)  # tasks with a smaller network, too
 
 
-def built_in(task: str) -> Path:
-    """The restorer that the command of that name uses and `fit` starts from; may be missing."""
-    return FOLDER / f"{task}.safetensors"
+def built_in(task: str, quality: str = "good") -> Path:
+    """The restorer that the command of that name uses and `fit` starts from, or for `fast` the
+    smaller one, where the task has it; may be missing."""
+    smaller = quality == "fast" and task in SMALLER
+    return FOLDER / f"{task}{'_fast' if smaller else ''}.safetensors"
 
 
 def veil() -> Path:
