@@ -15,6 +15,7 @@ from ssl_restore.restorer import Restorer, Wrapped
 
 MIRRORED = 4  # the position that is mirrored left to right, and not rotated
 QUALITIES = ("fast", "good", "best")
+USUAL_QUALITY = "good"
 CAREFUL = 0.25
 
 

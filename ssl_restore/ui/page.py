@@ -10,6 +10,7 @@ import gradio as gr
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
+from ssl_restore.inference.wrappers import USUAL_QUALITY
 from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.training.request import MINUTES, USUAL_TASK
 from ssl_restore.ui import view
@@ -83,10 +84,10 @@ class Page:
             )  # fmt: skip
             self.quality = gr.Radio(
                 list(able.qualities),
-                value=able.qualities[0],
+                value=USUAL_QUALITY,
                 label="Quality",
                 elem_id="quality",
-                info="best: in 2 to 8 times the time",
+                info="fast: a smaller network; best: in 2 to 8 times the time",
             )
             self.layer = gr.Dropdown(
                 [NONE, *able.layers], value=NONE, label="Layer", elem_id="layer", filterable=False,
@@ -297,7 +298,7 @@ class Page:
             self.strength: gr.update(visible=able.strength),
             self.thorough: gr.update(visible=told, **({"value": able.thorough} if told else {})),
             self.quality: gr.update(
-                choices=list(able.qualities), value=able.qualities[0],
+                choices=list(able.qualities), value=USUAL_QUALITY,
                 visible=len(able.qualities) > 1,
             ),
             self.layer: gr.update(

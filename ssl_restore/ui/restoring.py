@@ -14,12 +14,11 @@ from ssl_restore import discover
 from ssl_restore.inference import wrappers
 from ssl_restore.inference.denoising import Treatments
 from ssl_restore.inference.folders import Choose, restore_all
-from ssl_restore.inference.load import weights_path
 from ssl_restore.inference.solve import solve_all
 from ssl_restore.io import MAX_PIXELS, folders, masks, names
 from ssl_restore.io.clips.encoders import Encoding
 from ssl_restore.io.clips.suffixes import is_clip
-from ssl_restore.io.folders import ResumeFolder, Job
+from ssl_restore.io.folders import Job, ResumeFolder
 from ssl_restore.training import request, session
 from ssl_restore.ui import preview
 from ssl_restore.ui.jobs import Stopped
@@ -78,7 +77,7 @@ def restore(
     if setting.by_solver:
         _solve(jobs, setting, machine, progress=progress, finished=finished, notify=notify)
         return
-    restorer = loaded(weights_path(setting.weights, task=setting.task), machine.device)
+    restorer = loaded(setting.file, machine.device)
     if setting.thorough is not None:
         restorer = wrappers.with_thoroughness(restorer, setting.thorough)
     choose: Choose | None = None

@@ -11,7 +11,7 @@ import torch
 
 from ssl_restore import __version__, discover, weights
 from ssl_restore.inference.load import fingerprint, load_restorer, weights_path
-from ssl_restore.inference.wrappers import QUALITIES
+from ssl_restore.inference.wrappers import QUALITIES, USUAL_QUALITY
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint
 
@@ -26,7 +26,7 @@ class Setting:
     weights: Path | None = None  # None: the built-in ones, or where there are none the solver
     strength: float = 1.0
     thorough: float | None = None
-    quality: str = "fast"
+    quality: str = USUAL_QUALITY
     mask: Path | None = None
     name: str = ""
 
@@ -34,18 +34,26 @@ class Setting:
     def by_solver(self) -> bool:
         return self.weights is None and not discover.task(self.task).built_in
 
+    @property
+    def file(self) -> Path:
+        """That of the weights; where the built-in ones are asked for, those of the quality."""
+        built_in = self.weights in (None, weights.built_in(self.task))
+        return weights_path(
+            None if built_in else self.weights, task=self.task, quality=self.quality
+        )
+
     def named(self, weights_name: str) -> Setting:
         """The same, with a name that says what differs from the usual."""
         words = [self.task, *([] if weights_name == "built-in" else [weights_name])]
         words += [] if self.strength == 1 else [f"strength {self.strength:g}"]
         words += [] if self.thorough is None else [f"thorough {self.thorough:g}"]
-        words += [] if self.quality == QUALITIES[0] else [self.quality]
+        words += [] if self.quality == USUAL_QUALITY else [self.quality]
         words += [] if self.mask is None else [f"mask {self.mask.name}"]
         return replace(self, name=", ".join(words))
 
     def recorded(self) -> dict[str, Any]:
         """For the manifest of the results, as the commands have it."""
-        files = [] if self.by_solver else [weights_path(self.weights, task=self.task)]
+        files = [] if self.by_solver else [self.file]
         files += [] if self.mask is None else [self.mask]
         return {
             "command": self.task, "version": __version__, "strength": self.strength,
@@ -60,7 +68,7 @@ class Abilities:
 
     strength: bool = False
     thorough: float | None = None  # that of the weights; None: they cannot be told
-    qualities: tuple[str, ...] = QUALITIES[:1]
+    qualities: tuple[str, ...] = (USUAL_QUALITY,)
     layers: tuple[str, ...] = ()
     mask: bool = False  # the solver cannot do without
 
@@ -70,11 +78,13 @@ def abilities(task: str, path: Path | None) -> Abilities:
     setting = Setting(task, path)
     if setting.by_solver:
         return Abilities(strength=True, mask=bool(discover.task(task).mask))
-    restorer = loaded(weights_path(path, task=task), CPU)
+    restorer = loaded(setting.file, CPU)
+    smaller = path in (None, weights.built_in(task)) and task in weights.SMALLER
+    known = {"fast": smaller, "best": len(restorer.symmetry) > 1}
     return Abilities(
         strength=restorer.scale == 1,
         thorough=restorer.thorough,
-        qualities=QUALITIES if len(restorer.symmetry) > 1 else QUALITIES[:1],
+        qualities=tuple(quality for quality in QUALITIES if known.get(quality, True)),
         layers=tuple(name for name in restorer.layer_names if name != "clean"),
     )
 
@@ -83,8 +93,14 @@ def choices(task: str) -> dict[str, Path | None]:
     """Name -> weights of what is installed for a task: None for the solver, where nothing is."""
     if not discover.task(task).built_in:
         return {discover.task(task).solver.replace("_", " "): None}
-    paths = sorted(weights.FOLDER.glob(f"{task}*.safetensors"))
-    found = {path: loaded(path, CPU) for path in paths if checkpoint.read_header(path).task == task}
+    paths = set(weights.FOLDER.glob(f"{task}*.safetensors"))
+    if task in weights.SMALLER:
+        paths.discard(weights.built_in(task, "fast"))
+    found = {
+        path: loaded(path, CPU)
+        for path in sorted(paths)
+        if checkpoint.read_header(path).task == task
+    }
     return {
         "built-in" if one.scale == 1 else f"built-in, {one.scale} times": path
         for path, one in found.items()

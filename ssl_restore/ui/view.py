@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from ssl_restore.errors import UserError
+from ssl_restore.inference.wrappers import USUAL_QUALITY
 from ssl_restore.ui import preview
 from ssl_restore.ui.jobs import State
 from ssl_restore.ui.sessions import BEFORE, Session
@@ -98,7 +99,7 @@ def asked_setting(
     *,
     strength: float = 1.0,
     thorough: float | None = None,
-    quality: str = "fast",
+    quality: str = USUAL_QUALITY,
     mask: str | None = None,
 ) -> Setting:
     """That of the controls; what the weights cannot do is left out. UserError for unknown ones."""
@@ -117,6 +118,6 @@ def asked_setting(
         task, known[weights],
         strength=strength if able.strength else 1.0,
         thorough=None if able.thorough is None or thorough == able.thorough else thorough,
-        quality=quality if quality in able.qualities else able.qualities[0],
+        quality=quality if quality in able.qualities else USUAL_QUALITY,
         mask=session.pictures[mask] if able.mask and mask else None,
     ).named(weights)  # fmt: skip
