@@ -14,6 +14,8 @@ from torch import Tensor
 from ssl_restore.networks.unet import Decoder, Encoder, reach
 from ssl_restore.restorer import Restorer
 
+BLOCKS = (2, 2, 4)  # residual blocks a level, finest first
+
 
 class Denoiser(Restorer):
     """image (B, 3, H, W), sides multiples of `stride`, -> restored, the same shape."""
@@ -29,7 +31,7 @@ class Denoiser(Restorer):
         return image - self.decoder(self.encoder(image)).float()
 
 
-def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 4)) -> Denoiser:
+def build(*, width: int = 32, blocks: tuple[int, ...] = BLOCKS) -> Denoiser:
     """`width` channels at half resolution, `blocks` residual blocks a level, finest first."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
