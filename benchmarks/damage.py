@@ -10,6 +10,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+CLIPS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".wmv")
 VALUES: tuple[Any, ...] = (
     None,
     True,
@@ -57,6 +58,27 @@ def mutation(data: bytes, draws: random.Random) -> bytes:
     return bytes(changed)
 
 
+def large_mutation(data: bytes, draws: random.Random) -> bytes:
+    """The bytes with one damage of a disk or a network: zeros, other bits, a part of itself in the
+    place of another, two parts exchanged, or an end that is missing."""
+    changed, whole = bytearray(data), len(data)
+    start, other = sorted(draws.randrange(whole) for _ in range(2))
+    length = draws.randint(1, max(1, whole // 8))
+    match draws.randrange(5):
+        case 0:
+            changed[start : start + length] = bytes(min(length, whole - start))
+        case 1:
+            for _ in range(draws.randint(1, 64)):
+                changed[draws.randrange(whole)] ^= 1 << draws.randrange(8)
+        case 2:
+            changed[start:other] = changed[other : 2 * other - start]
+        case 3:
+            changed = changed[other:] + changed[start:other] + changed[:start]
+        case 4:
+            del changed[start:]
+    return bytes(changed)
+
+
 def other_values(node: Any, draws: random.Random) -> Any:
     """JSON with a value somewhere in it that does not belong there, or lacks one."""
     if not isinstance(node, (dict, list)) or not node or draws.random() < 0.1:
@@ -97,4 +119,6 @@ def changed(path: Path, data: bytes, draws: random.Random) -> bytes:
         return other_text(data.decode(), draws).encode()
     if draws.random() < 0.5 and path.suffix == ".safetensors":
         return other_header(data, draws)
+    if draws.random() < 0.5 and path.suffix in CLIPS:
+        return large_mutation(data, draws)
     return mutation(data, draws)

@@ -3,13 +3,14 @@
     python benchmarks/faults.py --kills 200 --mutations 10000
     python benchmarks/faults.py --only checkpoint run.json --mutations 500
 
-Kills: `fit`, `derain` of a folder and `synth-rain`, on small pictures with a tiny network, get
-SIGKILL at a random moment and are started again until one ends. Lost is a file under a final name
-that is not whole, a result that is not of the same bits as one of a run that nobody killed, and a
-temporary file that stays.
+Kills: `fit`, `derain` of a folder and of a clip, and `synth-rain`, on small inputs with a tiny
+network, get SIGKILL at a random moment and are started again until one ends. Lost is a file under a
+final name that is not whole, a result that is not of the same bits as one of a run that nobody
+killed, and a temporary file that stays.
 
 Mutations: bytes of files are changed, cut out, repeated and cut off, and the files read in a child
-process. Each must be read or refused in one line, in 10 seconds of its processor and 2 GB.
+process; clips are restored by the command line. Each must be read or refused in one line, in 10
+seconds of its processor and 2 GB.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from typing import TextIO
 from unittest.mock import patch
 
 import numpy as np
+import small_clips
 import torch
 from damage import changed
 from PIL import Image
@@ -42,6 +45,7 @@ from degradations.rain_like import MeasuredRain
 from ssl_restore.calibration import haze, noise, rain_file
 from ssl_restore.errors import UserError
 from ssl_restore.io import formats, images, locks, manifest
+from ssl_restore.io.clips import segments
 from ssl_restore.io.files import PREFIX
 from ssl_restore.io.picture import Picture
 from ssl_restore.training import checkpoint, request, session
@@ -111,13 +115,18 @@ def make_inputs(folder: Path) -> None:
     haze.HazeCalibration((haze.PictureHaze(file="0.png"),)).write(folder / "haze.json")
     quietly(derain_call(folder, folder / "restored"))
     quietly(synth_call(folder, folder / "set"))
+    small_clips.make_all(folder / "clips")
+    (folder / "clips-out").mkdir()
+    small_clips.make(folder / "long.mp4", 60, kind="walk.mp4")
 
 
-def quietly(arguments: list[str]) -> int:
-    """The exit code of the command line, where a run of `fit` is saved after every step."""
+def quietly(arguments: list[str], said: TextIO | None = None) -> int:
+    """The exit code of the command line, where a run of `fit` is saved after every step, and a
+    clip in pieces of a few frames."""
     nothing = io.TextIOWrapper(io.BytesIO())
     every_step = patch.object(session, "SAVE_EVERY_S", 0.0)
-    with every_step, redirect_stdout(nothing), redirect_stderr(nothing):
+    small_pieces = patch.object(segments, "MOST", segments.LEAST)
+    with every_step, small_pieces, redirect_stdout(nothing), redirect_stderr(said or nothing):
         try:
             command(arguments, prog_name="ssl-restore")
         except SystemExit as end:
@@ -141,12 +150,19 @@ def derain_call(folder: Path, out: Path) -> list[str]:
             "--precision", "fp32", "--skip-existing"]  # fmt: skip
 
 
+def clip_call(folder: Path, out: Path) -> list[str]:
+    out.mkdir(exist_ok=True)
+    weights = folder / "run" / "restorer.safetensors"
+    return ["derain", f"{folder / 'long.mp4'}", f"{out / 'long.mp4'}", "--weights", str(weights),
+            "--precision", "fp32", "--skip-existing"]  # fmt: skip
+
+
 def synth_call(folder: Path, out: Path) -> list[str]:
     return ["synth-rain", f"{folder / 'photos'}", str(out), "--workers", "2"]
 
 
 RUNS: dict[str, Callable[[Path, Path], list[str]]] = {
-    "fit": fit_call, "derain": derain_call, "synth-rain": synth_call,
+    "fit": fit_call, "derain": derain_call, "clip": clip_call, "synth-rain": synth_call,
 }  # fmt: skip
 
 
@@ -209,7 +225,7 @@ def files_of(folder: Path) -> list[str]:
 
 def results_of(folder: Path) -> dict[str, bytes]:
     """What does not depend on time or order."""
-    ends = (".png", ".safetensors")
+    ends = (".png", ".safetensors", ".mp4")
     names = [name for name in files_of(folder) if name.endswith(ends) and PREFIX not in name]
     return {name: (folder / name).read_bytes() for name in names if name != "sample.png"}
 
@@ -222,8 +238,10 @@ def half_written(out: Path, whole: Path) -> list[str]:
         if PREFIX in name or path.name in (manifest.NAME, locks.NAME, "log.csv"):
             continue  # temporary, or of lines, of which the last may be cut
         try:
-            if path.suffix == ".png" and name in right and path.read_bytes() != right[name]:
+            if path.suffix in (".png", ".mp4") and right.get(name) not in (None, path.read_bytes()):
                 broken.append(name)
+            elif path.suffix == ".nut":
+                small_clips.check_whole(path)
             elif path.suffix == ".png":
                 images.read(path)
             elif path.suffix == ".safetensors":
@@ -268,6 +286,13 @@ def read_manifest(path: Path) -> None:
         book.state(target, (1, 2))
 
 
+def restore_clip(path: Path) -> None:
+    out, weights = path.parents[1] / "clips-out", path.parents[1] / "run" / "restorer.safetensors"
+    for left in out.iterdir():
+        left.unlink() if left.is_file() else shutil.rmtree(left)
+    small_clips.restore(path, out, weights, quietly)
+
+
 def go_on_with_set(path: Path) -> None:
     folder = path.parents[1]
     code = quietly([*synth_call(folder, path.parent), "--max-pixels", "1"])  # makes nothing
@@ -285,6 +310,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {  # pattern of files
     "noise.json": ("noise.json", noise.NoiseCalibration.read),
     "haze.json": ("haze.json", haze.HazeCalibration.read),
     "manifest": (f"restored/{manifest.NAME}", read_manifest),
+    "damaged clip": ("clips/*", restore_clip),
     "meta.jsonl": ("set/meta.jsonl", go_on_with_set),
 }
 

@@ -68,11 +68,20 @@ def carried(source: Clip, target: Path) -> tuple[list[Stream], list[str]]:
         elif stream.type == "audio":
             raise UserError(
                 f"{target}: {target.suffix} does not hold the sound of {source.path} "
-                f"({codec or 'unknown'}); name an .mkv"
+                f"({codec or 'unknown'}); {_place_for(codec, source)}"
             )
         else:
             left_out.append(f"{stream.type} ({codec or stream.metadata.get('handler_name', '?')})")
     return kept, left_out
+
+
+def _place_for(codec: str | None, source: Clip) -> str:
+    """What to do with sound that the container of a result does not hold."""
+    for suffix in (".mkv", *CONTAINERS):
+        if codec is not None and holds(Path(f"any{suffix}"), codec):
+            return f"give a name that ends in {suffix}"
+    command = f"ffmpeg -i {source.path.name} -c:v copy -c:a flac converted.mkv"
+    return f"convert its sound first: {command}"
 
 
 def join(
