@@ -31,7 +31,7 @@ KINDS = {  # file -> video codec, format of its frames, codec of the sound
     "walk.avi": ("mpeg4", "yuv420p", "libmp3lame"),
     "walk.ts": ("libx264", "yuv420p", "mp2"),
     "walk.mpg": ("mpeg2video", "yuv420p", "mp2"),
-    "walk.wmv": ("wmv2", "yuv420p", "wmav2"),
+    "walk.wmv": ("wmv2", "yuv420p", "libmp3lame"),
 }
 _QUIET = {"libx265": {"x265-params": "log-level=none"}}
 

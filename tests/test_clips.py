@@ -250,16 +250,43 @@ def test_a_cut_or_damaged_clip_is_one_line(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_sound_that_a_container_does_not_take_is_one_line(tmp_path):
+def test_sound_that_a_container_does_not_take_is_said_before_a_frame_is_restored(tmp_path):
     """Two recordings put together byte by byte: in the middle time goes back."""
     source = tmp_path / "twice.ts"
     source.write_bytes(2 * film(tmp_path / "once.ts").read_bytes())
     for suffix in ("mkv", "mp4"):
         target = tmp_path / f"out.{suffix}"
-        line = failure(source, target)
+        with pytest.raises(UserError) as refused:
+            writer.write(Clip(source), target, lambda frames: 1 / 0)
+        line = refused.value.message
         assert line.startswith(f"{target}: .{suffix} does not take what is copied (")
         assert line.endswith(f"repair {source} first: ffmpeg -i twice.ts -c copy repaired.mkv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["once.ts", "twice.ts"]
+
+
+def test_sound_of_which_no_packet_is_left_is_left_out_in_one_line(tmp_path):
+    whole = film(tmp_path / "in.ts").read_bytes()
+    packets_of_188 = [whole[at : at + 188] for at in range(0, len(whole), 188)]
+    silent = tmp_path / "silent.ts"
+    silent.write_bytes(b"".join(p for p in packets_of_188 if (p[1] & 31, p[2]) != (1, 1)))
+    said = []
+    found = passed(silent, tmp_path / "out.mkv", notify=said.append)
+    assert times(found) == times(Clip(silent))
+    assert len(said) == 1
+    assert said[0].endswith(": .mkv does not hold audio (aac, of which nothing can be read): left out")
+
+
+def test_sound_that_a_container_does_not_hold_is_told_where_it_goes(tmp_path):
+    source = film(
+        tmp_path / "in.avi", codec="mpeg4", times=range(0, 240, 40), sound="adpcm_ms",
+        base=Fraction(1, 25),
+    )  # fmt: skip
+    assert failure(source, tmp_path / "out.mkv").endswith("; give a name that ends in .avi")
+    assert packets(passed(source, tmp_path / "out.avi").path) == packets(source)
+    unknown = tmp_path / "in.mkv"
+    unknown.write_bytes(film(tmp_path / "aac.mkv").read_bytes().replace(b"A_AAC", b"A_ZZZ"))
+    line = failure(unknown, tmp_path / "out.mp4")
+    assert line.endswith("sound first: ffmpeg -i in.mkv -c:v copy -c:a flac converted.mkv")
 
 
 def test_frames_that_an_encoder_does_not_take_are_one_line(tmp_path):

@@ -6,8 +6,9 @@ No stream is decoded or encoded: packets are copied, those of the sound bit for 
 from __future__ import annotations
 
 import heapq
+import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -63,7 +64,9 @@ def carried(source: Clip, target: Path) -> tuple[list[Stream], list[str]]:
         if stream is source.stream:
             continue
         codec = stream.codec_context.name if stream.codec_context else None
-        if stream.type in ("audio", "subtitle") and codec and holds(target, codec):
+        if isinstance(stream, av.AudioStream) and codec and not stream.sample_rate:
+            left_out.append(f"audio ({codec}, of which nothing can be read)")
+        elif stream.type in ("audio", "subtitle") and codec and holds(target, codec):
             kept.append(stream)
         elif stream.type == "audio":
             raise UserError(
@@ -73,6 +76,52 @@ def carried(source: Clip, target: Path) -> tuple[list[Stream], list[str]]:
         else:
             left_out.append(f"{stream.type} ({codec or stream.metadata.get('handler_name', '?')})")
     return kept, left_out
+
+
+def check_copied(source: Clip, target: Path) -> None:
+    """UserError where what is copied cannot be read, or the container of a result does not take
+    it, as sound whose time goes back.  Packets are put together as by `join`, and none is kept."""
+    kept, _ = carried(source, target)
+    if not kept:
+        return
+    with (
+        _refusal(source, target),
+        Clip(source.path) as again,
+        av.open(_Nowhere(), "w", format=_format(target), options=_OPTIONS) as result,
+    ):
+        packets = _others(again, target, result)
+        result.start_encoding()
+        for _, _, packet in packets:
+            result.mux(packet)
+
+
+class _Nowhere(io.RawIOBase):
+    """A file of which nothing is kept."""
+
+    def __init__(self) -> None:
+        self._place = self._end = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._place = offset + (0, self._place, self._end)[whence]
+        return self._place
+
+    def write(self, data: Any) -> int:
+        self._place += len(data)
+        self._end = max(self._end, self._place)
+        return len(data)
+
+
+def _format(target: Path) -> str:
+    return CONTAINERS[target.suffix.lower()]
 
 
 def _place_for(codec: str | None, source: Clip) -> str:
@@ -98,13 +147,13 @@ def join(
     """
     with (
         replacing(target, before, paths[0].parent) as temporary,
-        faults.named(f"{target}: {target.suffix} does not take what is copied", _repair(source)),
+        _refusal(source, target),
         ExitStack() as stack,
     ):
         if source is not None:
             source = stack.enter_context(Clip(source.path))
         result = stack.enter_context(
-            av.open(str(temporary), "w", format=CONTAINERS[target.suffix.lower()], options=_OPTIONS)
+            av.open(str(temporary), "w", format=_format(target), options=_OPTIONS)
         )
         with _piece(paths[0]) as first:
             video = result.add_stream_from_template(first.streams.video[0])
@@ -120,13 +169,17 @@ def join(
             video.codec_tag = _HEVC_TAG
         if shown.upright.matrix is not None:
             video.set_display_matrix(shown.upright.matrix)
-        others = [] if source is None else _copied_heads(source, target, result, video)
-        sound = iter(()) if source is None else _others(source, others)
-        if result.format.name == "avi":  # where all begins at 0
-            sound = (one for one in sound if one[2].pts is None or one[2].pts >= 0)
+        sound: Iterator[Timed] = iter(())
+        if source is not None:
+            _copy_descriptions(source, result, video)
+            sound = _others(source, target, result)
         packets = _video(paths, video, int(shown.end / time_base))
         for _, _, packet in heapq.merge(packets, sound, key=lambda one: one[:2]):
             result.mux(packet)
+
+
+def _refusal(source: Clip | None, target: Path) -> AbstractContextManager[None]:
+    return faults.named(f"{target}: {target.suffix} does not take what is copied", _repair(source))
 
 
 def _repair(source: Clip | None) -> str:
@@ -136,24 +189,28 @@ def _repair(source: Clip | None) -> str:
     return f"repair {source.path} first: ffmpeg -i {source.path.name} -c copy repaired.mkv"
 
 
-def _copied_heads(
-    source: Clip, target: Path, result: av.container.OutputContainer, video: av.VideoStream
-) -> list[tuple[Stream, Stream]]:
-    """Descriptions and chapters are copied; returns pairs of streams."""
-    result.metadata.update(
-        {name: value for name, value in source.container.metadata.items() if name not in _OWN}
-    )
-    video.metadata.update(
-        {name: value for name, value in source.stream.metadata.items() if name not in _OWN}
-    )
+def _copy_descriptions(
+    source: Clip, result: av.container.OutputContainer, video: av.VideoStream
+) -> None:
+    """Of the whole and of its frames; and the chapters."""
+    result.metadata.update(_descriptions(source.container))
+    video.metadata.update(_descriptions(source.stream))
     video.disposition = source.stream.disposition
     result.set_chapters(source.container.chapters())
+
+
+def _descriptions(of: Any) -> dict[str, str]:
+    return {name: value for name, value in of.metadata.items() if name not in _OWN}
+
+
+def _copied_streams(
+    source: Clip, target: Path, result: av.container.OutputContainer
+) -> list[tuple[Stream, Stream]]:
+    """Pairs of a stream of the source and its copy in the result."""
     found = []
     for stream in carried(source, target)[0]:
         copy = result.add_stream_from_template(stream)
-        copy.metadata.update(
-            {name: value for name, value in stream.metadata.items() if name not in _OWN}
-        )
+        copy.metadata.update(_descriptions(stream))
         copy.disposition = stream.disposition
         copy.time_base = stream.time_base
         found.append((stream, copy))
@@ -196,11 +253,19 @@ def _shown_until(packet: Packet, end: int, stream: av.VideoStream) -> Timed:
     return float(packet.pts * packet.time_base), 0, packet
 
 
-def _others(source: Clip, pairs: Sequence[tuple[Stream, Stream]]) -> Iterator[Timed]:
-    """The packets of the other streams of a source."""
+def _others(
+    source: Clip, target: Path, result: av.container.OutputContainer
+) -> Iterator[Timed]:
+    """The packets of the other streams of a source, for the streams of a result, which get added."""
+    pairs = _copied_streams(source, target, result)
+    packets = _packets(source, pairs) if pairs else iter(())
+    if result.format.name == "avi":  # where all begins at 0
+        return (one for one in packets if one[2].pts is None or one[2].pts >= 0)
+    return packets
+
+
+def _packets(source: Clip, pairs: Sequence[tuple[Stream, Stream]]) -> Iterator[Timed]:
     copies = {stream.index: copy for stream, copy in pairs}
-    if not copies:
-        return
     time = 0.0
     with faults.named(f"{source.path}: its sound cannot be read to its end", _repair(source)):
         for packet in source.container.demux([stream for stream, _ in pairs]):

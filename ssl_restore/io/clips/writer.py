@@ -75,6 +75,7 @@ def write(
         _, left_out = joining.carried(clip, target)
         if left_out:
             notify(f"{target}: {target.suffix} does not hold {', '.join(left_out)}: left out")
+        joining.check_copied(clip, target)
     if timing.cut_off:
         notify(f"{source.path}: is cut off; what is there is restored")
     each = segments.frames_each(encoder.samples)
