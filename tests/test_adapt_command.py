@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -10,6 +14,7 @@ from tiny import save_restorer
 
 from ssl_restore import weights
 from ssl_restore.io import images, shots
+from ssl_restore.io.clips import segments
 from ssl_restore.networks import denoiser
 from ssl_restore.training import checkpoint, material
 from ssl_restore_cli.main import main
@@ -110,6 +115,36 @@ def test_mistakes_are_said_and_nothing_is_written(folder, tmp_path, arguments, s
     assert result.exit_code == code
     assert said in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def adapt_and_die(clip, target, weights):
+    """In this process: adapt, and die as the second frame is written."""
+    segments.frames_each, write = lambda samples: 1, segments.Pieces.write
+
+    def dying(pieces, number, *arguments):
+        if number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(pieces, number, *arguments)
+
+    segments.Pieces.write = dying
+    adapt(clip, target, "--weights", weights, *QUICK)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_clip_of_a_killed_run_is_begun_anew_which_is_said(clip, tmp_path, processes):
+    target, weights = tmp_path / "out.mp4", tmp_path / "denoiser.safetensors"
+    process = processes(adapt_and_die, clip, target, weights)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    left = segments.folder_of(target)
+    assert (left / "000000.nut").exists()
+    assert not target.exists()
+    result = adapt(clip, target, "--weights", weights, *QUICK)
+    assert f"{target}: an earlier run was not finished; begins anew\n" in result.stderr
+    assert not left.exists()
+    result = adapt(clip, tmp_path / "whole.mp4", "--weights", weights, *QUICK)
+    assert "begins anew" not in result.stderr
+    assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 
 
 def test_the_input_is_never_overwritten(folder, clip):

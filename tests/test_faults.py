@@ -380,13 +380,16 @@ def test_the_campaign_of_faults_finds_nothing(script, tmp_path, monkeypatch):
     faults = script("faults")
     monkeypatch.setattr(signal, "setitimer", lambda *a: None)  # a busy machine is none
     faults.make_inputs(tmp_path)
-    found = faults.killed("derain", tmp_path, 2, 0)
-    assert found.pop("kills") == 2
-    assert set(found.values()) == {0}
-    for kind in ("picture", "checkpoint", "rain.json", "noise.json", "manifest"):
-        counts, examples = faults.mutated(kind, tmp_path, 25, 0)
+    for kind in ("derain", "clip"):
+        found = faults.killed(kind, tmp_path, 2, 0)
+        assert found.pop("kills") == 2
+        assert set(found.values()) == {0}
+    kinds = ("picture", "checkpoint", "rain.json", "noise.json", "manifest", "damaged clip")
+    for kind in kinds:
+        count = 10 if kind == "damaged clip" else 25
+        counts, examples = faults.mutated(kind, tmp_path, count, 0)
         assert set(counts) <= {"read", "refused"}, examples
-        assert sum(counts.values()) == 25
+        assert sum(counts.values()) == count
 
 
 def test_saving_after_every_step_ends_with_the_campaign(script, tmp_path):

@@ -140,16 +140,22 @@ def remove(target: Path) -> None:
 
 
 @contextmanager
-def pieces(target: Path, source: Identity, resume: ResumeClip) -> Iterator[Pieces]:
+def pieces(
+    target: Path,
+    source: Identity,
+    resume: ResumeClip,
+    notify: Callable[[str], None] = lambda line: None,
+) -> Iterator[Pieces]:
     """Pieces of a clip, of which no other run makes any while the block lasts.
 
     They are removed when the block ends well; when it fails they are kept for another run, unless
-    none is whole, or there are no settings by which they could be told. UserError where another run
-    is making the clip, and where an earlier one left pieces of which nothing is said.
+    none is whole, or there are no settings by which they could be told; those that such a run has
+    left are removed, and `notify` gets a line. UserError where another run is making the clip, and
+    where an earlier one left pieces of which nothing is said.
     """
     folder = folder_of(target)
     with only_run(folder, result=target):
-        _clear(target, folder, resume)
+        _clear(target, folder, resume, notify)
         done = False
         try:
             yield Pieces(folder, source, resume.settings or {})
@@ -159,7 +165,9 @@ def pieces(target: Path, source: Identity, resume: ResumeClip) -> Iterator[Piece
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _clear(target: Path, folder: Path, resume: ResumeClip) -> None:
+def _clear(
+    target: Path, folder: Path, resume: ResumeClip, notify: Callable[[str], None]
+) -> None:
     """Remove what an earlier run left, unless it is to be used."""
     told = resume.settings is not None
     try:
@@ -169,6 +177,8 @@ def _clear(target: Path, folder: Path, resume: ResumeClip) -> None:
                 f"{target}: a run that was not finished left pieces of it; `skip_existing` goes on "
                 "with them, `overwrite` begins anew"
             )
+        if left and not told:
+            notify(f"{target}: an earlier run was not finished; begins anew")
         for path in () if resume.skip and told else left:
             path.unlink()
     except OSError as error:

@@ -79,7 +79,7 @@ def write(
     if timing.cut_off:
         notify(f"{source.path}: is cut off; what is there is restored")
     each = segments.frames_each(encoder.samples)
-    with segments.pieces(target, _identity(source), resume) as pieces:
+    with segments.pieces(target, _identity(source), resume, notify) as pieces:
         paths = []
         for number, batch in enumerate(_batches(source.frames(), each)):
             paths.append(pieces.path(number))
