@@ -37,10 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             seconds, memory = measured(call)
             sound = zip_longest(small_clips.packets(source), small_clips.packets(target))
             same = "the same bits" if all(one == other for one, other in sound) else "differs"
-            print(
-                f"{count:7} {small_clips.frame_count(target):9} {seconds:8.1f} {memory:6.2f}  {same}",
-                flush=True,
-            )
+            restored = small_clips.frame_count(target)
+            print(f"{count:7} {restored:9} {seconds:8.1f} {memory:6.2f}  {same}", flush=True)
 
 
 if __name__ == "__main__":

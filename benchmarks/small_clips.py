@@ -99,7 +99,9 @@ def packets(path: Path, kind: str = "audio") -> Iterator[bytes]:
         yield from (bytes(packet) for packet in clip.demux(streams) if packet.size)
 
 
-def restore(path: Path, out: Path, weights: Path, command: Callable[[list[str], TextIO], int]) -> None:
+def restore(
+    path: Path, out: Path, weights: Path, command: Callable[[list[str], TextIO], int]
+) -> None:
     """Restore a clip into an empty folder as a user does, and check what is there then.
 
     UserError where it was refused in lines that each name a file; RuntimeError where these do not,

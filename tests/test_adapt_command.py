@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -13,8 +9,9 @@ from moving import frames, save_photographs, with_noise
 from tiny import save_restorer
 
 from ssl_restore import weights
-from ssl_restore.io import images, shots
+from ssl_restore.io import images, locks, manifest, shots
 from ssl_restore.io.clips import segments
+from ssl_restore.io.files import PREFIX
 from ssl_restore.networks import denoiser
 from ssl_restore.training import checkpoint, material
 from ssl_restore_cli.main import main
@@ -117,32 +114,16 @@ def test_mistakes_are_said_and_nothing_is_written(folder, tmp_path, arguments, s
     assert not (tmp_path / "out").exists()
 
 
-def adapt_and_die(clip, target, weights):
-    """In this process: adapt, and die as the second frame is written."""
-    segments.frames_each, write = lambda samples: 1, segments.Pieces.write
-
-    def dying(pieces, number, *arguments):
-        if number == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        write(pieces, number, *arguments)
-
-    segments.Pieces.write = dying
-    adapt(clip, target, "--weights", weights, *QUICK)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_clip_of_a_killed_run_is_begun_anew_which_is_said(clip, tmp_path, processes):
-    target, weights = tmp_path / "out.mp4", tmp_path / "denoiser.safetensors"
-    process = processes(adapt_and_die, clip, target, weights)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+def test_a_clip_of_a_killed_run_is_begun_anew_which_is_said(clip, tmp_path):
+    target = tmp_path / "out.mp4"
     left = segments.folder_of(target)
-    assert (left / "000000.nut").exists()
-    assert not target.exists()
-    result = adapt(clip, target, "--weights", weights, *QUICK)
+    left.mkdir()
+    for name in ("000000.nut", f"{PREFIX}a1b2c3d4.nut", manifest.NAME, locks.NAME):
+        (left / name).write_bytes(b"cut")
+    result = adapt(clip, target, *QUICK)
     assert f"{target}: an earlier run was not finished; begins anew\n" in result.stderr
     assert not left.exists()
-    result = adapt(clip, tmp_path / "whole.mp4", "--weights", weights, *QUICK)
+    result = adapt(clip, tmp_path / "whole.mp4", *QUICK)
     assert "begins anew" not in result.stderr
     assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
 

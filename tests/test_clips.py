@@ -273,7 +273,9 @@ def test_sound_of_which_no_packet_is_left_is_left_out_in_one_line(tmp_path):
     found = passed(silent, tmp_path / "out.mkv", notify=said.append)
     assert times(found) == times(Clip(silent))
     assert len(said) == 1
-    assert said[0].endswith(": .mkv does not hold audio (aac, of which nothing can be read): left out")
+    assert said[0].endswith(
+        ": .mkv does not hold audio (aac, of which nothing can be read): left out"
+    )
 
 
 def test_sound_that_a_container_does_not_hold_is_told_where_it_goes(tmp_path):

@@ -253,10 +253,8 @@ def _shown_until(packet: Packet, end: int, stream: av.VideoStream) -> Timed:
     return float(packet.pts * packet.time_base), 0, packet
 
 
-def _others(
-    source: Clip, target: Path, result: av.container.OutputContainer
-) -> Iterator[Timed]:
-    """The packets of the other streams of a source, for the streams of a result, which get added."""
+def _others(source: Clip, target: Path, result: av.container.OutputContainer) -> Iterator[Timed]:
+    """The packets of the other streams of a source, for streams that are added to a result."""
     pairs = _copied_streams(source, target, result)
     packets = _packets(source, pairs) if pairs else iter(())
     if result.format.name == "avi":  # where all begins at 0

@@ -165,9 +165,7 @@ def pieces(
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _clear(
-    target: Path, folder: Path, resume: ResumeClip, notify: Callable[[str], None]
-) -> None:
+def _clear(target: Path, folder: Path, resume: ResumeClip, notify: Callable[[str], None]) -> None:
     """Remove what an earlier run left, unless it is to be used."""
     told = resume.settings is not None
     try:
