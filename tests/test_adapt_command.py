@@ -25,7 +25,7 @@ def small(tmp_path, monkeypatch):
     header = checkpoint.Header("denoise", "denoiser", {"width": 4})
     path = tmp_path / "denoiser.safetensors"
     checkpoint.save(path, denoiser.build(width=4), header)
-    monkeypatch.setattr(weights, "built_in", lambda task: path)
+    monkeypatch.setattr(weights, "built_in", lambda task, quality="good": path)
     folder = save_photographs(tmp_path / "photographs")
     monkeypatch.setattr(material, "bundled_photographs", lambda: folder)
 
