@@ -51,7 +51,7 @@ def two_steps(monkeypatch):
 def quick(two_steps, monkeypatch, tmp_path_factory):
     """And the built-in denoiser is a small one."""
     path = save_restorer(tmp_path_factory.mktemp("weights") / "denoise.safetensors", task="denoise")
-    monkeypatch.setattr(weights, "built_in", lambda task: path)
+    monkeypatch.setattr(weights, "built_in", lambda task, quality="good": path)
 
 
 def solved(source, target, *arguments):
