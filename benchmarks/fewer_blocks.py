@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ssl_restore.networks import denoiser
 from ssl_restore.training import checkpoint
@@ -24,7 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args(arguments)
     before, header = checkpoint.load(given.source)
-    keywords = {**header.keywords, "blocks": tuple(int(n) for n in given.blocks.split(","))}
+    keywords: dict[str, Any] = {
+        **header.keywords,
+        "blocks": tuple(int(n) for n in given.blocks.split(",")),
+    }
     restorer = denoiser.build(**keywords)
     own = before.state_dict()
     checkpoint.load_weights(

@@ -16,7 +16,7 @@ FAST = ("OpenCV non-local means", "built-in", "BM3D")
 @pytest.fixture
 def benchmark(script, monkeypatch, tmp_path):
     tiny = save_restorer(tmp_path / "restorer.safetensors", task="denoise")
-    monkeypatch.setattr(weights, "built_in", lambda task: tiny)
+    monkeypatch.setattr(weights, "built_in", lambda task, quality="good": tiny)
     return script("denoise")
 
 
