@@ -77,7 +77,7 @@ def test_neither_steps_nor_seconds_is_refused():
 
 
 def test_diverged_run_keeps_the_good_weights_and_proposes_a_rate(pictures, monkeypatch):
-    plan = plan_for(pictures("rainy"), pictures("clean"), steps=9)
+    plan = plan_for(pictures("rainy"), pictures("clean"), steps=9, lr=5e-4)
     job = session.prepare(plan, pictures("x").parent / "run", CPU)
     draw = session._draw
 

@@ -77,7 +77,7 @@ def test_the_start_is_kept_where_the_result_is_worse(pictures, tmp_path, worse):
         assert "more rain" in said[0]
         assert str(aside) in said[0]
         _, header = checkpoint.load(aside)
-        assert header.step == 3
+        assert header.step == 4
         resumed = session.prepare(second.run.plan(), second.run.folder, CPU, resume=True)
         list(session.train(resumed, resume=True))  # goes on from what was learned
         assert second.run.weights.read_bytes() != first.run.weights.read_bytes()

@@ -35,4 +35,6 @@ def build(*, width: int = 32, blocks: tuple[int, ...] = BLOCKS) -> Denoiser:
     """`width` channels at half resolution, `blocks` residual blocks a level, finest first."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
+    if not blocks or min(blocks) < 1:
+        raise ValueError(f"blocks must be at least 1 a level, got {blocks}")
     return Denoiser(width, tuple(blocks))
