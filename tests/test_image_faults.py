@@ -19,11 +19,14 @@ from picture_files import (
     unusable_reason,
 )
 from PIL import Image
+from PIL import __version__ as pillow_version
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.formats import by_pillow, png
 from ssl_restore.io.images import Picture, read, write
+
+PILLOW = int(pillow_version.split(".")[0])
 
 # --- faults in reading --------------------------------------------------------------------------
 
@@ -155,13 +158,13 @@ def test_the_pixel_limit_is_the_largest_allowed_size(tmp_path):
         unusable_reason(tmp_path / f"a{suffix}", "`max_pixels=110`", max_pixels=109)
 
 
-def test_pillows_own_limit_stops_only_webp_and_neither_warns_nor_changes(tmp_path, monkeypatch):
+def test_pillows_own_limit_stops_at_most_webp_and_neither_warns_nor_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
     for suffix in (".png", ".jpg", ".tif", ".webp", ".bmp"):
         write(tmp_path / f"a{suffix}", Picture(noise(10, 11, 3)))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            if suffix == ".webp":
+            if suffix == ".webp" and PILLOW >= 13:  # it counts there by itself
                 unusable_reason(tmp_path / "a.webp", "too large for a WebP", "PNG")
             else:
                 assert read(tmp_path / f"a{suffix}").pixels.shape == (10, 11, 3)
