@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 import ssl_restore
 from ssl_restore.errors import UserError
-from ssl_restore.inference import load
+from ssl_restore.inference import load, tiles
 from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values, scale_of
 from ssl_restore.inference.tiles import restore, restore_tensor
 from ssl_restore.inference.wrappers import (
@@ -100,6 +100,24 @@ def test_tiles_are_exact_at_all_sizes(tiny):
         restore_pixels(restorer, photo, scale=2, tile=tile, precision="fp32") for tile in (0, 32)
     )
     assert np.array_equal(one, other)
+
+
+def test_smaller_sizes_of_a_large_picture_have_tiles_no_larger_than_its_own(tiny, monkeypatch):
+    restorer, _ = checkpoint.load(tiny)
+    monkeypatch.setattr(tiles, "TILE_PIXELS", 20_000)
+    monkeypatch.setattr(tiles, "LARGE_PIXELS", 40_000)
+    windows = {}
+    apply = tiles._apply
+
+    def seen(restorer, window, *others):
+        windows.setdefault(scale, []).append(window[0, 0].numel())
+        return apply(restorer, window, *others)
+
+    monkeypatch.setattr(tiles, "_apply", seen)
+    for scale in (1, 2):
+        restore_pixels(restorer, pixels(250, 260), scale=scale)
+    assert len(windows[2]) > len(windows[1])
+    assert max(windows[2]) == max(windows[1]) <= 10_000
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ssl_restore.errors import UserError
+from ssl_restore.inference import tiles
 from ssl_restore.inference.tiles import restore, restore_tensor
 from ssl_restore.inference.wrappers import for_smaller_sizes
 from ssl_restore.io.picture import Pixels, peak
@@ -71,6 +72,9 @@ def restore_pixels(
     )  # fmt: skip
     sizes = _sizes((height, width), scale_of(restorer, (height, width), scale))
     coarse = for_smaller_sizes(restorer) if sizes else restorer
+    if tile is None and height * width > tiles.LARGE_PIXELS:  # which is in memory beside them
+        margin = tiles.margin_of(coarse)
+        tile = min(tiles.tile_sides(height, width, None, margin, coarse.stride))
     for small in sizes:
         down = cv2.resize(result, small[::-1], interpolation=cv2.INTER_AREA)
         down = down.reshape(*small, pixels.shape[2])
