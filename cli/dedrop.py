@@ -9,7 +9,6 @@ import click
 
 from . import options, restoration
 
-STEPS = 1000
 EXAMPLES = """\b
 Examples:
   ssl-restore dedrop wet.jpg restored.png --mask drops.png
@@ -49,10 +48,10 @@ def command(
     """
     files = restoration.Files(**given)
     if mask is not None:
+        own: dict[str, Any] = {} if steps is None else {"steps": steps}
         restoration.solve_files(
-            "dedrop", files, method="deep_image_prior", seconds=seconds, strength=strength,
-            steps=steps or STEPS, mask=mask, outside=True,
-        )  # fmt: skip
+            "dedrop", files, seconds=seconds, strength=strength, mask=mask, outside=True, **own
+        )
         return
     if seconds is not None or steps is not None:
         raise click.UsageError("--steps and --seconds belong to --mask: give that, too")

@@ -294,7 +294,8 @@ def solve_files(
     from ssl_restore.inference.solve import solve_all  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
 
-    method = method or discover.task(task).solver
+    usual = discover.task(task)
+    method = method or usual.solver
     solve = discover.solver(method)
     known = discover.settings(solve)
     with ExitStack() as stack:
@@ -312,7 +313,8 @@ def solve_files(
             "seconds": seconds, "precision": files.precision, "tile": files.tile,
             "quality": files.quality,
         }  # fmt: skip
-        settings = {name: value for name, value in given.items() if name in known} | own
+        settings = {name: value for name, value in given.items() if name in known}
+        settings |= {**(usual.solver_settings if method == usual.solver else {}), **own}
         if learned:
             restorer = files.load(task, trainable=True)
             check_tile(files.tile, restorer.stride)

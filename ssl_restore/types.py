@@ -187,6 +187,7 @@ class Task:
     name: str
     recipe: str  # that `fit` takes by default
     solver: str  # that learns from one picture
+    solver_settings: Mapping[str, Any] = field(default_factory=dict)  # other than its defaults
     mask: str = ""  # which the solver cannot do without: white is what to "mend", or what to "fill"
     adapter: str = ""  # that learns from a stream; "": none does
     calibration: str = ""  # kind of that of a folder: a file in `calibration/`; "": none

@@ -10,6 +10,7 @@ from moving import scene
 from shadows import cast, photograph, psnr
 from tiny import write_photo
 
+from ssl_restore import discover
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
 from ssl_restore.networks import dedropper, deshadower
@@ -82,6 +83,22 @@ def test_drops_under_the_mask_are_filled_from_around(tmp_path):
     after = images.read(tmp_path / "out.png").pixels
     assert np.array_equal(after[~marked], clean[~marked])
     assert (after[marked] < 255).mean() > 0.9
+
+
+def test_steps_are_those_of_the_task_unless_given(tmp_path, monkeypatch):
+    steps_of = []
+
+    def solve(image, *, mask, generator, steps=7):
+        steps_of.append(steps)
+        return {"clean": image}
+
+    monkeypatch.setattr(discover, "solver", lambda name: solve)
+    write_photo(tmp_path / "in.png", 20, 30)
+    write_mask(tmp_path / "mask.png", np.eye(20, 30) > 0)
+    for number, more in enumerate(([], ["--steps", 3])):
+        given = [tmp_path / "in.png", tmp_path / f"{number}.png", "--mask", tmp_path / "mask.png"]
+        assert call("dedrop", *given, *more).exit_code == 0
+    assert steps_of == [discover.task("dedrop").solver_settings["steps"], 3]
 
 
 @each

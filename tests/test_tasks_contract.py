@@ -80,6 +80,12 @@ def test_the_tasks_are_found_without_importing_any():
 
 
 @each
+def test_settings_of_its_solver_are_known_to_it(name):
+    task = discover.task(name)
+    assert set(task.solver_settings) <= set(discover.settings(discover.solver(task.solver)))
+
+
+@each
 def test_its_name_is_that_of_its_file_and_its_command(name):
     assert discover.task(name).name == name
     assert (Path(ssl_restore_cli.__file__).parent / f"{name}.py").is_file()

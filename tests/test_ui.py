@@ -227,6 +227,25 @@ def test_a_task_that_needs_a_mask_asks_for_it(dropped):
         view.asked_setting(dropped, "derain", "relight")
 
 
+def test_a_solver_is_given_the_settings_of_its_task(sessions, tmp_path, monkeypatch):
+    steps_of, session = [], sessions.of("one")
+    for name in ("wet.png", "drops.png"):
+        dots = 255 * np.eye(20, 30, dtype=np.uint8)[..., None]
+        images.write(tmp_path / name, images.Picture(dots))
+        session.take([tmp_path / name])
+
+    def solve(image, *, mask, generator, steps=7):
+        steps_of.append(steps)
+        return {"clean": image}
+
+    monkeypatch.setattr(discover, "solver", lambda name: solve)
+    (choice,) = choices("dedrop")
+    session.restore(view.asked_setting(session, "dedrop", choice, mask="drops.png"), None)
+    assert session.work.wait(60)
+    assert session.work.state is State.DONE, session.work.line
+    assert steps_of == [discover.task("dedrop").solver_settings["steps"]]
+
+
 def test_a_restorer_is_fitted_shown_and_used(sessions, pictures):
     session = sessions.of("one")
     session.take(sorted(pictures("noisy", 2, size=(100, 112)).iterdir()))

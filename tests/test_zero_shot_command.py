@@ -129,8 +129,9 @@ def test_learning_keeps_fine_regular_texture_that_the_built_in_denoiser_smears()
     for seed in range(3):
         noisy = clean + 0.16 * torch.randn(clean.shape, generator=rng.derive(seed, "noise"))
         learned = recorrupted_fine_tuning.solve(
-            noisy, generator=rng.derive(seed, "solve"), steps=15, notify=lines.append
-        )["clean"]
+            noisy, generator=rng.derive(seed, "solve"), steps=15, batch=4, patch=32,
+            notify=lines.append,
+        )["clean"]  # fmt: skip
         pair = restore_tensor(alone, noisy), learned
         before, after = (float((x - clean).square().mean()) for x in pair)
         gains.append(np.log(before / after))

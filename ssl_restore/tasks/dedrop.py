@@ -14,6 +14,7 @@ task = Task(
     name="dedrop",
     recipe="dedrop_physics",
     solver="deep_image_prior",
+    solver_settings={"steps": 1000},
     mask="fill",
     prior=DefocusedDrops,
     baseline=("median 3x3", median_3x3),

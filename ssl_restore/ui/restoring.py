@@ -119,6 +119,7 @@ def _solve(
     known = inspect.signature(solve).parameters
     given = {"precision": machine.precision, "tile": machine.tile}
     own: dict[str, Any] = {name: value for name, value in given.items() if name in known}
+    own |= task.solver_settings
     so_far = 0.0
 
     def further(share: float) -> None:
