@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_restore import device
 from ssl_restore.io import images
 
 # Tiny networks are slower on more threads; OMP_NUM_THREADS=2 asks for them all the same.
@@ -72,3 +74,33 @@ def processes():
         return process
 
     return start
+
+
+def as_rank(rank, port, target, folder):
+    """One of two processes, as torchrun starts them."""
+    torch.set_num_threads(1)
+    os.environ.update(RANK=f"{rank}", LOCAL_RANK=f"{rank}", WORLD_SIZE="2",
+                      MASTER_ADDR="127.0.0.1", MASTER_PORT=f"{port}")  # fmt: skip
+    found = target(rank, device.start("cpu"), folder)
+    torch.save(found, folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="session")
+def two_ranks(processes):
+    """`two_ranks(target, folder)` calls target(rank, device, folder) in two processes of one group,
+    and returns what each gave."""
+
+    def call(target, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        both = [processes(as_rank, rank, port, target, folder) for rank in range(2)]
+        for process in both:
+            process.join(180)
+        for process in both:
+            process.kill()
+        assert [process.exitcode for process in both] == [0, 0]
+        return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+
+    return call
