@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -96,10 +98,13 @@ def two_ranks(processes):
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         both = [processes(as_rank, rank, port, target, folder) for rank in range(2)]
+        running, ends = both, time.monotonic() + 120
+        while running and not any(process.exitcode for process in both) and time.monotonic() < ends:
+            wait([process.sentinel for process in running], timeout=1)
+            running = [process for process in both if process.exitcode is None]
         for process in both:
-            process.join(180)
-        for process in both:
-            process.kill()
+            process.kill()  # the other waits for one that failed
+            process.join()
         assert [process.exitcode for process in both] == [0, 0]
         return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
