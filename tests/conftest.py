@@ -98,7 +98,7 @@ def two_ranks(processes):
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         both = [processes(as_rank, rank, port, target, folder) for rank in range(2)]
-        running, ends = both, time.monotonic() + 120
+        running, ends = both, time.monotonic() + 300
         while running and not any(process.exitcode for process in both) and time.monotonic() < ends:
             wait([process.sentinel for process in running], timeout=1)
             running = [process for process in both if process.exitcode is None]
