@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,10 @@ def command(
     Writes a run folder: restorer.safetensors for `derain --weights` or `denoise --weights`,
     log.csv, and sample.png, which is renewed while it learns.  Ctrl-C saves; --resume goes on.
     """
+    if "LOCAL_RANK" in os.environ:  # parameters that rest in some steps are looked for knowingly
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read where torch is imported
     from ssl_restore import device as devices  # noqa: PLC0415
-    from ssl_restore.training import request  # noqa: PLC0415
+    from ssl_restore.training import group, request  # noqa: PLC0415
 
     if asked["minutes"] is not None and asked["steps"] is not None:
         raise click.UsageError("give --minutes or --steps, not both")
@@ -91,7 +94,7 @@ def command(
     if any(asked[name] is not None and asked[name] <= 0 for name in ("minutes", "steps")):
         raise click.UsageError("--minutes and --steps must be positive")
     chosen = devices.start(device)
-    with request.alone(resume or request.Request(**asked).folder):
+    with _first_speaks(), request.alone(resume or request.Request(**asked).folder):
         job = (
             _start(asked, settings, chosen)
             if resume is None
@@ -99,8 +102,8 @@ def command(
         )
         report_skipped(job.skipped)
         _train(job, resume is not None, precision)
-    echo.path(job.run.weights)
-    if job.skipped:
+        echo.path(job.run.weights)
+    if job.skipped and group.rank() == 0:  # torchrun fails where one does
         raise Failed(f"learned without the pictures that could not be used: {len(job.skipped)}")
 
 
@@ -142,7 +145,7 @@ def _go_on(
 
 def _train(job: TrainingJob, resume: bool, precision: str) -> None:
     from ssl_restore import discover  # noqa: PLC0415
-    from ssl_restore.training import session  # noqa: PLC0415
+    from ssl_restore.training import group, session  # noqa: PLC0415
 
     plan = job.plan
     total = plan.steps or plan.seconds or 0.0
@@ -157,8 +160,9 @@ def _train(job: TrainingJob, resume: bool, precision: str) -> None:
             shown.update((row.step if plan.steps else int(row.seconds)) - shown.n)
             if row.step % 10 == 0:
                 shown.set_postfix({k: f"{v:.4f}" for k, v in row.losses.items()})
-            if asked:
+            if group.any_rank(bool(asked), job.device):
                 rows.close()  # saves
+                group.barrier()  # torchrun ends the others as soon as one has
                 click.echo(
                     f"\nsaved; go on with: ssl-restore fit --resume {job.run.folder}", err=True
                 )
@@ -166,13 +170,31 @@ def _train(job: TrainingJob, resume: bool, precision: str) -> None:
 
 
 @contextmanager
+def _first_speaks() -> Iterator[None]:
+    """Of several processes that do the same the first one says so; errors are said by each."""
+    from ssl_restore.training import group  # noqa: PLC0415
+
+    if group.rank() == 0:
+        yield
+        return
+    with Path(os.devnull).open("w") as silence, redirect_stdout(silence), redirect_stderr(silence):
+        yield
+
+
+@contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """A list that Ctrl-C adds to, so that no step is cut in half; a second one acts at once."""
+    """A list that Ctrl-C adds to, so that no step is cut in half; a second one acts at once.
+
+    Under torchrun, which passes on the one that each has had from the terminal, it does not.
+    """
+    from ssl_restore.training import group  # noqa: PLC0415
+
     asked: list[int] = []
 
     def ask(number: int, _: object) -> None:
         asked.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if group.world() == 1:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = signal.signal(signal.SIGINT, ask)
     try:

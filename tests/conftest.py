@@ -5,13 +5,17 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import socket
 import sys
+import time
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from ssl_restore import device
 from ssl_restore.io import images
 
 # Tiny networks are slower on more threads; OMP_NUM_THREADS=2 asks for them all the same.
@@ -72,3 +76,36 @@ def processes():
         return process
 
     return start
+
+
+def as_rank(rank, port, target, folder):
+    """One of two processes, as torchrun starts them."""
+    torch.set_num_threads(1)
+    os.environ.update(RANK=f"{rank}", LOCAL_RANK=f"{rank}", WORLD_SIZE="2",
+                      MASTER_ADDR="127.0.0.1", MASTER_PORT=f"{port}")  # fmt: skip
+    found = target(rank, device.start("cpu"), folder)
+    torch.save(found, folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="session")
+def two_ranks(processes):
+    """`two_ranks(target, folder)` calls target(rank, device, folder) in two processes of one group,
+    and returns what each gave."""
+
+    def call(target, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        both = [processes(as_rank, rank, port, target, folder) for rank in range(2)]
+        running, ends = both, time.monotonic() + 300
+        while running and not any(process.exitcode for process in both) and time.monotonic() < ends:
+            wait([process.sentinel for process in running], timeout=1)
+            running = [process for process in both if process.exitcode is None]
+        for process in both:
+            process.kill()  # the other waits for one that failed
+            process.join()
+        assert [process.exitcode for process in both] == [0, 0]
+        return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+
+    return call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 import math
 import typing
@@ -164,6 +165,41 @@ def test_two_steps_change_the_restorer_with_finite_losses(form):
     pairs = list(zip(recipe.restorer.parameters(), before.parameters(), strict=True))
     assert all(now.isfinite().all() for now, _ in pairs)
     assert any(not torch.equal(now, was) for now, was in pairs)
+
+
+def digest(states):
+    """Of all tensors of nested states."""
+    if isinstance(states, torch.Tensor):
+        return hashlib.sha256(states.detach().contiguous().numpy().tobytes()).hexdigest()
+    if isinstance(states, dict):
+        return {key: digest(value) for key, value in states.items()}
+    return [digest(value) for value in states] if isinstance(states, (list, tuple)) else states
+
+
+def step_in_a_group(rank, chosen, folder):
+    """Of each recipe: the states after a step on a batch of this rank's own, and if it moved."""
+    ends = {}
+    for name in NAMES:
+        recipe = tiny(name, {})
+        began = digest(recipe.restorer.state_dict())
+        own = batch_for(recipe, 1 + rank)
+        next(fit(recipe, lambda step, at, own=own: own, seed=0, steps=1))
+        states = [(p.objective.state_dict(), p.optimizer.state_dict()) for p in recipe.players]
+        states += [(mean.of.state_dict(), mean.ema.state_dict()) for mean in recipe.averages]
+        ends[name] = digest(states), began != digest(recipe.restorer.state_dict())
+    return ends
+
+
+@pytest.fixture(scope="module")
+def stepped(two_ranks, tmp_path_factory):
+    return two_ranks(step_in_a_group, tmp_path_factory.mktemp("recipes"))
+
+
+@each
+def test_two_processes_with_other_batches_end_with_the_same_weights(stepped, name):
+    (one, moved), (other, _) = (ends[name] for ends in stepped)
+    assert moved
+    assert one == other
 
 
 def test_same_generator_gives_the_same_loss_and_another_one_not(learned, request):

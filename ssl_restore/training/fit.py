@@ -48,6 +48,9 @@ def fit(
     that goes on ends with the same bits. With `seconds` the learning rate follows the clock, and it
     cannot. At least one step is made.
 
+    Processes that torchrun has started (`device.start`) each call it, for the same learning and
+    batches of their own; gradients, running statistics and losses are their means.
+
     Args:
         learning: A recipe, or its players and averages alone; networks are trained where they are.
         draw: (step, progress) -> the batch of a step.
@@ -58,7 +61,8 @@ def fit(
         spent: Seconds of sessions before this one.
         precision: As of `device.autocast`.
         parts: Into how many a batch is split, to be computed side by side with one thread each;
-            None chooses by its size and the device. One leaves threads to the operations.
+            None chooses by its size and the device. One leaves threads to the operations; it is
+            always one in each of several processes.
         ahead: The next batch is drawn and prepared by another thread while this one is learned
             from, to the same bits. What `draw` gives must depend on the step alone then, but for
             the progress, and objectives must be left as they are between the steps.

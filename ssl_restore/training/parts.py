@@ -7,6 +7,8 @@ takes a core, each waits for the slowest (benchmarks/EXPERIMENTS.md). Parts meet
 has random numbers of its own, and norms in training mode take the statistics of their part (ghost
 batch norm); running ones are averaged. What autocast would cast in each part and at each use is
 cast once a step. The result depends on the number of parts, not on that of the threads.
+
+Several processes (`group`) have a batch each, and it stays whole.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from ssl_restore.device import thread_pool
+from ssl_restore.training.group import world
 from ssl_restore.types import Batch
 
 PARTS = 2  # on a CPU
@@ -36,8 +39,11 @@ def usual_parts(size: int, device: torch.device) -> int:
 
 
 def parts_of(objective: nn.Module, batch: Batch, parts: int) -> int:
-    """As many as asked, at most one a picture; 1 for what needs the whole batch."""
-    whole = any(getattr(module, "whole_batch", False) for module in objective.modules())
+    """As many as asked, at most one a picture; 1 for what needs the whole batch, and in each of
+    several processes, which are parts themselves."""
+    whole = world() > 1 or any(
+        getattr(module, "whole_batch", False) for module in objective.modules()
+    )
     return 1 if whole else max(1, min(parts, batch.size))
 
 
@@ -217,6 +223,13 @@ def _copy(to: list[Tensor], source: list[Tensor]) -> None:
 def _moves(module: nn.Module) -> bool:
     """Whether a forward pass changes running statistics."""
     return isinstance(module, _NormBase) and module.training and module.track_running_stats
+
+
+def running_statistics(objective: nn.Module) -> list[Tensor]:
+    """Those that a forward pass in training mode moves, of all norms that it holds."""
+    norms = filter(_moves, objective.modules())
+    buffers = (value for norm in norms for value in norm.buffers(recurse=False))
+    return [value for value in buffers if value.is_floating_point()]
 
 
 def _replica(module: nn.Module, made: dict[int, nn.Module]) -> nn.Module:

@@ -251,13 +251,10 @@ def train(
                 keep()
                 saved_at = now
             yield row
-    except Diverged as error:
+    except Diverged as error:  # on all ranks at once
         keep()
-        rate = plan.settings.get("lr")
-        lower = f"`lr={rate / 3:.1g}`" if rate else "a lower learning rate"
-        raise Diverged(
-            f"{error}; {run.weights} keeps the weights before it. Try {lower}"
-        ) from error
+        barrier()  # torchrun ends the others as soon as one has failed
+        raise _with_advice(error, run, plan) from error
     except GeneratorExit:  # between two steps; an interrupt may come in the middle of one
         keep()
         raise
@@ -269,6 +266,13 @@ def train(
     keep()
     if leader and judge is not None and job.judged:
         _keep_the_better(job, judge, precision, notify)
+    barrier()  # the weights are there, whichever process reads them
+
+
+def _with_advice(error: Diverged, run: Run, plan: RunPlan) -> Diverged:
+    rate = plan.settings.get("lr")
+    lower = f"`lr={rate / 3:.1g}`" if rate else "a lower learning rate"
+    return Diverged(f"{error}; {run.weights} keeps the weights before it. Try {lower}")
 
 
 def _keep_the_better(

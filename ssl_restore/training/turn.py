@@ -14,7 +14,7 @@ from ssl_restore import rng
 from ssl_restore.device import autocast
 from ssl_restore.errors import UserError
 from ssl_restore.training import parts as side
-from ssl_restore.training.group import mean_over_ranks, rank, world
+from ssl_restore.training.group import mean_over_ranks, rank, synchronised, world
 from ssl_restore.training.optimizers import warm_up_cosine
 from ssl_restore.types import Batch, Learning
 
@@ -56,6 +56,7 @@ class Turns:
         several = len(learning.players) > 1
         self.named = f"{self.player.name}." if several else ""  # stands before the terms
         self.replicas: side.Replicas | None = None
+        self.synchronised_terms = synchronised(self._terms, self.parameters)
 
     @property
     def lr(self) -> float:
@@ -108,7 +109,7 @@ class Turns:
     def _whole(self, part: Part, step: int) -> dict[str, float]:
         objective = self.player.objective
         with _statistics_kept_if_diverged(objective):
-            terms, total = self._terms(objective, part)
+            terms, total = self.synchronised_terms(objective, part)
             self.player.optimizer.zero_grad(set_to_none=True)
             total.backward()
             return self._step(terms, step)
@@ -144,9 +145,11 @@ class Turns:
 
     def _step(self, terms: Tensor, step: int) -> dict[str, float]:
         """Move the parameters by their gradients, unless something is not finite."""
-        mean_over_ranks(p.grad for p in self.parameters if p.grad is not None)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.player.largest_gradient)
-        *values, slope = torch.cat([terms, norm.view(1).to(terms)]).tolist()  # the one transfer
+        measured = torch.cat([terms, norm.view(1).to(terms)])
+        if world() > 1:  # what is not finite on one rank is so in the mean: all stop together
+            mean_over_ranks([measured, *side.running_statistics(self.player.objective)])
+        *values, slope = measured.tolist()  # the one transfer
         losses = dict(zip((f"{self.named}{k}" for k in self.player.weights), values, strict=True))
         for name, value in losses.items():
             if not math.isfinite(value):
