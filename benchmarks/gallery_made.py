@@ -1,0 +1,106 @@
+"""What `gallery.py` does to photographs before they are restored: rain, noise, shake and the like.
+
+`degrade(pixels, "rain storm 2")` gives {"input": pixels} and, where the command needs one, a mask
+or a second picture.  The last word is the seed.  Pixels are (H, W, 3) uint8.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from degradations import Degradation
+from degradations.drops import Drops
+from degradations.noise import Noise
+from degradations.rain import Rain
+from degradations.sensor import quantise
+from degradations.shake import Shake
+from ssl_restore import rng
+from ssl_restore.io import images
+from ssl_restore.io.picture import Pixels
+from ssl_restore.synthesis.presets import PRESETS
+
+ROOT = Path(__file__).parents[1]
+DROPS = Drops(count=(8, 8), radius_px=(8, 16), irregularity=(0, 0.05), film=(0, 0))
+SHAKE = Shake(length_px=(10, 14), roll_rad=(0, 0))
+SHADOWS = {  # outlines painted by hand, at 1200 x 812 pixels
+    "wall": "140,270 200,175 300,90 400,38 540,0 690,0 800,45 857,100 780,110 655,129 516,188 "
+    "397,278 297,377 270,400 272,440 215,370",
+    "bowl": "800,740 830,640 1000,480 1150,370 1185,470 1110,630 960,750 850,790",
+}
+WRITING = "12.10.1987"
+
+
+def degrade(pixels: Pixels, how: str) -> dict[str, Pixels]:
+    """The pictures that the command takes, by the names of their files."""
+    kind, *words = how.split()
+    if kind == "rain":
+        preset = PRESETS[words[0]]
+        assert isinstance(preset, Rain)
+        return {"input": rendered(pixels, preset, words[1])}
+    if kind == "noise":
+        level = float(words[0])
+        return {"input": rendered(pixels, Noise(gain=(0, 0), sigma=(level, level)), words[1])}
+    if kind == "shake":
+        return {"input": rendered(pixels, SHAKE, words[0])}
+    if kind == "drops":
+        wet = rendered(pixels, DROPS, words[0])
+        changed = np.abs(wet.astype(int) - pixels).max(axis=2) > 4
+        mask = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9)))
+        return {"input": wet, "mask": white(cv2.dilate(mask, np.ones((5, 5))))}
+    if kind == "shadow":
+        return {"input": pixels, "mask": outline(pixels, SHADOWS[words[0]])}
+    if kind == "mixture":
+        return mixtures(pixels, *words)
+    return lost(pixels, kind)
+
+
+def rendered(pixels: Pixels, prior: Degradation, seed: str) -> Pixels:
+    image = images.to_tensor(pixels)
+    params = prior.sample((1, 3, *pixels.shape[:2]), rng.derive(int(seed), "gallery"))
+    with torch.inference_mode():
+        return images.to_pixels(quantise(prior.apply(image, params)), pixels)
+
+
+def white(mask: np.ndarray) -> Pixels:
+    """(H, W, 1) pixels, white where the mask is not zero."""
+    return np.where(mask > 0, 255, 0).astype(np.uint8)[:, :, None]
+
+
+def outline(pixels: Pixels, corners: str) -> Pixels:
+    points = np.array([[int(n) for n in corner.split(",")] for corner in corners.split()])
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [points.astype(np.int32)], (1,))
+    return white(mask)
+
+
+def mixtures(pixels: Pixels, other: str, count: str) -> dict[str, Pixels]:
+    """One or two pictures that show this one and another through each other."""
+    second = images.read(ROOT / other).pixels
+    height, width = pixels.shape[:2]
+    top, left = (second.shape[0] - height) // 2, (second.shape[1] - width) // 2
+    second = second[top : top + height, left : left + width]
+    pairs = {"input": 0.7, "second": 0.35} if count == "two" else {"input": 0.7}
+    return {
+        name: (share * pixels + (1 - share) * second).round().astype(np.uint8)
+        for name, share in pairs.items()
+    }
+
+
+def lost(pixels: Pixels, kind: str) -> dict[str, Pixels]:
+    """White pixels: `writing`, a date and scratches; `hole`, a square of 64 pixels."""
+    height, width = pixels.shape[:2]
+    mask = Image.new("L", (width, height))
+    draw = ImageDraw.Draw(mask)
+    if kind == "writing":
+        draw.text((width - 150, height - 40), WRITING, 255, ImageFont.load_default(26))
+        for start, end in (((20, 0), (90, height)), ((200, 0), (160, height)), ((0, 70), (width, 110))):
+            draw.line((*start, *end), 255, 3)
+    else:
+        draw.rectangle((width // 2 - 32, height // 2 - 32, width // 2 + 31, height // 2 + 31), 255)
+    gone = white(np.asarray(mask))
+    return {"input": np.maximum(pixels, gone), "mask": gone}
