@@ -6,7 +6,7 @@ Writes benchmarks/gallery.jpg for the README and docs/pictures/SHEET.jpg for eac
 panel is a row of gallery.tsv: where its photograph comes from, with author and licence, what is
 done to it, and what came out, as judged by eye.  `real` pictures are restored as they are;
 `rendered` ones are degraded first, by gallery_made.py.  The restorers are run as commands, with
-their defaults.  `gallery-dehaze` and the like in the column `also` put a panel on the README's.
+their defaults.  Panels with a number in the column `readme` are on the README's sheet, too.
 
 Packages are fetched as by free_photos.py, which see.  With --work the inputs and results are
 kept, and what is there is not made again: delete what shall be made anew.
@@ -37,7 +37,6 @@ HEADER, FOOTER, GAP = 22, 20, 6
 COLUMNS = 3
 INK, FAILED, PAPER = (20, 20, 20), (190, 0, 0), (255, 255, 255)
 ABOVE = {"upscale": "cubic interpolation, twice as large"}  # instead of "before"
-SECONDS = {"dedrop": "120", "inpaint": "120"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Panel:
     made: str  # what gallery_made does to it
     options: str  # of the command
     view: str  # x,y,width,height of what is shown, in pixels of the input
-    verdict: str  # failure, or empty
+    verdict: str  # failure, in part, or empty
     remark: str
     readme: str  # place on the README's sheet, or empty
 
@@ -68,6 +67,22 @@ def panels() -> list[Panel]:
     text = Path(__file__).with_suffix(".tsv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     return [Panel(**row) for row in rows]
+
+
+def credit(panel: Panel) -> str:
+    """Its row of the table in docs/gallery.md."""
+    source = f"{panel.package}: `{panel.path}`" if panel.package != "-" else f"`{panel.path}`"
+    links = "; ".join(linked(one) for one in panel.licence.split("; "))
+    return f"| {panel.sheet} | {panel.title} | {panel.author} | {links} | {source} |"
+
+
+def linked(licence: str) -> str:
+    """`CC BY-SA 4.0` as a link of Markdown; public domain is none."""
+    name, _, version = licence.removeprefix("CC").strip().lower().rpartition(" ")
+    if not licence.startswith("CC"):
+        return licence
+    kind = "publicdomain/zero" if licence.startswith("CC0") else f"licenses/{name}"
+    return f"[{licence}](https://creativecommons.org/{kind}/{version}/)"
 
 
 def box(text: str) -> tuple[slice, slice]:
@@ -87,22 +102,31 @@ def prepare(panel: Panel, folder: Path, packages: Packages) -> None:
         pixels = np.ascontiguousarray(pixels[box(panel.crop)])
     made = degrade(pixels, panel.made) if panel.made else {"input": pixels}
     for name, content in made.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         images.write(folder / f"{name}.png", Picture(content))
+
+
+def run(*words: str | Path) -> None:
+    """A command of ssl-restore."""
+    subprocess.run([sys.executable, "-m", "ssl_restore", *map(str, words)], check=True, cwd=ROOT)
 
 
 def restore(panel: Panel, folder: Path) -> None:
     """Write `output.png`, by the command."""
+    if panel.sheet == "fit":
+        fitted = panel.options.split()
+        weights = folder / "run" / "restorer.safetensors"
+        if fitted:
+            run("fit", "--images", folder / "frames", *fitted, "-o", folder / "run")
+        chosen = ("--weights", weights) if fitted else ()
+        run("derain", folder / "input.png", folder / "output.png", *chosen)
+        return
     output = folder / ("layers" if panel.sheet == "separate" else "output.png")
-    words = [panel.sheet, folder / "input.png"]
-    if (folder / "second.png").exists():
-        words.append(folder / "second.png")
-    words += [output, *panel.options.split()]
-    if (folder / "mask.png").exists():
-        words += ["--mask", folder / "mask.png"]
-    if panel.sheet in SECONDS:
-        words += ["--seconds", SECONDS[panel.sheet]]
-    command = [sys.executable, "-m", "ssl_restore", *map(str, words), "--overwrite"]
-    subprocess.run(command, check=True, cwd=ROOT)
+    second, mask = folder / "second.png", folder / "mask.png"
+    words: list[str | Path] = [folder / "input.png", *([second] if second.exists() else []), output]
+    words += panel.options.split()
+    words += ["--mask", mask] if mask.exists() else []
+    run(panel.sheet, *words, "--overwrite")
     if output.is_dir():
         shown = "clean.png" if (output / "clean.png").exists() else "layer_1.png"
         (output / shown).replace(folder / "output.png")
@@ -139,7 +163,7 @@ def block(panel: Panel, folder: Path) -> Image.Image:
         draw.rectangle((at[0] - 4, at[1] - 1, *(draw.textbbox(at, said, font(13))[2:])), PAPER)
         draw.text(at, said, INK, font(13))
     remark = f"{panel.verdict}: {panel.remark}" if panel.verdict else panel.remark
-    draw.text((2, image.height - FOOTER + 2), remark, FAILED if panel.verdict else INK, font(14))
+    draw.text((2, image.height - FOOTER + 2), remark, FAILED if panel.verdict == "failure" else INK, font(14))
     return image
 
 
@@ -147,8 +171,8 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def lay(blocks: list[Image.Image], path: Path, quality: int) -> None:
-    """Write the sheet of the blocks, `COLUMNS` beside one another."""
+def lay(blocks: list[Image.Image], path: Path, most_bytes: int) -> None:
+    """Write the sheet of the blocks, `COLUMNS` beside one another, as JPEG of at most a size."""
     columns = min(COLUMNS if len(blocks) != 4 else 2, len(blocks))
     rows = -(-len(blocks) // columns)
     width, height = blocks[0].size
@@ -157,7 +181,10 @@ def lay(blocks: list[Image.Image], path: Path, quality: int) -> None:
     for index, one in enumerate(blocks):
         sheet.paste(one, (index % columns * (width + GAP), index // columns * (height + 2 * GAP)))
     path.parent.mkdir(exist_ok=True)
-    images.write(path, Picture(np.asarray(sheet)), quality=quality)
+    for quality in (88, 82, 76, 70, 60):
+        images.write(path, Picture(np.asarray(sheet)), quality=quality)
+        if path.stat().st_size <= most_bytes:
+            break
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} kB")
 
 
@@ -172,7 +199,7 @@ def main() -> None:
     chosen = given.sheets or names
     with tempfile.TemporaryDirectory() as scratch:
         packages = Packages(given.debs or Path(scratch), Path(scratch))
-        work = given.work or Path(scratch) / "work"
+        work = (given.work or Path(scratch) / "work").resolve()
         blocks: dict[Panel, Image.Image] = {}
         for panel in known:
             if panel.sheet not in chosen:
@@ -186,11 +213,11 @@ def main() -> None:
             blocks[panel] = block(panel, folder)
     for name in chosen:
         mine = [image for panel, image in blocks.items() if panel.sheet == name]
-        lay(mine, ROOT / "docs" / "pictures" / f"{name}.jpg", quality=85)
+        lay(mine, ROOT / "docs" / "pictures" / f"{name}.jpg", most_bytes=200_000)
     if not given.sheets:
         first = sorted((panel.readme, panel.name, panel) for panel in blocks if panel.readme)
         shown = [blocks[panel] for _, _, panel in first]
-        lay(shown, Path(__file__).with_suffix(".jpg"), quality=85)
+        lay(shown, Path(__file__).with_suffix(".jpg"), most_bytes=400_000)
 
 
 if __name__ == "__main__":

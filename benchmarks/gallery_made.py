@@ -16,7 +16,6 @@ from PIL import Image, ImageDraw, ImageFont
 from degradations import Degradation
 from degradations.drops import Drops
 from degradations.noise import Noise
-from degradations.rain import Rain
 from degradations.sensor import quantise
 from degradations.shake import Shake
 from ssl_restore import rng
@@ -25,13 +24,14 @@ from ssl_restore.io.picture import Pixels
 from ssl_restore.synthesis.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
-DROPS = Drops(count=(8, 8), radius_px=(8, 16), irregularity=(0, 0.05), film=(0, 0))
+DROPS = Drops(count=(5, 5), radius_px=(4, 9), irregularity=(0, 0.05), film=(0, 0))
 SHAKE = Shake(length_px=(10, 14), roll_rad=(0, 0))
 SHADOWS = {  # outlines painted by hand, at 1200 x 812 pixels
-    "wall": "140,270 200,175 300,90 400,38 540,0 690,0 800,45 857,100 780,110 655,129 516,188 "
+    "concrete": "140,270 200,175 300,90 400,38 540,0 690,0 800,45 857,100 780,110 655,129 516,188 "
     "397,278 297,377 270,400 272,440 215,370",
     "bowl": "800,740 830,640 1000,480 1150,370 1185,470 1110,630 960,750 850,790",
 }
+FRAMES = 24
 WRITING = "12.10.1987"
 
 
@@ -39,9 +39,9 @@ def degrade(pixels: Pixels, how: str) -> dict[str, Pixels]:
     """The pictures that the command takes, by the names of their files."""
     kind, *words = how.split()
     if kind == "rain":
-        preset = PRESETS[words[0]]
-        assert isinstance(preset, Rain)
-        return {"input": rendered(pixels, preset, words[1])}
+        return {"input": rendered(pixels, PRESETS[words[0]], words[1])}
+    if kind == "clip":
+        return clip(pixels, *words)
     if kind == "noise":
         level = float(words[0])
         return {"input": rendered(pixels, Noise(gain=(0, 0), sigma=(level, level)), words[1])}
@@ -64,6 +64,13 @@ def rendered(pixels: Pixels, prior: Degradation, seed: str) -> Pixels:
     params = prior.sample((1, 3, *pixels.shape[:2]), rng.derive(int(seed), "gallery"))
     with torch.inference_mode():
         return images.to_pixels(quantise(prior.apply(image, params)), pixels)
+
+
+def clip(pixels: Pixels, preset: str, seed: str) -> dict[str, Pixels]:
+    """`FRAMES` frames of a camera that does not move, and one more as the input."""
+    rain = PRESETS[preset]
+    frames = [rendered(pixels, rain, str(1000 * int(seed) + n)) for n in range(FRAMES + 1)]
+    return {"input": frames[-1]} | {f"frames/{n:02}": frames[n] for n in range(FRAMES)}
 
 
 def white(mask: np.ndarray) -> Pixels:
@@ -92,15 +99,16 @@ def mixtures(pixels: Pixels, other: str, count: str) -> dict[str, Pixels]:
 
 
 def lost(pixels: Pixels, kind: str) -> dict[str, Pixels]:
-    """White pixels: `writing`, a date and scratches; `hole`, a square of 64 pixels."""
+    """White pixels: `writing`, a date and scratches; `hole`, a square of 40 pixels."""
     height, width = pixels.shape[:2]
     mask = Image.new("L", (width, height))
     draw = ImageDraw.Draw(mask)
     if kind == "writing":
-        draw.text((width - 150, height - 40), WRITING, 255, ImageFont.load_default(26))
-        for start, end in (((20, 0), (90, height)), ((200, 0), (160, height)), ((0, 70), (width, 110))):
-            draw.line((*start, *end), 255, 3)
+        draw.text((width - 80, height - 24), WRITING, 255, ImageFont.load_default(15))
+        for x, y in ((10, 45), (100, 80)):
+            draw.line((x, 0, y, height), 255, 2)
+        draw.line((0, 35, width, 55), 255, 2)
     else:
-        draw.rectangle((width // 2 - 32, height // 2 - 32, width // 2 + 31, height // 2 + 31), 255)
+        draw.rectangle((width // 2 - 20, height // 2 - 20, width // 2 + 19, height // 2 + 19), 255)
     gone = white(np.asarray(mask))
     return {"input": np.maximum(pixels, gone), "mask": gone}
