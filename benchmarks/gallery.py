@@ -163,7 +163,12 @@ def block(panel: Panel, folder: Path) -> Image.Image:
         draw.rectangle((at[0] - 4, at[1] - 1, *(draw.textbbox(at, said, font(13))[2:])), PAPER)
         draw.text(at, said, INK, font(13))
     remark = f"{panel.verdict}: {panel.remark}" if panel.verdict else panel.remark
-    draw.text((2, image.height - FOOTER + 2), remark, FAILED if panel.verdict == "failure" else INK, font(14))
+    draw.text(
+        (2, image.height - FOOTER + 2),
+        remark,
+        FAILED if panel.verdict == "failure" else INK,
+        font(14),
+    )
     return image
 
 
@@ -214,9 +219,9 @@ def main() -> None:
     for name in chosen:
         mine = [image for panel, image in blocks.items() if panel.sheet == name]
         lay(mine, ROOT / "docs" / "pictures" / f"{name}.jpg", most_bytes=200_000)
-    if not given.sheets:
-        first = sorted((panel.readme, panel.name, panel) for panel in blocks if panel.readme)
-        shown = [blocks[panel] for _, _, panel in first]
+    first = sorted((panel for panel in known if panel.readme), key=lambda panel: panel.readme)
+    if all(panel in blocks for panel in first):
+        shown = [blocks[panel] for panel in first]
         lay(shown, Path(__file__).with_suffix(".jpg"), most_bytes=400_000)
 
 

@@ -38,25 +38,29 @@ WRITING = "12.10.1987"
 def degrade(pixels: Pixels, how: str) -> dict[str, Pixels]:
     """The pictures that the command takes, by the names of their files."""
     kind, *words = how.split()
-    if kind == "rain":
-        return {"input": rendered(pixels, PRESETS[words[0]], words[1])}
-    if kind == "clip":
-        return clip(pixels, *words)
-    if kind == "noise":
-        level = float(words[0])
-        return {"input": rendered(pixels, Noise(gain=(0, 0), sigma=(level, level)), words[1])}
-    if kind == "shake":
-        return {"input": rendered(pixels, SHAKE, words[0])}
-    if kind == "drops":
-        wet = rendered(pixels, DROPS, words[0])
-        changed = np.abs(wet.astype(int) - pixels).max(axis=2) > 4
-        mask = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9)))
-        return {"input": wet, "mask": white(cv2.dilate(mask, np.ones((5, 5))))}
-    if kind == "shadow":
-        return {"input": pixels, "mask": outline(pixels, SHADOWS[words[0]])}
-    if kind == "mixture":
-        return mixtures(pixels, *words)
-    return lost(pixels, kind)
+    return {
+        "rain": lambda: {"input": rendered(pixels, PRESETS[words[0]], words[1])},
+        "noise": lambda: {"input": rendered(pixels, white_noise(words[0]), words[1])},
+        "shake": lambda: {"input": rendered(pixels, SHAKE, words[0])},
+        "drops": lambda: drops(pixels, *words),
+        "shadow": lambda: {"input": pixels, "mask": outline(pixels, SHADOWS[words[0]])},
+        "mixture": lambda: mixtures(pixels, *words),
+        "clip": lambda: clip(pixels, *words),
+        "writing": lambda: lost(pixels, kind),
+        "hole": lambda: lost(pixels, kind),
+    }[kind]()
+
+
+def white_noise(level: str) -> Noise:
+    return Noise(gain=(0, 0), sigma=(float(level), float(level)))
+
+
+def drops(pixels: Pixels, seed: str) -> dict[str, Pixels]:
+    """Drops, and a mask of all that they change by more than 4 of 255, a little wider."""
+    wet = rendered(pixels, DROPS, seed)
+    changed = np.abs(wet.astype(int) - pixels).max(axis=2) > 4
+    mask = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9)))
+    return {"input": wet, "mask": white(cv2.dilate(mask, np.ones((5, 5))))}
 
 
 def rendered(pixels: Pixels, prior: Degradation, seed: str) -> Pixels:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import gallery
 import gallery_made
 
+ROOT = Path(__file__).parents[1]
 PANELS = gallery.panels()
 PICTURES = ROOT / "docs" / "pictures"
 FREE = r"(public domain|CC0 1\.0|CC BY(-SA)? [1-4]\.\d)"
