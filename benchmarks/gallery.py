@@ -121,8 +121,9 @@ def restore(panel: Panel, folder: Path) -> None:
         run("derain", folder / "input.png", folder / "output.png", *chosen)
         return
     mask = folder / "mask.png"
-    words = [*panel.options.split(), *(["--mask", mask] if mask.exists() else [])]
-    run(panel.sheet, folder / "input.png", folder / "output.png", *words, "--overwrite")
+    masked = ["--mask", str(mask)] if mask.exists() else []
+    words = [*panel.options.split(), *masked, "--overwrite"]
+    run(panel.sheet, folder / "input.png", folder / "output.png", *words)
 
 
 def fit(pixels: Pixels, times: int = 1) -> Image.Image:
