@@ -72,11 +72,44 @@ def fetch(package: str, debs: Path) -> Path:
     return found[-1]
 
 
+class Packages:
+    """The files of Debian packages, each package downloaded and unpacked once.
+
+    Packages are looked for, and kept, in `debs`, and unpacked in `scratch`.
+    """
+
+    def __init__(self, debs: Path, scratch: Path) -> None:
+        self.debs, self.scratch = debs.resolve(), scratch
+        self.debs.mkdir(parents=True, exist_ok=True)
+        self.versions: dict[str, str] = {}
+        self._bundles: dict[Path, dict[str, bytes]] = {}
+
+    def read(self, package: str, path: str) -> bytes:
+        """The file at `path`, of the form BUNDLE.rcc#NAME inside a bundle."""
+        inside, _, member = path.partition("#")
+        root = self.scratch / package
+        if package not in self.versions:
+            deb = fetch(package, self.debs)
+            subprocess.run(["dpkg-deb", "-x", str(deb), str(root)], check=True)
+            query = ["dpkg-deb", "-f", str(deb), "Version"]
+            self.versions[package] = subprocess.check_output(query, text=True).strip()
+        content = root / inside
+        if not member:
+            return content.read_bytes()
+        if content not in self._bundles:
+            self._bundles[content] = read_bundle(content)
+        return self._bundles[content][member]
+
+    def photograph(self, package: str, path: str, long_side: int) -> Image.Image:
+        """The photograph at `path`, upright, as RGB; see `shrink`."""
+        return shrink(Image.open(io.BytesIO(self.read(package, path))), long_side)
+
+
 def shrink(image: Image.Image, long_side: int) -> Image.Image:
-    """Return `image` upright, as RGB, at most `long_side` pixels long (never enlarged)."""
+    """Return `image` upright, as RGB, at most `long_side` pixels long; 0 is as it is."""
     image = ImageOps.exif_transpose(image).convert("RGB")
     image.info.clear()
-    if max(image.size) > long_side:
+    if 0 < long_side < max(image.size):
         image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS, reducing_gap=None)
     return image
 
@@ -92,24 +125,11 @@ def main(argv: list[str] | None = None) -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     report = ["\t".join(COLUMNS)]
     with tempfile.TemporaryDirectory() as scratch:
-        debs = (args.debs or Path(scratch)).resolve()
-        debs.mkdir(parents=True, exist_ok=True)
-        bundles: dict[Path, dict[str, bytes]] = {}
-        versions: dict[str, str] = {}
+        packages = Packages(args.debs or Path(scratch), Path(scratch))
         for row in rows:
-            package, (inside, _, member) = row["package"], row["path"].partition("#")
-            root = Path(scratch) / package
-            if package not in versions:
-                deb = fetch(package, debs)
-                subprocess.run(["dpkg-deb", "-x", str(deb), str(root)], check=True)
-                query = ["dpkg-deb", "-f", str(deb), "Version"]
-                versions[package] = subprocess.check_output(query, text=True).strip()
-            content = root / inside
-            if member and content not in bundles:
-                bundles[content] = read_bundle(content)
-            raw = bundles[content][member] if member else content.read_bytes()
-            shrink(Image.open(io.BytesIO(raw)), args.long_side).save(args.output / row["file"])
-            row["version"] = versions[package]
+            picture = packages.photograph(row["package"], row["path"], args.long_side)
+            picture.save(args.output / row["file"])
+            row["version"] = packages.versions[row["package"]]
             report.append("\t".join(row[column] for column in COLUMNS))
     (args.output / "LICENCES.tsv").write_text("\n".join(report) + "\n", encoding="utf-8")
     print(f"{len(rows)} photographs in {args.output}")
