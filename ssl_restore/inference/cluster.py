@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
+import sys
+import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -79,32 +82,65 @@ def run_all(
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
     """Ray, connected to a cluster while the block lasts; it calls nobody."""
+    local = re.fullmatch(r"local(?::([1-9]\d{0,3}))?", address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if local:
+        _prepare_local()
+    else:
+        _check_answer(address)
+        os.environ["RAY_NUM_REDIS_GET_RETRIES"] = "2"  # tries to connect; 20 take minutes
+        if (
+            any(os.environ.get(name) for name in _TOKENS)
+            or Path("~/.ray/auth_token").expanduser().is_file()
+        ):
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray  # noqa: PLC0415
     except ImportError as error:
         raise UserError(
             "takes Ray: pip install 'ssl-restore[cluster]'", parameter="cluster"
         ) from error
-    options: dict[str, Any] = {"address": address}
-    if local := re.fullmatch(r"local(?::([1-9]\d{0,3}))?", address):
-        cores = int(local[1] or _cores())
-        options = {
-            "address": "local", "num_cpus": cores, "include_dashboard": False,
-            "object_store_memory": _STORE, "_node_ip_address": "127.0.0.1",
-        }  # fmt: skip
-    else:
-        _check_answer(address)
+    # Its sockets are below this folder, and their names may be of about 100 characters.
+    short = "/tmp" if Path("/tmp").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="ray-", dir=short, ignore_cleanup_errors=True) as logs:
+        options: dict[str, Any] = {"address": address}
+        if local:
+            options = {
+                "address": "local", "num_cpus": int(local[1] or _cores()), "_temp_dir": logs,
+                "include_dashboard": False, "object_store_memory": _STORE,
+            }  # fmt: skip
+        try:
+            with _silence():
+                ray.init(log_to_driver=False, logging_level="ERROR", **options)
+        except Exception as error:  # Ray has no class of its own for what fails here
+            reason = str(error).strip().split("\n")[0]
+            token = "" if local else "; where it takes a token, set RAY_AUTH_MODE=token"
+            raise UserError(f"{reason}{token}", parameter="cluster") from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what libraries write to stderr from there: errors are said in one line."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        ray.init(log_to_driver=False, logging_level="ERROR", **options)
-    except Exception as error:  # Ray has no class of its own for what fails here
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"{address}: {reason}", parameter="cluster") from error
-    try:
-        yield ray
+        os.dup2(nowhere, 2)
+        yield
     finally:
-        ray.shutdown()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _prepare_local() -> None:
+    """A cluster on 127.0.0.1 alone, which takes a token that this process alone knows."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as the command without a cluster
 
 
 def _cores() -> int:

@@ -18,15 +18,7 @@ from ssl_restore.io.files import replacing
 from ssl_restore.io.manifest import Identity
 
 _LOCAL = {"file", "local"}
-_STORES = _LOCAL | {
-    "s3",
-    "s3a",
-    "gs",
-    "gcs",
-    "az",
-    "abfs",
-    "abfss",
-}  # where a put is all or nothing
+_STORES = _LOCAL | {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}  # a put is all or nothing
 _MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 
 
