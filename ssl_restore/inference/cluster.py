@@ -89,11 +89,6 @@ def _connected(address: str) -> Iterator[Any]:
     else:
         _check_answer(address)
         os.environ["RAY_NUM_REDIS_GET_RETRIES"] = "2"  # tries to connect; 20 take minutes
-        if (
-            any(os.environ.get(name) for name in _TOKENS)
-            or Path("~/.ray/auth_token").expanduser().is_file()
-        ):
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray  # noqa: PLC0415
     except ImportError as error:
@@ -139,7 +134,8 @@ def _silence() -> Iterator[None]:
 def _prepare_local() -> None:
     """A cluster on 127.0.0.1 alone, which takes a token that this process alone knows."""
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray reads it once
     os.environ.setdefault("RAY_worker_niceness", "0")  # as the command without a cluster
 
 
@@ -151,7 +147,7 @@ def _cores() -> int:
 
 def _check_answer(address: str) -> None:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in host:
+    if host in ("", "local") or not port.isdigit() or "/" in host:
         raise UserError(
             f"HOST:PORT of the head of a Ray cluster is expected, or local, got {address}",
             parameter="cluster",
@@ -306,7 +302,7 @@ class _Run:
         self._looked = time.monotonic()
         alive = {node["NodeID"]: node for node in self.ray.nodes() if node["Alive"]}
         for name, node in alive.items():
-            count = _workers(node["Resources"], self.device)
+            count = workers(node["Resources"], self.device)
             known = name in self._fit or name in self._unfit or name in self._checks.values()
             if count and not known:
                 self._checks[_check(self.ray, name, self.shared)] = name
@@ -363,7 +359,7 @@ def _gpus(resources: dict[str, float], device: str) -> int:
     return 0 if device == "cpu" else int(resources.get("GPU", 0))
 
 
-def _workers(resources: dict[str, float], device: str) -> int:
+def workers(resources: dict[str, float], device: str) -> int:
     """How many a machine takes: one a GPU, where it has any, else one a core, as memory allows."""
     cores = int(resources.get("CPU", 0))
     most = min(cores, int(resources.get("memory", 0) // MEMORY))
