@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,21 @@ def check(files: Files) -> None:
         raise click.UsageError("of addresses, give one INPUT")
 
 
-def plan(files: Files, resume: Any) -> Any:
+def notify(files: Files) -> Callable[[str], None]:
+    """What is called with what a restorer says of a picture."""
+    if files.cluster is None:
+        return files.say
+    from ssl_restore.inference.worker import Notes  # noqa: PLC0415
+
+    return Notes()
+
+
+def plan(files: Files, resume: Any, layers: Path | None) -> Any:
     """The jobs of addresses."""
     from ssl_restore.io import stored  # noqa: PLC0415
 
+    if layers is not None:
+        raise click.UsageError("--layers go to folders: leave addresses out")
     return stored.plan(
         files.sources[0], files.output, resume, recursive=files.recursive,
         overwrite=files.overwrite, form=files.form, quality=files.jpeg_quality, notify=files.say,
@@ -49,7 +61,7 @@ def run(files: Files, jobs: list[Job], how: partial[list[str]], task: str) -> tu
     if not jobs:
         return [], ""
     start = time.perf_counter()
-    shared = [Path(files.output, locks.NAME), *([jobs[0].source] if not files.addresses else [])]
+    shared = [Path(name) for name in (jobs[0].source, f"{files.output}/{locks.NAME}")]
     with bar(len(jobs), "picture", task) as shown:
         skipped = cluster.run_all(
             files.cluster, jobs, how, device=files.device, shared=shared, finished=files.report,

@@ -140,13 +140,11 @@ class Files:
                 lambda: {**settings(), **besides()}, self.skip_existing, self.done.append
             )
         if self.addresses:
-            if layers is not None:
-                raise click.UsageError("--layers go to folders: leave addresses out")
-            return on_cluster.plan(self, resume)
+            return on_cluster.plan(self, resume, layers)
         return folders.plan(
             self.sources, self.output, recursive=self.recursive, overwrite=self.overwrite,
             layers=layers, also=also, form=self.form, quality=self.jpeg_quality,
-            clips=Encoding(self.codec, self.crf) if self.takes_clips else None,
+            clips=None if self.streams or self.cluster else Encoding(self.codec, self.crf),
             resume=resume, notify=self.say,
         )  # fmt: skip
 
@@ -167,16 +165,6 @@ class Files:
     def addresses(self) -> bool:
         """Whether pictures come from an object store, or go to one."""
         return any("://" in name for name in (*self.sources, self.output))
-
-    @property
-    def takes_clips(self) -> bool:
-        return self.streams is None and self.cluster is None
-
-    def notify(self) -> Callable[[str], None]:
-        """What is called with what a restorer says of a picture."""
-        from ssl_restore.inference.worker import Notes  # noqa: PLC0415
-
-        return self.say if self.cluster is None else Notes()
 
     @property
     def output_is_named(self) -> bool:
@@ -256,7 +244,7 @@ def restore_files(
             return {"weights": [fingerprint(path) for path in weights]}
 
         jobs = files.plan(layers, besides=besides)
-        restorer, notify = wrap(files.load(task)), files.notify()
+        restorer, notify = wrap(files.load(task)), on_cluster.notify(files)
         chosen = None
         if choose is not None:
             chosen = choose(
@@ -273,8 +261,7 @@ def restore_files(
             choose=chosen, notify=notify, said=set(),
         )  # fmt: skip
         if files.cluster is not None:
-            _conclude(files, jobs, *on_cluster.run(files, jobs, how, task))
-            return
+            return _conclude(files, jobs, *on_cluster.run(files, jobs, how, task))
         start, pixels, frames = time.perf_counter(), 0, 0
         with bar(0, "pixel", task, unit_scale=True) as shown:
 
@@ -353,12 +340,11 @@ def solve_files(
             settings["mask"] = ~white if outside else white
         how: partial[list[str]] = partial(
             solve_all, solve=solve, seed=files.seed, max_pixels=files.max_pixels, layer=layer,
-            strength=strength, condition=condition, notify=files.notify(), **settings,
+            strength=strength, condition=condition, notify=on_cluster.notify(files), **settings,
         )  # fmt: skip
         if files.cluster is not None:
             how = partial(how, device=device.choose("cpu"))
-            _conclude(files, jobs, *on_cluster.run(files, jobs, how, task))
-            return
+            return _conclude(files, jobs, *on_cluster.run(files, jobs, how, task))
         on = device.choose(files.device)
         with bar(100 * len(jobs), "%", task) as shown:
             skipped = how(

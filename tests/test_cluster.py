@@ -245,6 +245,7 @@ def test_memory_and_gpus_of_a_machine_limit_its_workers():
     assert cluster.workers({**node, "memory": 3.1 * cluster.MEMORY}, "auto") == 3
     assert cluster.workers({**node, "GPU": 2.0}, "auto") == 2
     assert cluster.workers({**node, "GPU": 2.0}, "cpu") == 8
+    assert cluster.workers({"CPU": 8.0, "memory": 1e9}, "auto") == 1
     assert cluster.workers({"memory": 64e9}, "auto") == 0
 
 

@@ -31,7 +31,7 @@ from ssl_restore.io.folders import Job
 from ssl_restore.io.manifest import Whole, identity
 from ssl_restore.io.stored import StoredJob
 
-MEMORY = 1_500_000_000  # bytes that a worker takes, at most, for a picture of 24 megapixels
+MEMORY = 2_000_000_000  # bytes for a worker: `derain` takes 1.5e9 for 12 megapixels
 ANSWER_S = 10.0  # in which the address must answer
 LOOK_S = 5.0  # between two looks for machines that have come or gone
 TRIES = 3  # workers that may die of a picture, or while they start on a machine
@@ -313,7 +313,7 @@ class _Run:
         if not self._checks and not any(name in self._fit for name in alive):
             raise UserError(
                 "no machine of the cluster can be used" if self._unfit
-                else f"no machine of the cluster has a core and {MEMORY / 1e9:.1f} GB of memory",
+                else "no machine of the cluster has a core",
                 parameter="cluster",
             )  # fmt: skip
 
@@ -324,7 +324,8 @@ class _Run:
     def _started(self, node: dict[str, Any]) -> _Hand:
         gpu = _gpus(node["Resources"], self.device) > 0
         actor = self.ray.remote(Worker).options(
-            num_cpus=1, num_gpus=int(gpu), memory=MEMORY, max_restarts=0,
+            num_cpus=1, num_gpus=int(gpu), max_restarts=0,
+            memory=min(MEMORY, int(node["Resources"].get("memory", 0))),
             scheduling_strategy=_only_on(self.ray, node["NodeID"]),
         ).remote(self._work, self.device)  # fmt: skip
         hand = _Hand(actor, node["NodeID"], node["NodeManagerAddress"])
@@ -362,7 +363,7 @@ def _gpus(resources: dict[str, float], device: str) -> int:
 def workers(resources: dict[str, float], device: str) -> int:
     """How many a machine takes: one a GPU, where it has any, else one a core, as memory allows."""
     cores = int(resources.get("CPU", 0))
-    most = min(cores, int(resources.get("memory", 0) // MEMORY))
+    most = min(cores, max(1, int(resources.get("memory", 0) // MEMORY)))
     gpus = _gpus(resources, device)
     return min(most, gpus) if gpus else most
 
