@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import torch
 from torch import nn
@@ -53,7 +54,7 @@ class Task:
             suffixes = Job(Path(job.source), Path(job.target), quality=job.quality)
             return Task(suffixes, job.source, job.target)
         pairs = [(job.source, "source"), (job.target, "target"), (job.layer, "layer")]
-        paths = {name: path.absolute() for path, name in pairs if path is not None}
+        paths: dict[str, Any] = {name: path.absolute() for path, name in pairs if path is not None}
         named = tuple((str(paths[name]), str(path)) for path, name in pairs if name in paths)
         return Task(replace(job, record=None, **paths), named=named)
 
