@@ -116,10 +116,9 @@ class Files:
         from ssl_restore.io.clips.suffixes import is_clip  # noqa: PLC0415
         from ssl_restore.io.locks import only_run  # noqa: PLC0415
 
-        if self.addresses:  # stores have no locks
-            return
         one_picture = self.is_single() and not is_clip(Path(self.sources[0]))
-        if self.streams is None and not one_picture and names.means_folder(self.output):
+        locked = self.streams is None and not self.addresses  # stores have no locks
+        if locked and not one_picture and names.means_folder(self.output):
             folders = {path.resolve(): path for path in (layers, Path(self.output)) if path}
             for folder in folders.values():
                 stack.enter_context(only_run(folder))
@@ -342,10 +341,10 @@ def solve_files(
             solve_all, solve=solve, seed=files.seed, max_pixels=files.max_pixels, layer=layer,
             strength=strength, condition=condition, notify=on_cluster.notify(files), **settings,
         )  # fmt: skip
+        on = device.choose(files.device if files.cluster is None else "cpu")
         if files.cluster is not None:
-            how = partial(how, device=device.choose("cpu"))
+            how = partial(how, device=on)
             return _conclude(files, jobs, *on_cluster.run(files, jobs, how, task))
-        on = device.choose(files.device)
         with bar(100 * len(jobs), "%", task) as shown:
             skipped = how(
                 jobs, device=on, finished=files.report,
@@ -397,7 +396,7 @@ def _conclude(files: Files, jobs: Sequence[Job], skipped: list[str], how: str) -
     if files.streams is not None:
         files.streams.finish()
     if (restored or files.done) and files.output_is_named and not files.json_lines:
-        where = files.output if files.addresses else Path(files.output)
-        echo.path((jobs or files.done)[0].target if single else where)
+        folder = files.output if files.addresses else Path(files.output)
+        echo.path((jobs or files.done)[0].target if single else folder)
     if skipped:
         raise Failed(f"{len(skipped)} of {len(jobs)} pictures could not be restored")

@@ -73,7 +73,10 @@ def run_all(
         for folder in folders:
             files.remove_strays(folder)
         run = _Run(ray, jobs, how, device, shared, finished, progress, notify)
-        run.to_end()
+        try:
+            run.to_end()
+        finally:
+            run.commit()
         for folder in folders:  # of workers that died
             files.remove_strays(folder)
     return run.skipped
@@ -235,15 +238,15 @@ class _Run:
             if self._left:
                 hand.job = self._left.popleft()
                 self._steps[hand.actor.begin.remote(Task.of(self.jobs[hand.job]))] = hand
-        for manifest in {id(m): m for m in map(self._manifest, recorded) if m}.values():
-            manifest.commit()
+        if recorded:
+            self.commit()
         for hand in recorded:
             self._steps[hand.actor.go_on.remote()] = hand
 
-    def _manifest(self, hand: _Hand) -> Any:
-        """That of an object, which is put when all lines that wait are in it."""
-        job = None if hand.job is None else self.jobs[hand.job]
-        return job.manifest if isinstance(job, StoredJob) else None
+    def commit(self) -> None:
+        """Put the lines of objects that wait; all have one manifest."""
+        if isinstance(self.jobs[0], StoredJob):
+            self.jobs[0].manifest.commit()
 
     def _record(self, hand: _Hand, step: Written) -> None:
         assert hand.job is not None
