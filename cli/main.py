@@ -12,8 +12,8 @@ import click
 
 from .errors import reported
 
-_NOT_COMMANDS = {"__init__", "main", "errors", "options", "output", "progress", "restoration",
-                 "streams"}  # fmt: skip
+_NOT_COMMANDS = {"__init__", "main", "errors", "on_cluster", "options", "output", "progress",
+                 "restoration", "streams"}  # fmt: skip
 
 
 class Commands(click.Group):

@@ -43,6 +43,15 @@ def tile(function: F) -> F:
     )(function)
 
 
+def cluster(function: F) -> F:
+    return click.option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Of a Ray cluster, HOST:PORT, whose machines restore; local: a process a core of this "
+        "one. Then INPUT and OUTPUT may be addresses, as s3://bucket/rainy.",
+    )(function)
+
+
 def recursive(function: F) -> F:
     return click.option("--recursive", is_flag=True, help="Also the pictures in sub-folders.")(
         function

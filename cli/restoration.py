@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
+from . import on_cluster, options
 from . import output as echo
 from .errors import Failed, as_options, report_skipped
 from .options import F
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _NEUTRAL = {
     "sources", "source", "output", "overwrite", "recursive", "skip_existing", "json_lines", "form",
     "tile", "max_pixels", "device", "precision", "layers", "weights", "mask", "hints", "sheet",
-    "others",
+    "others", "cluster",
 }  # fmt: skip
 
 
@@ -44,6 +45,7 @@ def arguments(function: F) -> F:
         options.max_pixels,
         options.tile,
         options.seed,
+        options.cluster,
         options.quality,
         files,
         options.recursive,
@@ -93,12 +95,14 @@ class Files:
     max_pixels: int
     device: str
     precision: str
+    cluster: str | None = None
     context: click.Context = field(default_factory=click.get_current_context)
     streams: Streams | None = None
     done: list[Job] = field(default_factory=list)  # that were skipped
 
     def opened(self, stack: ExitStack) -> Files:
         """With files in the place of standard input and output."""
+        on_cluster.check(self)
         if self.streams is not None or STREAM not in (*self.sources, self.output):
             return self
         if self.json_lines and self.output == STREAM:
@@ -113,7 +117,8 @@ class Files:
         from ssl_restore.io.locks import only_run  # noqa: PLC0415
 
         one_picture = self.is_single() and not is_clip(Path(self.sources[0]))
-        if self.streams is None and not one_picture and names.means_folder(self.output):
+        locked = self.streams is None and not self.addresses  # stores have no locks
+        if locked and not one_picture and names.means_folder(self.output):
             folders = {path.resolve(): path for path in (layers, Path(self.output)) if path}
             for folder in folders.values():
                 stack.enter_context(only_run(folder))
@@ -133,10 +138,12 @@ class Files:
             resume = folders.ResumeFolder(
                 lambda: {**settings(), **besides()}, self.skip_existing, self.done.append
             )
+        if self.addresses:
+            return on_cluster.plan(self, resume, layers)
         return folders.plan(
             self.sources, self.output, recursive=self.recursive, overwrite=self.overwrite,
             layers=layers, also=also, form=self.form, quality=self.jpeg_quality,
-            clips=Encoding(self.codec, self.crf) if self.streams is None else None,
+            clips=None if self.streams or self.cluster else Encoding(self.codec, self.crf),
             resume=resume, notify=self.say,
         )  # fmt: skip
 
@@ -154,6 +161,11 @@ class Files:
         return len(self.sources) == 1 and Path(self.sources[0]).is_file()
 
     @property
+    def addresses(self) -> bool:
+        """Whether pictures come from an object store, or go to one."""
+        return any("://" in name for name in (*self.sources, self.output))
+
+    @property
     def output_is_named(self) -> bool:
         return self.streams is None or not self.streams.to_stdout
 
@@ -167,7 +179,7 @@ class Files:
         from ssl_restore import device  # noqa: PLC0415
         from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
 
-        on = device.choose(self.device)
+        on = device.choose(self.device if self.cluster is None else "cpu")
         return load_restorer(self.weights, on, task=task, quality=self.quality, trainable=trainable)
 
     def report(self, job: Job, failure: str | None, status: str = "restored") -> None:
@@ -231,17 +243,24 @@ def restore_files(
             return {"weights": [fingerprint(path) for path in weights]}
 
         jobs = files.plan(layers, besides=besides)
-        restorer = wrap(files.load(task))
+        restorer, notify = wrap(files.load(task)), on_cluster.notify(files)
         chosen = None
         if choose is not None:
             chosen = choose(
-                restorer, quality=files.quality, precision=files.precision, notify=files.say
+                restorer, quality=files.quality, precision=files.precision, notify=notify
             )
         restorer = wrappers.with_self_ensemble(restorer, files.quality)
         second = None if then is None else then.load("dehaze")
         if strength != 1:
             restorer = wrappers.Strength(restorer, strength)
             second = None if second is None else wrappers.Strength(second, strength)
+        how = partial(
+            folders.restore_all, restorer=restorer, scale=scale, tile=files.tile,
+            precision=files.precision, max_pixels=files.max_pixels, then=second, layer=layer,
+            choose=chosen, notify=notify, said=set(),
+        )  # fmt: skip
+        if files.cluster is not None:
+            return _conclude(files, jobs, *on_cluster.run(files, jobs, how, task))
         start, pixels, frames = time.perf_counter(), 0, 0
         with bar(0, "pixel", task, unit_scale=True) as shown:
 
@@ -256,11 +275,7 @@ def restore_files(
                 frames += 1
                 shown.set_postfix_str(f"{frames / (time.perf_counter() - start):.2f} frames/s")
 
-            skipped = folders.restore_all(
-                jobs, restorer, scale=scale, tile=files.tile, precision=files.precision,
-                max_pixels=files.max_pixels, then=second, layer=layer, choose=chosen,
-                progress=progress, frame_done=frame_done, finished=files.report, notify=files.say,
-            )  # fmt: skip
+            skipped = how(jobs, progress=progress, frame_done=frame_done, finished=files.report)
         seconds = time.perf_counter() - start
         rate = pixels / 1e6 / seconds
         speed = f"{pixels / 1e6:.1f} Mpixel in {seconds:.1f} s ({rate:.2f} Mpixel/s)"
@@ -324,12 +339,18 @@ def solve_files(
         if mask is not None:
             white = _marked(files, mask)
             settings["mask"] = ~white if outside else white
+        how: partial[list[str]] = partial(
+            solve_all, solve=solve, seed=files.seed, max_pixels=files.max_pixels, layer=layer,
+            strength=strength, condition=condition, notify=on_cluster.notify(files), **settings,
+        )  # fmt: skip
+        on = device.choose(files.device if files.cluster is None else "cpu")
+        if files.cluster is not None:
+            how = partial(how, device=on)
+            return _conclude(files, jobs, *on_cluster.run(files, jobs, how, task))
         with bar(100 * len(jobs), "%", task) as shown:
-            skipped = solve_all(
-                jobs, solve, seed=files.seed, max_pixels=files.max_pixels, layer=layer,
-                device=device.choose(files.device), strength=strength, finished=files.report,
-                condition=condition,
-                progress=lambda share: shown.update(100 * share), notify=files.say, **settings,
+            skipped = how(
+                jobs, device=on, finished=files.report,
+                progress=lambda share: shown.update(100 * share),
             )  # fmt: skip
         _conclude(files, jobs, skipped, f"by {method}")
 
@@ -377,6 +398,7 @@ def _conclude(files: Files, jobs: Sequence[Job], skipped: list[str], how: str) -
     if files.streams is not None:
         files.streams.finish()
     if (restored or files.done) and files.output_is_named and not files.json_lines:
-        echo.path((jobs or files.done)[0].target if single else Path(files.output))
+        folder = files.output if files.addresses else Path(files.output)
+        echo.path((jobs or files.done)[0].target if single else folder)
     if skipped:
         raise Failed(f"{len(skipped)} of {len(jobs)} pictures could not be restored")

@@ -144,6 +144,7 @@ def commands():
         "__init__",
         "main",
         "errors",
+        "on_cluster",
         "options",
         "output",
         "progress",

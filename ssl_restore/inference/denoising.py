@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -91,6 +92,13 @@ class Treatments:
         self.known = None if calibration is None else _median(calibration)
         self._said: set[str] = set()
         self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the lock, for another process."""
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=Lock())
 
     def __call__(self, name: str, picture: Picture) -> tuple[Restorer, Callable[[Pixels], None]]:
         """The restorer of a picture, and what judges its result."""

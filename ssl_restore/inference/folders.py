@@ -47,6 +47,7 @@ def restore_all(
     frame_done: Callable[[], None] = lambda: None,
     finished: Callable[[Job, str | None], None] = lambda job, failure: None,
     notify: Callable[[str], None] = lambda line: None,
+    said: set[str] | None = None,
 ) -> list[str]:
     """Restore every job; returns one line for each picture or clip that could not be. A full disk
     ends it.
@@ -57,7 +58,8 @@ def restore_all(
     `finished(job, None)` is called when a job's files are there, or with the line of its failure.
     `progress(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
     `expected` in all jobs; `notify` gets a line for the first picture whose size chose a scale, and
-    what a restorer says of a picture. `layer` names the one that goes where a job says; None: what
+    what a restorer says of a picture. `said`, where several calls share it, keeps what was said in
+    one from being said in the next. `layer` names the one that goes where a job says; None: what
     was taken.
     """
     check_tile(tile, restorer.stride)
@@ -87,7 +89,7 @@ def restore_all(
     work = _Work(
         restorer, scale=scale, tile=tile, precision=precision, max_pixels=max_pixels, then=then,
         layered=Layer(restorer, layer) if layer is not None and asked else None,
-        choose=choose, notify=notify,
+        choose=choose, notify=notify, said=set() if said is None else said,
     )  # fmt: skip
     on_cpu = next(restorer.parameters()).device.type == "cpu"
     small: list[Job] = []

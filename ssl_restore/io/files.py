@@ -20,6 +20,7 @@ from ssl_restore.io.locks import try_lock
 PREFIX = ".ssl-restore-"  # of temporary files
 _TEMPORARY = re.compile(re.escape(PREFIX) + r"[a-z0-9_]{8}(\.\w{1,14})?")
 _SUFFIX = re.compile(r"\.\w{1,14}")
+_PROCESS = {"removes strays": True}
 _OLD_S = 86_400.0  # from which a temporary file is nobody's, where open files cannot be locked
 
 
@@ -73,10 +74,17 @@ def _temporary(path: Path, folder: Path) -> tuple[Path, int | None]:
         os.close(handle)  # taken for a stray one, which is removed, before it was locked
 
 
+def leave_strays() -> None:
+    """Of a process that shares folders with others on other machines, where a lock may not tell
+    whose a temporary file is: it removes none."""
+    _PROCESS["removes strays"] = False
+
+
 @lru_cache(maxsize=4096)
 def _remove_strays_once(folder: Path) -> None:
     """As `remove_strays`, of each folder only once in a process."""
-    remove_strays(folder)
+    if _PROCESS["removes strays"]:
+        remove_strays(folder)
 
 
 def remove_strays(folder: Path) -> None:

@@ -18,7 +18,7 @@ from ssl_restore.io.clips.encoders import USUAL, Encoding
 from ssl_restore.io.clips.suffixes import CONTAINERS, is_clip, is_written
 from ssl_restore.io.disk import write_error
 from ssl_restore.io.files import check_space
-from ssl_restore.io.manifest import Identity, Manifest, State, identity
+from ssl_restore.io.manifest import Identity, Manifest, State, Whole, identity
 from ssl_restore.io.picture import Picture, to_whole_numbers
 
 
@@ -49,7 +49,8 @@ class Job:
         return lambda temporary: None if record is None else record(target, temporary)
 
 
-Record = Callable[[Path, Path], object]  # (file, temporary file)
+# (file, temporary file; or, where that is on another machine, what is known of it)
+Record = Callable[[Path, "Path | Whole"], object]
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,9 @@ def _to_do(
             left.append(job)
             continue
 
-        def record(path: Path, temporary: Path, job: Job = job, source: Identity = source) -> None:
+        def record(
+            path: Path, temporary: Path | Whole, job: Job = job, source: Identity = source
+        ) -> None:
             folder = root if path == job.target or layers is None else layers
             manifests[folder].record(path, source, temporary, path=job.source)
 

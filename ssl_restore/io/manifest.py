@@ -37,6 +37,18 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A file that is whole: of which size and time it is, and its content."""
+
+    identity: Identity
+    digest: str
+
+    @staticmethod
+    def of(path: Path) -> Whole:
+        return Whole(identity(path), digest(path))
+
+
+@dataclass(frozen=True)
 class _Written:
     by: str  # key of the settings
     source: Identity
@@ -158,24 +170,35 @@ class Manifest:
         return Origin(self._known.get(entry.by, {}), source)
 
     def record(
-        self, target: Path, source: Identity, temporary: Path, *, path: Path | None = None
+        self,
+        target: Path,
+        source: Identity,
+        temporary: Path | Whole,
+        *,
+        path: Path | None = None,
     ) -> None:
-        """A line for a file that is whole under a temporary name, and about to be renamed.
+        """A line for a file that is whole under a temporary name, and about to be renamed; for one
+        on another machine what is known of it.
 
         `path` is that of the source, which is kept as seen from the folder, so that both can move.
         """
+        whole = temporary if isinstance(temporary, Whole) else Whole.of(temporary)
         line: dict[str, Any] = {
             "file": self._name(target), "by": self.key, "source": list(source),
-            "written": [*identity(temporary), digest(temporary)],
+            "written": [*whole.identity, whole.digest],
         }  # fmt: skip
         if path is not None:
             line["path"] = _seen_from(self.folder, path)
         with self._lock:
-            if self.key not in self._known:
-                settings = json.loads(self._settings)
-                self._append({"key": self.key, "settings": settings})
-                self._known[self.key] = settings
+            self._know()
             self._append(line)
+
+    def _know(self) -> None:
+        """The line of the settings, where there is none yet."""
+        if self.key not in self._known:
+            settings = json.loads(self._settings)
+            self._append({"key": self.key, "settings": settings})
+            self._known[self.key] = settings
 
     def _append(self, line: Mapping[str, Any]) -> None:
         with open(self.path, "a+b", opener=_no_link) as file:
