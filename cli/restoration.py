@@ -309,8 +309,9 @@ def solve_files(
     from ssl_restore.inference.solve import solve_all  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
 
-    usual = discover.task(task)
-    method = method or usual.solver
+    usual: dict[str, Any] = {}
+    if method is None:
+        method, usual = discover.task(task).solver, dict(discover.task(task).solver_settings)
     solve = discover.solver(method)
     known = discover.settings(solve)
     with ExitStack() as stack:
@@ -329,7 +330,7 @@ def solve_files(
             "quality": files.quality,
         }  # fmt: skip
         settings = {name: value for name, value in given.items() if name in known}
-        settings |= {**(usual.solver_settings if method == usual.solver else {}), **own}
+        settings |= usual | own
         if learned:
             restorer = files.load(task, trainable=True)
             check_tile(files.tile, restorer.stride)
