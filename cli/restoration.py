@@ -39,7 +39,7 @@ _NEUTRAL = {
 def arguments(function: F) -> F:
     """INPUT, OUTPUT and every option that does not depend on what is removed."""
     for decorate in (
-        options.precision,
+        options.precision_or_int8,
         options.device,
         options.max_pixels,
         options.tile,
@@ -168,7 +168,15 @@ class Files:
         from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
 
         on = device.choose(self.device)
-        return load_restorer(self.weights, on, task=task, quality=self.quality, trainable=trainable)
+        return load_restorer(
+            self.weights, on, task=task, quality=self.quality, trainable=trainable,
+            precision=self.precision,
+        )  # fmt: skip
+
+    @property
+    def beside_int8(self) -> str:
+        """The precision of all that does not compute with integers."""
+        return "auto" if self.precision == "int8" else self.precision
 
     def report(self, job: Job, failure: str | None, status: str = "restored") -> None:
         """A line of JSON, where that was asked for."""
@@ -235,7 +243,7 @@ def restore_files(
         chosen = None
         if choose is not None:
             chosen = choose(
-                restorer, quality=files.quality, precision=files.precision, notify=files.say
+                restorer, quality=files.quality, precision=files.beside_int8, notify=files.say
             )
         restorer = wrappers.with_self_ensemble(restorer, files.quality)
         second = None if then is None else then.load("dehaze")
@@ -257,7 +265,7 @@ def restore_files(
                 shown.set_postfix_str(f"{frames / (time.perf_counter() - start):.2f} frames/s")
 
             skipped = folders.restore_all(
-                jobs, restorer, scale=scale, tile=files.tile, precision=files.precision,
+                jobs, restorer, scale=scale, tile=files.tile, precision=files.beside_int8,
                 max_pixels=files.max_pixels, then=second, layer=layer, choose=chosen,
                 progress=progress, frame_done=frame_done, finished=files.report, notify=files.say,
             )  # fmt: skip
@@ -297,6 +305,8 @@ def solve_files(
     method = method or discover.task(task).solver
     solve = discover.solver(method)
     known = discover.settings(solve)
+    if files.precision == "int8":
+        raise click.UsageError("a solver learns, which int8 cannot: give another --precision")
     with ExitStack() as stack:
         files = files.opened(stack)
         files.alone(stack, layers)

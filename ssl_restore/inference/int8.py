@@ -23,7 +23,7 @@ NOISE = (0.0, 25 / 255, 60 / 255)  # deviations
 
 
 def with_integers(restorer: AnyRestorer) -> AnyRestorer:
-    """A copy whose residual blocks compute with integers of 8 bits.
+    """A copy whose residual blocks, but for the last, compute with integers of 8 bits.
 
     UserError for a restorer that has no such blocks or is not on the CPU, and where the processor
     or torch lacks what it takes.
@@ -32,6 +32,8 @@ def with_integers(restorer: AnyRestorer) -> AnyRestorer:
         raise _refused("int8 is for processors; take the device cpu, or another precision")
     if not int8.is_exact():
         raise _refused("this processor, or this torch, lacks int8; use auto, bf16 or fp32")
+    if any(isinstance(part, int8.Int8Block) for part in restorer.modules()):
+        return restorer
     ready = restorer.folded()
     ranges = int8.measured(ready, pictures()) if restorer.overview_px is None else {}
     if not ranges:
@@ -39,7 +41,8 @@ def with_integers(restorer: AnyRestorer) -> AnyRestorer:
             f"int8 is for networks as that of derain and denoise, not for the "
             f"{type(restorer.core).__name__} of these weights; use auto, bf16 or fp32"
         )
-    return int8.quantised(ready, ranges)
+    last = list(ranges)[-1]  # what it rounds shows in the result, and most in denoise
+    return int8.quantised(ready, {name: ranges[name] for name in ranges if name != last})
 
 
 def _refused(line: str) -> UserError:

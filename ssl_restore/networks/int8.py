@@ -87,14 +87,16 @@ def _bias(convolution: nn.Conv2d) -> Tensor:
 @torch.inference_mode()
 def measured(restorer: nn.Module, images: Iterable[Tensor]) -> Ranges:
     """The largest activations before the convolutions of every block with a folded norm, over
-    images (1, 3, H, W) with sides that the restorer takes; none for a block that they do not
-    reach."""
+    images (1, 3, H, W) with sides that the restorer takes, in the order of computation; none for
+    a block that they do not reach."""
     found: dict[tuple[str, int], float] = {}
 
     def look(module: nn.Module, given: Any, output: Tensor, *, place: tuple[str, int]) -> None:
         found[place] = max(found.get(place, 0.0), float(output.max()))
 
     blocks = dict(_blocks(restorer))
+    if not blocks:
+        return {}
     hooks = [
         norm.register_forward_hook(partial(look, place=(name, number)))
         for name, block in blocks.items()
@@ -106,7 +108,8 @@ def measured(restorer: nn.Module, images: Iterable[Tensor]) -> Ranges:
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: (found[name, 0], found[name, 1]) for name in blocks if (name, 0) in found}
+    order = [name for name, number in found if number == 0]
+    return {name: (found[name, 0], found[name, 1]) for name in order}
 
 
 @torch.no_grad()
