@@ -37,7 +37,7 @@ def noisy(photographs: Sequence[Path], count: int, generator: torch.Generator) -
     draws = np.random.default_rng(0)
     kinds = any_noise(), any_noise(), Noise(gain=(0.0, 0.04), sigma=(0.0, STRONGEST))
     for number in range(count):
-        path = photographs[draws.integers(len(photographs))]
+        path = photographs[int(draws.integers(len(photographs)))]
         pixels = eight_bit_rgb(images.read(path).pixels)
         top, left = (draws.integers(max(1, side - SIDE_PX)) for side in pixels.shape[:2])
         image = images.to_tensor(pixels[top : top + SIDE_PX, left : left + SIDE_PX])

@@ -91,7 +91,8 @@ def command(
     known = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:
-        restorer = _restorer(weights, known.name if known else None, quality, tile, device, precision)
+        name = known.name if known else None
+        restorer = _restorer(weights, name, quality, tile, device, precision)
         known = known or discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
         other = "" if task or weights else " (--task chooses another)"

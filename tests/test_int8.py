@@ -7,6 +7,7 @@ from calls import ssl_restore as call
 from tiny import pixels
 
 import ssl_restore
+import ssl_restore_samples
 from ssl_restore.errors import UserError
 from ssl_restore.inference import int8 as loading
 from ssl_restore.inference.tiles import restore
@@ -30,8 +31,6 @@ def whole(derain):
 
 @pytest.fixture(scope="module")
 def rainy():
-    import ssl_restore_samples
-
     return images.read(ssl_restore_samples.rainy_example()).pixels[:120, :160]
 
 
@@ -101,7 +100,7 @@ def test_python_takes_it_for_one_picture(derain, whole, rainy):
 
 @needs_int8
 def test_another_network_is_refused_by_name():
-    with pytest.raises(UserError, match="int8 is for networks as that of derain.*Upscaler"):
+    with pytest.raises(UserError, match=r"int8 is for networks as that of derain.*Upscaler"):
         ssl_restore.load("upscale", device="cpu", precision="int8")
 
 

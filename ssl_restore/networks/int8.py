@@ -64,7 +64,8 @@ class Int8Block(nn.Module):
         super().__init__()
         first, second = (max(HEADROOM * largest, TINY) / LARGEST for largest in ranges)
         norm = block.norm1
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         gain = norm.weight / (norm.running_var + norm.eps).sqrt()
         shift = norm.bias - norm.running_mean * gain
         self.gain = (gain / first).view(1, -1, 1, 1)

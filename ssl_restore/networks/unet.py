@@ -62,6 +62,7 @@ class ResidualBlock(nn.Module):
             read[0] |= ~read.any()  # a convolution has at least one channel
             if not read.all():
                 bias = self.conv1.bias
+                assert bias is not None  # that of the norm
                 self.conv1 = _convolution(self.conv1.weight[read], bias[read])
                 self.conv2 = _convolution(self.conv2.weight[:, read], self.conv2.bias)
 
