@@ -101,7 +101,7 @@ def methods(tasks: Sequence[str], threads: int, runtime: bool) -> dict[str, tupl
         found[f"{task}, fp32"] = restorer, "fp32"
         if device.has_fast_bfloat16(torch.device("cpu")):
             found[f"{task}, bf16"] = restorer, "bf16"
-        found[f"{task}, int8"] = with_integers(restorer), "auto"
+        found[f"{task}, int8"] = with_integers(restorer), "fp32"
         if runtime:
             found[f"{task}, ONNX Runtime"] = InRuntime(restorer, threads), "fp32"
     found["PReNet's layers, fp32"] = PReNetLayers().eval(), "fp32"

@@ -99,7 +99,7 @@ def command(
         click.echo(f"restorer: the {which}, for the task {restorer.task}{other}", err=True)
     chosen = known or discover.task("derain")
     wrap = partial(with_self_ensemble, quality=quality)
-    rest = "auto" if precision == "int8" else precision
+    rest = "fp32" if precision == "int8" else precision
     methods = scoring.methods(chosen, restorer, tile, rest, wrap=wrap)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:

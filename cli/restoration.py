@@ -176,7 +176,7 @@ class Files:
     @property
     def beside_int8(self) -> str:
         """The precision of all that does not compute with integers."""
-        return "auto" if self.precision == "int8" else self.precision
+        return "fp32" if self.precision == "int8" else self.precision
 
     def report(self, job: Job, failure: str | None, status: str = "restored") -> None:
         """A line of JSON, where that was asked for."""

@@ -176,7 +176,7 @@ def _computing(restorer: Restorer, precision: str) -> tuple[Restorer, str]:
 
     if precision != int8.PRECISION:
         return restorer, precision
-    return int8.with_integers(restorer), "auto"
+    return int8.with_integers(restorer), "fp32"
 
 
 def _loaded(restorer: Any, device: str, quality: str) -> Restorer:
