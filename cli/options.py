@@ -44,8 +44,8 @@ def precision_or_int8(function: F) -> F:
         default="auto",
         show_default=True,
         type=click.Choice(["auto", "bf16", "fp32", "int8"]),
-        help="auto: bfloat16 where the processor multiplies it fast; int8: derain and denoise faster "
-        "where it does not (x86), nearly the same.",
+        help="auto: bfloat16 where the processor multiplies it fast; int8: derain and denoise, "
+        "faster where it does not (x86), nearly the same.",
     )(function)
 
 
