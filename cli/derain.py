@@ -76,7 +76,7 @@ def command(
     def wrapped(restorer: Restorer) -> Restorer:
         return restorer if thorough is None else with_thoroughness(restorer, thorough)
 
-    then = replace(files, weights=weights.veil()) if veil else None
+    then = replace(files, weights=weights.veil(), precision=files.beside_int8) if veil else None
     restoration.restore_files(
         "derain", files, wrap=wrapped, strength=strength, scale=scale, then=then, layers=layers
     )

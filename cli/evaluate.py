@@ -44,7 +44,7 @@ Examples:
 @options.tile
 @options.max_pixels
 @options.device
-@options.precision
+@options.precision_or_int8
 def command(
     degraded: Path,
     clean: Path | None,
@@ -91,14 +91,16 @@ def command(
     known = discover.task(task or "derain") if task or weights is None else None
     restorer = None
     if restored is None:
-        restorer = _restorer(weights, known.name if known else None, quality, tile, device)
+        name = known.name if known else None
+        restorer = _restorer(weights, name, quality, tile, device, precision)
         known = known or discover.task(restorer.task)
         which = "built-in restorer" if weights is None else f"restorer in {weights}"
         other = "" if task or weights else " (--task chooses another)"
         click.echo(f"restorer: the {which}, for the task {restorer.task}{other}", err=True)
     chosen = known or discover.task("derain")
     wrap = partial(with_self_ensemble, quality=quality)
-    methods = scoring.methods(chosen, restorer, tile, precision, wrap=wrap)
+    rest = "fp32" if precision == "int8" else precision
+    methods = scoring.methods(chosen, restorer, tile, rest, wrap=wrap)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
         for one in pairs:
@@ -137,11 +139,13 @@ def _restorer(
     quality: str,
     tile: int | None,
     device: str,
+    precision: str,
 ) -> Restorer:
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
 
-    restorer = load_restorer(weights, devices.choose(device), task=task, quality=quality)
+    on = devices.choose(device)
+    restorer = load_restorer(weights, on, task=task, quality=quality, precision=precision)
     check_tile(tile, restorer.stride)
     return restorer

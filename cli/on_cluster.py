@@ -24,6 +24,8 @@ def check(files: Files) -> None:
     named = (*files.sources, files.output)
     if files.cluster is not None and STREAM in named:
         raise click.UsageError("--cluster takes files: leave - out")
+    if files.cluster is not None and files.precision == "int8":
+        raise click.UsageError("--cluster does not take int8: give another --precision")
     addresses = [name for name in named if "://" in name]
     if addresses and files.cluster is None:
         raise click.UsageError(f"{addresses[0]}: addresses take --cluster, as --cluster local")

@@ -37,6 +37,18 @@ def precision(function: F) -> F:
     )(function)
 
 
+def precision_or_int8(function: F) -> F:
+    """Of commands that apply a restorer and learn nothing."""
+    return click.option(
+        "--precision",
+        default="auto",
+        show_default=True,
+        type=click.Choice(["auto", "bf16", "fp32", "int8"]),
+        help="auto: bfloat16 where the processor multiplies it fast; int8: derain and denoise, "
+        "faster where it does not (x86), nearly the same.",
+    )(function)
+
+
 def tile(function: F) -> F:
     return click.option(
         "--tile", type=int, help="Side of a tile in pixels; 0: none.  [default: by size]"

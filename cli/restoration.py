@@ -40,7 +40,7 @@ _NEUTRAL = {
 def arguments(function: F) -> F:
     """INPUT, OUTPUT and every option that does not depend on what is removed."""
     for decorate in (
-        options.precision,
+        options.precision_or_int8,
         options.device,
         options.max_pixels,
         options.tile,
@@ -180,7 +180,15 @@ class Files:
         from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
 
         on = device.choose(self.device if self.cluster is None else "cpu")
-        return load_restorer(self.weights, on, task=task, quality=self.quality, trainable=trainable)
+        return load_restorer(
+            self.weights, on, task=task, quality=self.quality, trainable=trainable,
+            precision=self.precision,
+        )  # fmt: skip
+
+    @property
+    def beside_int8(self) -> str:
+        """The precision of all that does not compute with integers."""
+        return "fp32" if self.precision == "int8" else self.precision
 
     def report(self, job: Job, failure: str | None, status: str = "restored") -> None:
         """A line of JSON, where that was asked for."""
@@ -247,7 +255,7 @@ def restore_files(
         chosen = None
         if choose is not None:
             chosen = choose(
-                restorer, quality=files.quality, precision=files.precision, notify=notify
+                restorer, quality=files.quality, precision=files.beside_int8, notify=notify
             )
         restorer = wrappers.with_self_ensemble(restorer, files.quality)
         second = None if then is None else then.load("dehaze")
@@ -256,7 +264,7 @@ def restore_files(
             second = None if second is None else wrappers.Strength(second, strength)
         how = partial(
             folders.restore_all, restorer=restorer, scale=scale, tile=files.tile,
-            precision=files.precision, max_pixels=files.max_pixels, then=second, layer=layer,
+            precision=files.beside_int8, max_pixels=files.max_pixels, then=second, layer=layer,
             choose=chosen, notify=notify, said=set(),
         )  # fmt: skip
         if files.cluster is not None:
@@ -314,6 +322,8 @@ def solve_files(
         method, usual = discover.task(task).solver, dict(discover.task(task).solver_settings)
     solve = discover.solver(method)
     known = discover.settings(solve)
+    if files.precision == "int8":
+        raise click.UsageError("a solver learns, which int8 cannot: give another --precision")
     with ExitStack() as stack:
         files = files.opened(stack)
         files.alone(stack, layers)

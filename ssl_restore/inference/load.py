@@ -9,6 +9,7 @@ import torch
 from ssl_restore import discover, weights
 from ssl_restore.device import place
 from ssl_restore.errors import UserError
+from ssl_restore.inference import int8
 from ssl_restore.inference.wrappers import checked_quality
 from ssl_restore.io import manifest
 from ssl_restore.restorer import Restorer
@@ -22,6 +23,7 @@ def load_restorer(
     task: str | None = None,
     quality: str = "good",
     trainable: bool = False,
+    precision: str = "auto",
 ) -> Restorer:
     """The restorer of a checkpoint, or without a path the one built in for the task.
 
@@ -31,15 +33,17 @@ def load_restorer(
         task: Weights of another task are refused; None takes those of any.
         quality: For `fast` the smaller built-in one, where the task has it.
         trainable: Its norms stay by themselves, which is slower, but can be learned on.
+        precision: `int8` for one that computes with integers; all others are chosen later.
     """
     path = weights_path(path, task=task, quality=checked_quality(quality))
     restorer, header = checkpoint.load(path, task=task)
     if header.task in discover.names("tasks", "task"):
         restorer.symmetry = discover.task(header.task).symmetry
     restorer.coarse_from = header.coarse_from
-    if not trainable:
-        restorer = restorer.folded()
-    return place(restorer, device)
+    if trainable:
+        return place(restorer, device)
+    restorer = place(restorer.folded(), device)
+    return int8.with_integers(restorer) if precision == int8.PRECISION else restorer
 
 
 def weights_path(path: Path | None, *, task: str | None = None, quality: str = "good") -> Path:
