@@ -91,12 +91,13 @@ def box(text: str) -> tuple[slice, slice]:
 
 
 def prepare(panel: Panel, folder: Path, packages: Packages) -> None:
-    """Write `input.png`, and `mask.png` or `frames/` where the command takes them."""
+    """Write `input.png`, and `mask.png` or `second.png` where the command takes them."""
     if panel.package == "-":
         pixels = images.read(ROOT / panel.path).pixels
     else:
-        side = 0 if panel.crop else 1200  # as in free_photos
-        pixels = np.asarray(packages.photograph(panel.package, panel.path, long_side=side))
+        pixels = np.asarray(packages.photograph(panel.package, panel.path, long_side=0))
+        if max(pixels.shape[:2]) > 1200 and not panel.crop:  # as in free_photos
+            pixels = np.asarray(packages.photograph(panel.package, panel.path, long_side=1200))
     if panel.crop:
         pixels = np.ascontiguousarray(pixels[box(panel.crop)])
     made = degrade(pixels, panel.made) if panel.made else {"input": pixels}
@@ -120,10 +121,15 @@ def restore(panel: Panel, folder: Path) -> None:
         chosen = ("--weights", weights) if fitted else ()
         run("derain", folder / "input.png", folder / "output.png", *chosen)
         return
-    mask = folder / "mask.png"
-    masked = ["--mask", str(mask)] if mask.exists() else []
-    words = [*panel.options.split(), *masked, "--overwrite"]
-    run(panel.sheet, folder / "input.png", folder / "output.png", *words)
+    output = folder / ("layers" if panel.sheet == "separate" else "output.png")
+    second, mask = folder / "second.png", folder / "mask.png"
+    words: list[str | Path] = [folder / "input.png", *([second] if second.exists() else []), output]
+    words += panel.options.split()
+    words += ["--mask", mask] if mask.exists() else []
+    run(panel.sheet, *words, "--overwrite")
+    if output.is_dir():
+        shown = "clean.png" if (output / "clean.png").exists() else "layer_1.png"
+        (output / shown).replace(folder / "output.png")
 
 
 def fit(pixels: Pixels, times: int = 1) -> Image.Image:
