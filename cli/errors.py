@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -26,11 +28,12 @@ def reported() -> Iterator[None]:
     except UserError as error:
         raise Failed(as_options(error.message, error.parameter)) from error
     except OSError as error:  # a right that is missing, a full disk: whatever was on its way
-        if error.filename is None or isinstance(error, BrokenPipeError):
+        if isinstance(error, BrokenPipeError):
             raise
-        raise Failed(
-            f"{error.filename}: {error.strerror}; check its rights and the disk"
-        ) from error
+        if error.filename is None:
+            _leave_output()
+        where, what = error.filename or "output", error.strerror or error
+        raise Failed(f"{where}: {what}; check its rights and the disk") from error
     except MemoryError as error:
         raise Failed(memory) from error
     except (click.exceptions.Exit, click.Abort):  # RuntimeErrors of click, before torch is there
@@ -41,6 +44,13 @@ def reported() -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise Failed(memory) from error
+
+
+def _leave_output() -> None:
+    """Send what is still to be written on standard output nowhere: it would fail again at the
+    end."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def as_options(message: str, parameter: str | None = None) -> str:

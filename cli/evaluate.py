@@ -33,6 +33,7 @@ Examples:
 @click.option("--restored", type=options.PATH, help="Folder of pictures restored before.")
 @click.option("--weights", type=options.PATH, help="Checkpoint of `fit`.  [default: built-in]")
 @click.option("--csv", "csv_file", type=options.PATH, help="Write a row a picture and method.")
+@click.option("--overwrite", is_flag=True, help="Replace the table of --csv where it exists.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pictures.")
 @click.option(
     "--pair", metavar="NAME=NAME", help='How names belong together: "rain-{}=norain-{}", "{}_*={}".'
@@ -51,6 +52,7 @@ def command(
     restored: Path | None,
     weights: Path | None,
     csv_file: Path | None,
+    overwrite: bool,
     limit: int | None,
     pair: str | None,
     recursive: bool,
@@ -84,7 +86,9 @@ def command(
     if restored is not None and weights is not None:
         raise click.UsageError("give --restored or --weights, not both")
     if csv_file is not None:
-        check_target(csv_file, overwrite=True)
+        if csv_file.suffix.lower() != ".csv":
+            raise click.UsageError(f"--csv: the name of a table ends in .csv; got {csv_file.name}")
+        check_target(csv_file, overwrite=overwrite)
     pairs, skipped = scoring.pairs(
         degraded, clean, restored, limit=limit, pattern=pair, recursive=recursive, notify=say
     )

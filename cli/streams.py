@@ -34,9 +34,13 @@ class Streams:
         place = Path(self._folder.name)
         if STREAM in self.sources:
             source = place / "standard input"
+            if sys.stdin is None:  # closed by who started this
+                raise Failed("standard input is closed; give the name of a file")
             source.write_bytes(sys.stdin.buffer.read())
             self.sources = (str(source),)
         if self.to_stdout:
+            if sys.stdout is None:
+                raise Failed("standard output is closed; give the name of a file")
             self.target = str(place / f"standard output{self._suffix(Path(self.sources[0]))}")
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -188,6 +189,25 @@ def test_an_empty_folder_is_refused(pair, tiny, tmp_path, missing):
     result = run(*folders, "--weights", tiny)
     assert result.exit_code == 1
     assert "empty: no picture in it" in result.stderr
+
+
+def test_a_table_replaces_nothing_unless_it_may(pair, tiny, tmp_path):
+    call = [*pair, "--weights", tiny, "--limit", 1, "--csv"]
+    picture = pair[0] / "a.png"
+    before = picture.read_bytes()
+    assert "ends in .csv" in run(*call, picture, "--overwrite").stderr
+    assert picture.read_bytes() == before
+    (tmp_path / "s.csv").write_text("mine")
+    result = run(*call, tmp_path / "s.csv")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "--overwrite" in result.stderr
+    assert (tmp_path / "s.csv").read_text() == "mine"
+    assert run(*call, tmp_path / "s.csv", "--overwrite").exit_code == 0
+    assert {row["name"] for row in rows(tmp_path / "s.csv")} == {"a"}
+    os.mkfifo(tmp_path / "pipe.csv")
+    result = run(*call, tmp_path / "pipe.csv", "--overwrite")
+    assert "no regular file" in result.stderr
+    assert (tmp_path / "pipe.csv").is_fifo()
 
 
 def test_a_missing_folder_for_the_csv_is_refused_before_computing(pair, tiny, tmp_path):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from conftest import save_pictures
 from tiny import write_photo
 
+from ssl_restore.io import search
 from ssl_restore.io.names import labels
 from ssl_restore.training import data, material
 from ssl_restore.training.run import Run
@@ -107,3 +111,26 @@ def test_every_command_that_takes_a_folder_of_pictures_takes_the_option():
                  "evaluate", "fit", "synth", "synth-rain", "upscale"):  # fmt: skip
         options = {option for p in main.get_command(None, name).params for option in p.opts}
         assert "--recursive" in options, name
+
+
+def test_what_cannot_be_searched_is_named_and_the_rest_is_done(folders, monkeypatch):
+    rainy, scandir = folders / "rainy", os.scandir
+    (rainy / "loop").symlink_to(rainy / "loop")
+    (rainy / "lost.png").symlink_to(rainy / "nowhere.png")
+    (rainy / "locked").mkdir()
+
+    def refusing(place):
+        if Path(place).name == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    said = []
+    found = search.find(rainy, recursive=True, notify=said.append)
+    assert [path.relative_to(rainy).as_posix() for path in found] == [
+        "0.png", "1.png", "night/0.png", "night/1.png", "night/2.png",
+    ]  # fmt: skip
+    assert said == [
+        f"{rainy / 'locked'}: not searched: Permission denied",
+        f"{rainy}: left out 2 without a file behind the name",
+    ]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -147,3 +150,32 @@ def test_scores_as_json(tiny, tmp_path):
     assert found[2]["name"] == "a"
     assert found[2]["degraded"] == str(tmp_path / "rainy" / "a.png")
     assert isinstance(found[2]["ssim_y"], float)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
+@pytest.mark.parametrize("target", ["-", "b.png"])
+def test_standard_output_on_a_full_disk_is_one_line(tiny, tmp_path, target):
+    write_photo(tmp_path / "a.png")
+    call = [sys.executable, "-m", "ssl_restore", "derain", "a.png", target, "--weights", tiny]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            call, check=False, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("Error: output: No space left on device")
+    assert "Traceback" not in result.stderr
+    assert (tmp_path / "b.png").exists() is (target != "-")
+
+
+@pytest.mark.parametrize(("source", "target", "closed"), [("-", "b.png", 0), ("a.png", "-", 1)])
+def test_a_closed_stream_is_named(tiny, tmp_path, source, target, closed):
+    write_photo(tmp_path / "a.png")
+    call = [sys.executable, "-m", "ssl_restore", "derain", source, target, "--weights", tiny]
+    result = subprocess.run(
+        call, check=False, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        preexec_fn=lambda: os.close(closed),
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "standard" in result.stderr
+    assert "closed" in result.stderr

@@ -131,6 +131,8 @@ def check_target(path: Path, *, overwrite: bool, folder: bool = False) -> None:
         raise UserError(f"{path}: is a folder; give the name of a file in it")
     if path.is_file() and folder:
         raise UserError(f"{path}: is a file; give the name of a folder")
+    if path.exists() and not (path.is_file() or folder):
+        raise UserError(f"{path}: is no regular file; give the name of one")
     if os.path.lexists(path) and not overwrite:
         raise UserError(f"{path}: exists; `overwrite` replaces it, or give another name")
     if not path.absolute().parent.is_dir():

@@ -29,13 +29,15 @@ def find(
         what = "is a file, not a folder" if folder.exists() else "no such folder"
         raise UserError(f"{folder}: {what}; name a folder of pictures")
     pictures, others, deeper = [], Counter[str](), 0
-    for path in _walk(folder, recursive):
+    for path in _walk(folder, recursive, notify):
         if is_read(path, clips=clips) and path.is_file():
             pictures.append((natural_order(path.relative_to(folder)), path))
         elif path.is_dir():
             deeper += not recursive
         elif path.is_file():
             others[path.suffix.lower() or "without a suffix"] += 1
+        else:  # a link that leads nowhere, a pipe
+            others["without a file behind the name"] += 1
     left_out = _left_out(others, deeper)
     if not pictures:
         searched = " (its folders were not searched)" if deeper else ""
@@ -48,19 +50,26 @@ def find(
     return [path for *_, path in sorted(pictures)]
 
 
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
-    """All that is in a folder but hidden names; of links that lead in a circle one round."""
+def _walk(folder: Path, recursive: bool, notify: Callable[[str], None]) -> Iterator[Path]:
+    """All that is in a folder but hidden names; of links that lead in a circle one round. A
+    sub-folder that cannot be read is named in a line."""
     above: set[tuple[int, int]] = set()
 
     def walk(place: Path) -> Iterator[Path]:
-        status = place.stat()
+        try:
+            status, entries = place.stat(), list(os.scandir(place))
+        except OSError as error:
+            if place == folder:
+                raise
+            notify(f"{place}: not searched: {error.strerror}")
+            return
         if (status.st_dev, status.st_ino) in above:
             return
         above.add((status.st_dev, status.st_ino))
-        for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+        for entry in sorted(entries, key=lambda entry: entry.name):
             if not entry.name.startswith("."):
                 yield Path(entry.path)
-                if recursive and entry.is_dir():
+                if recursive and Path(entry.path).is_dir():  # which is False of links in a circle
                     yield from walk(Path(entry.path))
 
     yield from walk(folder)
