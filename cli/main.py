@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -45,6 +46,8 @@ class Commands(click.Group):
         for talker in ("PIL", "tifffile"):
             logging.getLogger(talker).setLevel(logging.CRITICAL)
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        if sys.stderr is None:  # closed by who started this: progress and lines go nowhere
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115
         with reported():
             return super().invoke(ctx)
 

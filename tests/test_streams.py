@@ -179,3 +179,11 @@ def test_a_closed_stream_is_named(tiny, tmp_path, source, target, closed):
     assert result.stderr.count("\n") == 1
     assert "standard" in result.stderr
     assert "closed" in result.stderr
+
+
+def test_without_standard_error_it_works(tiny, tmp_path):
+    write_photo(tmp_path / "a.png")
+    call = [sys.executable, "-m", "ssl_restore", "derain", "a.png", "b.png", "--weights", tiny]
+    result = subprocess.run(call, check=False, cwd=tmp_path, preexec_fn=lambda: os.close(2))
+    assert result.returncode == 0
+    assert (tmp_path / "b.png").exists()
