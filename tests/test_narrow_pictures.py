@@ -141,7 +141,7 @@ def test_a_restorer_that_enlarges_keeps_light_beyond_white_where_it_leaves_white
 
 
 @pytest.mark.parametrize("white", [16383, 40000])
-def test_a_dark_picture_of_16_bits_means_what_it_did(white, tmp_path):
+def test_a_dark_picture_of_16_bits_is_restored_as_it_is(white, tmp_path):
     dark = narrow(photograph(64), white)
     said = []
     jobs = plan(tmp_path, dark)

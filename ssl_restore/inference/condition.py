@@ -3,8 +3,8 @@
 white       the largest value that the picture uses (`io.used_range`)
 limits      of pixels that are not broken, where more than a few are: the others are mended
 
-Denoisers are told both, all other restorers and solvers where white is. A picture that ends at a
-half or an eighth of 16 bits is a dark one to them, for they need the brightness of the scene.
+Denoisers are told both, all other restorers and solvers where white is. To these a picture that
+ends at 13 to 15 of 16 bits is a dark one of 16: what haze or shadow is depends on its brightness.
 """
 
 from __future__ import annotations
