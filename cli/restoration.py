@@ -352,7 +352,8 @@ def solve_files(
             settings["mask"] = ~white if outside else white
         how: partial[list[str]] = partial(
             solve_all, solve=solve, seed=files.seed, max_pixels=files.max_pixels, layer=layer,
-            strength=strength, condition=condition, notify=on_cluster.notify(files), **settings,
+            strength=strength, condition=condition, notify=on_cluster.notify(files), said=set(),
+            **settings,
         )  # fmt: skip
         on = device.choose(files.device if files.cluster is None else "cpu")
         if files.cluster is not None:

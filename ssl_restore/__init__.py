@@ -137,9 +137,9 @@ def restore(
 
     Returns:
         The restored image of the kind that was given, a `Picture` for a path. Floating-point values
-        are not clamped to [0, 1]. A denoiser is told which value is white in a file of 16 bits, and
-        broken pixels are mended before, as by the command; not so in floating-point arrays and
-        tensors.
+        are not clamped to [0, 1]. A picture of 16 bits that uses 12 or fewer is restored in its
+        range, and broken pixels are mended before a denoiser, as by the commands; not so in
+        floating-point arrays and tensors.
 
     Raises:
         UserError: For what is no image, or a parameter out of its range.

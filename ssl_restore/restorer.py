@@ -37,6 +37,7 @@ class Restorer(nn.Module):
             longest side of so many pixels or more (`inference.fine_to_coarse`); None: never.
         overview_px: Longest side at which it first looks at the whole picture, before the tiles
             (`networks.overview`); None: it needs no such look.
+        white: Display value that is white in what it is given, and is not left.
     """
 
     stride: int
@@ -48,6 +49,7 @@ class Restorer(nn.Module):
     thorough: float | None = None
     coarse_from: int | None = None
     overview_px: int | None = None
+    white: float = 1.0
 
     @property
     def layers_reach(self) -> int:
@@ -102,6 +104,7 @@ class Wrapped(Restorer):
         self.stride, self.reach, self.scale = inner.stride, inner.reach, inner.scale
         self.task, self.symmetry = inner.task, inner.symmetry
         self.coarse_from, self.overview_px = inner.coarse_from, inner.overview_px
+        self.white = inner.white
 
     def overview(self, small: Tensor) -> Tensor:
         return self.inner.overview(small)

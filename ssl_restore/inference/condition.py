@@ -1,7 +1,10 @@
-"""What a denoiser is told of a file before it restores it: which value is white, what is broken.
+"""What is told of a file before it is restored: which value is white, and what is broken.
 
 white       the largest value that the picture uses (`io.used_range`)
 limits      of pixels that are not broken, where more than a few are: the others are mended
+
+Denoisers are told both, all other restorers and solvers where white is. To these a picture that
+ends at 13 to 15 of 16 bits is a dark one of 16: what haze or shadow is depends on its brightness.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from ssl_restore.io.picture import Pixels, to_whole_numbers
 from ssl_restore.io.used_range import used_white
 from ssl_restore.restorer import Restorer
 
+NARROW_WHITE = 4095  # of 12 bits: the largest that is white but for denoisers
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -45,15 +50,38 @@ class Condition:
     def solved(
         self, solve: Callable[..., dict[str, Tensor]], image: Tensor, **settings: Any
     ) -> dict[str, Tensor]:
-        """{"clean"} of an image (1, 3, H, W) as the file holds it, by a solver."""
+        """The layers of an image (1, 3, H, W) as the file holds it, by a solver."""
+        layers: dict[str, Tensor] = {}
 
         def clean(inside: Tensor) -> Tensor:
             whole = inside if self.limits is None else mended(inside, self.limits)
-            return solve(whole, **settings)["clean"]
+            layers.update(solve(whole, **settings))
+            return layers["clean"]
 
         if self.white == self.most:
-            return {"clean": clean(image)}
-        return {"clean": within_white(clean, image, self.white / self.most)}
+            clean(image)
+            return layers
+        share = self.white / self.most
+        restored = within_white(clean, image, share)
+        narrow = {name: share * layer.clamp(max=1) for name, layer in layers.items()}
+        return {**narrow, "clean": restored}
+
+    def within(self, result: Tensor, image: Tensor) -> Tensor:
+        """A result that goes beyond white only where the image (1, 3, H, W) does."""
+        if self.white == self.most:
+            return result
+        return result.minimum(image.clamp(min=self.white / self.most))
+
+    @property
+    def remark(self) -> str | None:
+        """What the user should know; None where white is the largest value of the file."""
+        if self.white == self.most:
+            return None
+        bits, all_bits = self.white.bit_length(), self.most.bit_length()
+        return f"{bits} of {all_bits} bits are used; white {self.white}"
+
+
+WHOLE = Condition(1, 1, None)  # of a picture that uses all its bits, and is not mended
 
 
 def condition_of(pixels: Pixels, white: int | None = None) -> Condition:
@@ -71,13 +99,24 @@ def condition_of(pixels: Pixels, white: int | None = None) -> Condition:
     return Condition(found, int(np.iinfo(whole.dtype).max), limits)
 
 
+def range_of(pixels: Pixels) -> Condition:
+    """Where white is in a picture (H, W, C) that is not to be denoised; nothing is mended.
+
+    It is the largest value of its type but for 16 bits of which 8 to 12 are used.
+    """
+    if pixels.dtype != np.uint16:
+        return WHOLE
+    white = used_white(pixels)
+    return WHOLE if white > NARROW_WHITE else Condition(white, np.iinfo(np.uint16).max, None)
+
+
 def for_pixels(
     restorer: Restorer, wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer
 ) -> Callable[[Pixels], Restorer]:
-    """What gives the restorer of a picture: a denoiser is told its condition, others need none."""
+    """What gives the restorer of a picture: a denoiser is told its condition, others its range."""
     if restorer.task != "denoise":
         wrapped = wrap(restorer)
-        return lambda pixels: wrapped
+        return lambda pixels: range_of(pixels).around(wrapped)
     return lambda pixels: condition_of(pixels).around(restorer, wrap)
 
 

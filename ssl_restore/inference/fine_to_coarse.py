@@ -79,12 +79,15 @@ def restore_pixels(
         down = cv2.resize(result, small[::-1], interpolation=cv2.INTER_AREA)
         down = down.reshape(*small, pixels.shape[2])
         restored = restore(coarse, down, tile=tile, precision=precision)
-        _take(result, down, restored)
+        _take(result, down, restored, restorer.white)
     return result
 
 
-def _take(result: Pixels, down: Pixels, restored: Pixels) -> None:
-    """result - up(down - restored), in place, in bands of rows: bilinear as OpenCV enlarges."""
+def _take(result: Pixels, down: Pixels, restored: Pixels, white: float) -> None:
+    """result - up(down - restored), in place, in bands of rows: bilinear as OpenCV enlarges.
+
+    Whole numbers do not go beyond white, a share of the largest; what is beyond gets no brighter.
+    """
     height, width, channels = result.shape
     rows = down.shape[0]
     places = (np.arange(height) + 0.5) * (rows / height) - 0.5
@@ -100,7 +103,8 @@ def _take(result: Pixels, down: Pixels, restored: Pixels) -> None:
         upper, lower = wide[first[band] - low], wide[second[band] - low]
         left = result[band] - (upper * (1 - share[band]) + lower * share[band])
         if np.issubdtype(result.dtype, np.integer):
-            left = np.clip(np.rint(left), 0, peak(result.dtype))
+            most = np.maximum(result[band], round(white * peak(result.dtype)))
+            left = np.clip(np.rint(left), 0, most)
         result[band] = left.astype(result.dtype)
 
 

@@ -16,7 +16,9 @@ from functools import partial
 from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.inference import clips
+from ssl_restore.inference.condition import Condition, range_of
 from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of
+from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.tiles import check_tile, restore
 from ssl_restore.inference.wrappers import Layer
 from ssl_restore.io import MAX_PIXELS, images
@@ -53,7 +55,8 @@ def restore_all(
     ends it.
 
     `scale` is that of `fine_to_coarse`; `then` restores what the restorer has restored; `choose`
-    gives each picture a restorer of its own, of the kind and on the device of `restorer`.
+    gives each picture a restorer of its own, of the kind and on the device of `restorer`; without
+    it each picture is restored in the range that it uses (`condition.range_of`), which is said.
 
     `finished(job, None)` is called when a job's files are there, or with the line of its failure.
     `progress(n, expected)` is called as tiles and small pictures are ready: `n` pixels more, of
@@ -152,11 +155,12 @@ class _Work:
     def restored(self, job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
         self._say_levels(job, picture)
         self._say_scale(job, picture)
+        used = None if self.choose is not None else self._range(job, picture)
         unused = job.layer is None and picture.levels is None  # the picture as it was
         in_place = unused and picture.pixels.flags.writeable
         name, judge = str(job.source), None
         try:
-            own = self.restorer
+            own = self.restorer if used is None else used.around(self.restorer)
             if self.choose is not None:
                 own, judge = self.choose(name, picture)
             pixels = restore_pixels(
@@ -165,7 +169,8 @@ class _Work:
                 notify=lambda line: self.notify(f"{job.source}: {line}"),
             )  # fmt: skip
             if self.then is not None:
-                pixels = restore(self.then, pixels, tile=self.tile, precision=self.precision)
+                then = self.then if used is None else used.around(self.then)
+                pixels = restore(then, pixels, tile=self.tile, precision=self.precision)
             if judge is not None:
                 judge(pixels)
         except UserError as error:
@@ -186,18 +191,33 @@ class _Work:
 
     def put(self, job: Job, before: Picture, after: Picture) -> None:
         if job.layer is not None:
-            save_layer(job, self._layer_of(before, after))
+            save_layer(job, self._layer_of(job, before, after))
         save(job, after)
 
     def whole(self, job: Job) -> None:
         picture = self.read(job)
         self.put(job, picture, self.restored(job, picture, lambda n: None))
 
-    def _layer_of(self, before: Picture, after: Picture) -> Picture:
+    def _layer_of(self, job: Job, before: Picture, after: Picture) -> Picture:
         if self.layered is None:
             return taken(before, after)
-        pixels = restore(self.layered, before.pixels, tile=self.tile, precision=self.precision)
+        layered: Restorer = self.layered
+        used = self._range(job, before)
+        if used is not None:
+            layered = Ranged(layered, used.white / used.most, beyond=False)
+        pixels = restore(layered, before.pixels, tile=self.tile, precision=self.precision)
         return Picture(to_whole_numbers(pixels))
+
+    def _range(self, job: Job, picture: Picture) -> Condition | None:
+        """Of a picture that uses a part of its bits, which is said once for each part; None: of
+        others, and of frames, whose clip tells their bits."""
+        if job.as_clip is not None or job.number is not None:
+            return None
+        found = range_of(picture.pixels)
+        if found.remark is None:
+            return None
+        self._say(f"white {found.white}", f"{job.source}: {found.remark}")
+        return found
 
     def _say_scale(self, job: Job, picture: Picture) -> None:
         height, width = picture.pixels.shape[:2]

@@ -17,7 +17,7 @@ from ssl_restore import rng
 from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
 from ssl_restore.inference.clips import amount, frames_of, once, opened, write_restored
-from ssl_restore.inference.condition import Condition
+from ssl_restore.inference.condition import WHOLE, Condition, range_of
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.disk import DiskFull
 from ssl_restore.io.folders import Job, save, save_layer, save_pages
@@ -37,15 +37,14 @@ def solved(
     """The layers of these `names` of a picture (H, W, 1 or 3), uint8 or uint16, of its type.
 
     `strength`, of the clean one, as that of `wrappers.Strength`; `condition` tells that of the
-    picture, of which the clean layer alone is restored then; `settings` are the solver's.
+    picture, for None the range that it uses alone; `settings` are the solver's.
     """
     image = images.to_tensor(pixels).to(device)
-    if condition is None:
-        layers = solve(image, **settings)
-    else:
-        layers = condition(pixels).solved(solve, image, **settings)
+    known = range_of(pixels) if condition is None else condition(pixels)
+    layers = known.solved(solve, image, **settings)
     if strength != 1:
-        layers = {**layers, "clean": torch.lerp(image, layers["clean"], strength)}
+        clean = torch.lerp(image, layers["clean"], strength)
+        layers = {**layers, "clean": known.within(clean, image)}
     return [images.to_pixels(layers[name].expand(-1, 3, -1, -1).cpu(), pixels) for name in names]
 
 
@@ -62,6 +61,7 @@ def solve_all(
     progress: Callable[[float], None] = lambda share: None,
     finished: Callable[[Job, str | None], None] = lambda job, failure: None,
     notify: Callable[[str], None] = lambda line: None,
+    said: set[str] | None = None,
     **settings: Any,
 ) -> list[str]:
     """Solve every job; returns one line for each picture that could not be.
@@ -69,9 +69,10 @@ def solve_all(
     `finished(job, None)` is called when a job's files are there, or with the line of its failure.
     `progress(share)` is called with every further share of a job, `notify(line)` with what a solver
     says of a picture; `layer` names the one that goes where a job says; `condition` is as of
-    `solved`. A result does not depend on
-    the other pictures.
+    `solved`; without it, which range a picture uses is said, as of `folders.restore_all`, of which
+    `said` is, too. A result does not depend on the other pictures.
     """
+    said = set() if said is None else said
     skipped: list[str] = []
     frames = frames_of([job for job in jobs if job.number is not None], max_pixels)
     for job in jobs:
@@ -93,7 +94,7 @@ def solve_all(
             names = ["clean"] if job.layer is None or layer is None else ["clean", layer]
             return solved(
                 picture.pixels, solve, device=device, strength=strength, names=names,
-                condition=condition,
+                condition=condition or (lambda pixels: _range(job, pixels, notify, said)),
                 **{name: value for name, value in given.items() if name in taken}, **settings,
             )  # fmt: skip
 
@@ -120,6 +121,15 @@ def solve_all(
         finished(job, failure)
         further(1.0)
     return skipped
+
+
+def _range(job: Job, pixels: Pixels, notify: Callable[[str], None], said: set[str]) -> Condition:
+    """That of a picture alone, said of the first; of frames a clip tells the bits."""
+    found = WHOLE if job.as_clip is not None or job.number is not None else range_of(pixels)
+    if found.remark is not None and found.remark not in said:
+        said.add(found.remark)
+        notify(f"{job.source}: {found.remark}")
+    return found
 
 
 def _solve_clip(

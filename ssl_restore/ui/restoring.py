@@ -120,6 +120,7 @@ def _solve(
     given = {"precision": machine.precision, "tile": machine.tile}
     own: dict[str, Any] = {name: value for name, value in given.items() if name in known}
     own |= task.solver_settings
+    said: set[str] = set()
     so_far = 0.0
 
     def further(share: float) -> None:
@@ -135,7 +136,7 @@ def _solve(
         solve_all(
             [job], solve, seed=0, device=machine.device, strength=setting.strength,
             max_pixels=machine.max_pixels, progress=further, finished=finished, notify=notify,
-            **own,
+            said=said, **own,
         )  # fmt: skip
 
 
