@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from filmed import VARIABLE, film, packets
@@ -248,6 +249,21 @@ def test_a_cut_or_damaged_clip_is_one_line(tmp_path):
         line = failure(path, tmp_path / "out.mkv")
         assert line is None or (line.startswith(str(tmp_path)) and "\n" not in line)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def heard(path):
+    """All samples of the sound, (channels, count)."""
+    with av.open(str(path)) as clip:
+        return np.concatenate([frame.to_ndarray() for frame in clip.decode(audio=0)], axis=1)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov"])
+def test_aac_of_a_transport_stream_is_heard_as_it_was(tmp_path, suffix):
+    source = film(tmp_path / "in.ts")
+    found = passed(source, tmp_path / f"out.{suffix}")
+    assert packets(source)[0][0] == 0xFF  # a header of its own, which these containers do not hold
+    assert len(packets(found.path)) == len(packets(source))
+    assert np.array_equal(heard(found.path), heard(source))
 
 
 def test_sound_that_a_container_does_not_take_is_said_before_a_frame_is_restored(tmp_path):
