@@ -12,9 +12,10 @@ VARIABLE = (0, 40, 80, 200, 210, 300)  # ms
 
 def film(
     path, *, codec="libx264", form="yuv420p", size=(64, 48), times=VARIABLE, matrix=1, full=False,
-    aspect=None, degrees=0, sound="aac", base=Fraction(1, 1000),
+    aspect=None, degrees=0, sound="aac", base=Fraction(1, 1000), noise=0,
 ):  # fmt: skip
-    """Frames at `times` ms of moving waves; matrix, primaries and transfer are all `matrix`."""
+    """Frames at `times` ms of moving waves; matrix, primaries and transfer are all `matrix`.  With
+    `noise`, which is of so many levels, files are large."""
     with av.open(str(path), "w") as clip:
         stream = clip.add_stream(codec, 25)
         (stream.width, stream.height), stream.pix_fmt = size, form
@@ -31,7 +32,7 @@ def film(
         heard = clip.add_stream(sound, 8000) if sound else None
         clip.metadata["title"] = "A walk"
         for number, time in enumerate(times):
-            frame = waves(size, form, number)
+            frame = waves(size, form, number, noise)
             frame.pts, frame.time_base = int(time / 1000 / base), base
             clip.mux(stream.encode(frame))
         clip.mux(stream.encode(None))
@@ -44,13 +45,15 @@ def film(
     return path
 
 
-def waves(size, form, number):
+def waves(size, form, number, noise=0):
+    draws = np.random.default_rng(number)
     frame = av.VideoFrame(*size, form)
     deep = "10" in form
     for order, plane in enumerate(frame.planes):
         rows = np.frombuffer(plane, np.uint16 if deep else np.uint8)
         rows = rows.reshape(-1, plane.line_size // rows.itemsize)
         wave = 90 + 20 * order + 50 * np.sin(0.1 * np.arange(rows.shape[1]) + number)
+        wave = wave + draws.integers(0, noise + 1, rows.shape)
         rows[:] = wave * (4 if deep else 1)
     return frame
 

@@ -30,7 +30,7 @@ from ssl_restore.io.files import replacing
 _OWN = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration"}
 _OPTIONS = {
     "avoid_negative_ts": "disabled",  # sound that begins before the picture stays there
-    "fflags": "bitexact",  # no random numbers
+    "fflags": "+bitexact",  # no random numbers; muxers still take the headers off AAC of a .ts
 }
 _HEVC_TAG = "hvc1"  # which all players of .mp4 take
 

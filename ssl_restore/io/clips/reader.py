@@ -16,6 +16,7 @@ from av.sidedata.sidedata import Type
 from ssl_restore.errors import UserError
 from ssl_restore.io import MAX_PIXELS
 from ssl_restore.io.clips import colour
+from ssl_restore.io.clips.lengths import is_cut_off
 from ssl_restore.io.clips.samples import UNSPECIFIED, Planes, Samples, planes_of, samples_of
 from ssl_restore.io.clips.suffixes import CLIPS
 from ssl_restore.io.clips.upright import Upright, by_matrix
@@ -56,7 +57,7 @@ class Timing:
     count: int
     end: int  # of the last frame
     constant: bool  # whether all frames are shown for as long, to a unit
-    cut_off: bool  # whether the file ends before what its head says
+    cut_off: bool  # whether the file ends before what its container says
 
 
 class Clip:
@@ -206,7 +207,7 @@ class Clip:
         if times and end == max(times):  # what the last packet does not say
             end += round(float(np.median(steps))) if steps.size else self._step
         constant = not steps.size or int(steps.max() - steps.min()) <= 1
-        return Timing(len(times), end, constant, len(times) < self.stream.frames)
+        return Timing(len(times), end, constant, is_cut_off(self.path))
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from typing import Protocol
 from ssl_restore.errors import UserError
 from ssl_restore.io.clips import joining, segments
 from ssl_restore.io.clips.colour import is_usual
-from ssl_restore.io.clips.encoders import USUAL, Encoding, stored_as
+from ssl_restore.io.clips.encoders import USUAL, Codec, Encoding, stored_as
 from ssl_restore.io.clips.reader import Clip, ClipFrame, Timing
 from ssl_restore.io.clips.samples import Samples, as_rgb
 from ssl_restore.io.manifest import Identity, identity
@@ -100,11 +100,8 @@ def _encoder(
     codec, crf = encoding.chosen(target, samples)
     tagged = target.suffix.lower() != ".avi"  # which does not say which matrix its colours have
     stored = stored_as(samples if tagged or is_usual(samples) else as_rgb(samples), codec)
-    if stored.bits < samples.bits:
-        notify(
-            f"{target}: {samples.bits} bits are rounded to {stored.bits}, which is what "
-            f"{codec.encoder} holds; `codec=ffv1` in an .mkv keeps them"
-        )
+    if lost := _lost(samples, stored, codec):
+        notify(f"{target}: {', and '.join(lost)}; `codec=ffv1` in an .mkv keeps them")
     if samples.aspect is not None and not codec.aspect:
         notify(
             f"{target}: {codec.encoder} does not hold the aspect of pixels, "
@@ -112,6 +109,18 @@ def _encoder(
         )
     rate = source.rate.limit_denominator(100_000)
     return segments.Encoder(samples, stored, codec, crf, source.time_base, rate)
+
+
+def _lost(samples: Samples, stored: Samples, codec: Codec) -> list[str]:
+    """What the samples of a result hold less of than those of the frames."""
+    lost = []
+    if stored.bits < samples.bits:
+        lost.append(
+            f"{samples.bits} bits are rounded to {stored.bits}, which is what {codec.encoder} holds"
+        )
+    if samples.model != "grey" and stored.across > samples.across:
+        lost.append(f"chroma is stored at half the size ({stored.format}), as most players need")
+    return lost
 
 
 def _identity(source: Source) -> Identity:
