@@ -7,6 +7,10 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from ssl_restore.io.clips import writer
+from ssl_restore.io.clips.encoders import USUAL
+from ssl_restore.io.clips.reader import Clip
+
 VARIABLE = (0, 40, 80, 200, 210, 300)  # ms
 
 
@@ -68,3 +72,19 @@ def packets(path, kind="audio"):
             for packet in clip.demux(stream)
             if packet.size
         ]
+
+
+def untouched(frames):
+    for frame in frames:
+        pixels = frame.pixels()
+        yield frame.pts, frame.restored(pixels, pixels)
+
+
+def passed(source, target, encoding=USUAL, **options):
+    """A clip through reader and writer."""
+    writer.write(Clip(source), target, untouched, encoding=encoding, **options)
+    return Clip(target)
+
+
+def times(clip):
+    return [float(1000 * frame.pts * clip.time_base) for frame in clip.frames()]
