@@ -69,7 +69,7 @@ def test_bands_take_what_opencv_enlarges_at_once(monkeypatch, kind, size, small)
     if kind is not np.float32:
         expected = np.clip(np.rint(expected), 0, most)
     found = given.copy()
-    fine_to_coarse._take(found, down, restored)
+    fine_to_coarse._take(found, down, restored, 1.0)
     difference = np.abs(found.astype(float) - expected)
     assert difference.max() <= (1 if kind is not np.float32 else 1e-5)
     assert (difference > 1e-5).mean() < 0.01  # but for a rounding of a half
