@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import options, restoration
+from . import options, restoration, solving
 
 EXAMPLES = """\b
 Examples:
@@ -59,7 +59,7 @@ def command(
     if files.quality != "good":
         raise click.UsageError("--quality belongs to --weights: leave it out")
     own: dict[str, Any] = {} if kernel_px is None else {"kernel_px": kernel_px}
-    restoration.solve_files(
+    solving.solve_files(
         "deblur", files, method=method, seconds=seconds, strength=strength, layers=layers,
         layer="kernel", **own,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import options, restoration
+from . import options, restoration, solving
 
 EXAMPLES = """\b
 Examples:
@@ -49,7 +49,7 @@ def command(
     files = restoration.Files(**given)
     if mask is not None:
         own: dict[str, Any] = {} if steps is None else {"steps": steps}
-        restoration.solve_files(
+        solving.solve_files(
             "dedrop", files, seconds=seconds, strength=strength, mask=mask, outside=True, **own
         )
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import options, restoration
+from . import options, restoration, solving
 
 EXAMPLES = """\b
 Examples:
@@ -48,7 +48,7 @@ def command(
     if method is not None:
         if files.quality != "good":
             raise click.UsageError("give --method or --quality, not both")
-        restoration.solve_files(
+        solving.solve_files(
             "dehaze", files, method=method, seconds=seconds, strength=strength, layers=layers,
             layer="transmission",
         )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from . import options, restoration
+from . import options, restoration, solving
 
 EXAMPLES = """\b
 Examples:
@@ -91,7 +91,7 @@ def command(
             raise click.UsageError("--zero-shot measures each picture: leave --calibration out")
         from ssl_restore.inference.condition import condition_of  # noqa: PLC0415
 
-        restoration.solve_files(
+        solving.solve_files(
             "denoise", files, method=method, seconds=seconds,
             strength=1.0 if strength is None else strength,
             condition=partial(condition_of, white=white),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options, restoration
+from . import options, restoration, solving
 
 if TYPE_CHECKING:
     from ssl_restore.restorer import Restorer
@@ -68,7 +68,7 @@ def command(
         if adapt and given_too:
             raise click.UsageError(f"give --adapt or {name}, not both")
     if adapt:
-        restoration.solve_files("derain", files, seconds=seconds, strength=strength)
+        solving.solve_files("derain", files, seconds=seconds, strength=strength)
         return
     from ssl_restore import weights  # noqa: PLC0415
     from ssl_restore.inference.wrappers import with_thoroughness  # noqa: PLC0415

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import options, restoration
+from . import options, restoration, solving
 
 EXAMPLES = """\b
 Examples:
@@ -38,7 +38,7 @@ def command(*, strength: float, mask: Path | None, layers: Path | None, **given:
     """
     files = restoration.Files(**given)
     if mask is not None:
-        restoration.solve_files(
+        solving.solve_files(
             "deshadow", files, method="relight", strength=strength, layers=layers, layer="shadow",
             mask=mask,
         )  # fmt: skip

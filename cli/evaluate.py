@@ -80,6 +80,7 @@ def command(
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.errors import UserError  # noqa: PLC0415
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
+    from ssl_restore.inference import int8  # noqa: PLC0415
     from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
     from ssl_restore.io.files import check_target  # noqa: PLC0415
 
@@ -103,8 +104,7 @@ def command(
         click.echo(f"restorer: the {which}, for the task {restorer.task}{other}", err=True)
     chosen = known or discover.task("derain")
     wrap = partial(with_self_ensemble, quality=quality)
-    rest = "fp32" if precision == "int8" else precision
-    methods = scoring.methods(chosen, restorer, tile, rest, wrap=wrap)
+    methods = scoring.methods(chosen, restorer, tile, int8.beside(precision), wrap=wrap)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:
         for one in pairs:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import options, restoration
+from . import options, restoration, solving
 
 EXAMPLES = """\b
 Examples:
@@ -65,7 +65,7 @@ def command(
         sources=(source,), output=output, weights=None, recursive=False, quality="good", seed=seed,
         tile=None, max_pixels=max_pixels, device=device, precision=precision, **written,
     )  # fmt: skip
-    restoration.solve_files(
+    solving.solve_files(
         "inpaint", files, method="deep_image_prior", seconds=seconds, steps=steps, mask=mask,
         outside=True,
     )  # fmt: skip

@@ -14,7 +14,7 @@ import click
 from .errors import reported
 
 _NOT_COMMANDS = {"__init__", "main", "errors", "on_cluster", "options", "output", "progress",
-                 "restoration", "streams"}  # fmt: skip
+                 "restoration", "solving", "streams"}  # fmt: skip
 
 
 class Commands(click.Group):

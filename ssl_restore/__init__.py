@@ -174,9 +174,9 @@ def _computing(restorer: Restorer, precision: str) -> tuple[Restorer, str]:
     """With integers where that was asked for, and the precision of all that has none."""
     from ssl_restore.inference import int8  # noqa: PLC0415
 
-    if precision != int8.PRECISION:
-        return restorer, precision
-    return int8.with_integers(restorer), "fp32"
+    if precision == int8.PRECISION:
+        restorer = int8.with_integers(restorer)
+    return restorer, int8.beside(precision)
 
 
 def _loaded(restorer: Any, device: str, quality: str) -> Restorer:

@@ -133,3 +133,17 @@ def test_a_solver_refuses_it(tmp_path, rainy):
     code, said = call("derain", *arguments, "--adapt", "--seconds", "1")
     assert code == 2
     assert "give another --precision" in said
+
+
+@needs_int8
+def test_going_on_takes_what_other_arithmetic_has_made_for_another_result(tmp_path, rainy):
+    (tmp_path / "in").mkdir()
+    images.write(tmp_path / "in" / "a.png", Picture(rainy))
+    going_on = ["derain", str(tmp_path / "in"), str(tmp_path / "out"), "--skip-existing"]
+    assert call(*going_on)[0] == 0
+    first = (tmp_path / "out" / "a.png").read_bytes()
+    code, text = call(*going_on, "--precision", "int8")
+    assert code == 0
+    assert "made anew" in text
+    assert (tmp_path / "out" / "a.png").read_bytes() != first
+    assert "1 exist already" in call(*going_on, "--precision", "int8")[1]

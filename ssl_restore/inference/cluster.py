@@ -9,21 +9,17 @@ A picture whose worker died goes to another one.
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import socket
-import sys
-import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ssl_restore.errors import UserError
+from ssl_restore.inference.ray_connection import connected
 from ssl_restore.inference.worker import End, Task, Worker, Written
 from ssl_restore.io import files
 from ssl_restore.io.disk import DiskFull
@@ -32,10 +28,8 @@ from ssl_restore.io.manifest import Whole, identity
 from ssl_restore.io.stored import StoredJob
 
 MEMORY = 2_000_000_000  # bytes for a worker: `derain` takes 1.5e9 for 12 megapixels
-ANSWER_S = 10.0  # in which the address must answer
 LOOK_S = 5.0  # between two looks for machines that have come or gone
 TRIES = 3  # workers that may die of a picture, or while they start on a machine
-_STORE = 256 << 20  # bytes for the weights, on a cluster that is started here
 
 Finished = Callable[[Any, "str | None"], None]
 
@@ -69,7 +63,7 @@ def run_all(
     """
     local = [job for job in jobs if isinstance(job, Job)]
     folders = {path.parent for job in local for path in (job.target, job.layer) if path}
-    with _connected(address) as ray:
+    with connected(address) as ray:
         for folder in folders:
             files.remove_strays(folder)
         run = _Run(ray, jobs, how, device, shared, finished, progress, notify)
@@ -80,88 +74,6 @@ def run_all(
         for folder in folders:  # of workers that died
             files.remove_strays(folder)
     return run.skipped
-
-
-@contextmanager
-def _connected(address: str) -> Iterator[Any]:
-    """Ray, connected to a cluster while the block lasts; it calls nobody."""
-    local = re.fullmatch(r"local(?::([1-9]\d{0,3}))?", address)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    if local:
-        _prepare_local()
-    else:
-        _check_answer(address)
-        os.environ["RAY_NUM_REDIS_GET_RETRIES"] = "2"  # tries to connect; 20 take minutes
-    try:
-        import ray  # noqa: PLC0415
-    except ImportError as error:
-        raise UserError(
-            "takes Ray: pip install 'ssl-restore[cluster]'", parameter="cluster"
-        ) from error
-    # Its sockets are below this folder, and their names may be of about 100 characters.
-    short = "/tmp" if Path("/tmp").is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="ray-", dir=short, ignore_cleanup_errors=True) as logs:
-        options: dict[str, Any] = {"address": address}
-        if local:
-            options = {
-                "address": "local", "num_cpus": int(local[1] or _cores()), "_temp_dir": logs,
-                "include_dashboard": False, "object_store_memory": _STORE,
-            }  # fmt: skip
-        try:
-            with _silence():
-                ray.init(log_to_driver=False, logging_level="ERROR", **options)
-        except Exception as error:  # Ray has no class of its own for what fails here
-            reason = str(error).strip().split("\n")[0]
-            token = "" if local else "; where it takes a token, set RAY_AUTH_MODE=token"
-            raise UserError(f"{reason}{token}", parameter="cluster") from error
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what libraries write to stderr from there: errors are said in one line."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _prepare_local() -> None:
-    """A cluster on 127.0.0.1 alone, which takes a token that this process alone knows."""
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray reads it once
-    os.environ.setdefault("RAY_worker_niceness", "0")  # as the command without a cluster
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _check_answer(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    if host in ("", "local") or not port.isdigit() or "/" in host:
-        raise UserError(
-            f"HOST:PORT of the head of a Ray cluster is expected, or local, got {address}",
-            parameter="cluster",
-        )
-    try:
-        socket.create_connection((host, int(port)), ANSWER_S).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(
-            f"{address} does not answer ({error}); start Ray there with: ray start --head",
-            parameter="cluster",
-        ) from error
 
 
 @dataclass
@@ -382,8 +294,6 @@ def _check(ray: Any, node: str, shared: Sequence[Path]) -> Any:
     paths = [str(path.absolute()) for path in shared if path.exists()]
 
     def problem(version: str, paths: list[str]) -> str | None:  # sent as code: it may lack ours
-        import os  # noqa: PLC0415
-        import socket  # noqa: PLC0415
 
         host = socket.gethostname()
         try:

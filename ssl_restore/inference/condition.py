@@ -23,6 +23,7 @@ from ssl_restore.calibration.noise_verdict import limits_of_sample, measured_noi
 from ssl_restore.errors import UserError
 from ssl_restore.inference.mended import Mended, mended
 from ssl_restore.inference.ranged import Ranged, within_white
+from ssl_restore.io.folders import Job
 from ssl_restore.io.picture import Pixels, to_whole_numbers
 from ssl_restore.io.used_range import used_white
 from ssl_restore.restorer import Restorer
@@ -108,6 +109,18 @@ def range_of(pixels: Pixels) -> Condition:
         return WHOLE
     white = used_white(pixels)
     return WHOLE if white > NARROW_WHITE else Condition(white, np.iinfo(np.uint16).max, None)
+
+
+def told_range(
+    job: Job, pixels: Pixels, notify: Callable[[str], None], said: set[str]
+) -> Condition:
+    """The `range_of` the picture of a job, which is said once for each; of frames the clip tells
+    the bits."""
+    found = WHOLE if job.as_clip is not None or job.number is not None else range_of(pixels)
+    if found.remark is not None and found.remark not in said:
+        said.add(found.remark)
+        notify(f"{job.source}: {found.remark}")
+    return found
 
 
 def for_pixels(

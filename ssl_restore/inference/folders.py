@@ -16,7 +16,7 @@ from functools import partial
 from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.inference import clips
-from ssl_restore.inference.condition import Condition, range_of
+from ssl_restore.inference.condition import WHOLE, told_range
 from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of
 from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.tiles import check_tile, restore
@@ -155,12 +155,14 @@ class _Work:
     def restored(self, job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
         self._say_levels(job, picture)
         self._say_scale(job, picture)
-        used = None if self.choose is not None else self._range(job, picture)
+        used = WHOLE
+        if self.choose is None:
+            used = told_range(job, picture.pixels, self.notify, self.said)
         unused = job.layer is None and picture.levels is None  # the picture as it was
         in_place = unused and picture.pixels.flags.writeable
         name, judge = str(job.source), None
         try:
-            own = self.restorer if used is None else used.around(self.restorer)
+            own = used.around(self.restorer)
             if self.choose is not None:
                 own, judge = self.choose(name, picture)
             pixels = restore_pixels(
@@ -169,7 +171,7 @@ class _Work:
                 notify=lambda line: self.notify(f"{job.source}: {line}"),
             )  # fmt: skip
             if self.then is not None:
-                then = self.then if used is None else used.around(self.then)
+                then = used.around(self.then)
                 pixels = restore(then, pixels, tile=self.tile, precision=self.precision)
             if judge is not None:
                 judge(pixels)
@@ -202,22 +204,11 @@ class _Work:
         if self.layered is None:
             return taken(before, after)
         layered: Restorer = self.layered
-        used = self._range(job, before)
-        if used is not None:
+        used = told_range(job, before.pixels, self.notify, self.said)
+        if used.white != used.most:
             layered = Ranged(layered, used.white / used.most, beyond=False)
         pixels = restore(layered, before.pixels, tile=self.tile, precision=self.precision)
         return Picture(to_whole_numbers(pixels))
-
-    def _range(self, job: Job, picture: Picture) -> Condition | None:
-        """Of a picture that uses a part of its bits, which is said once for each part; None: of
-        others, and of frames, whose clip tells their bits."""
-        if job.as_clip is not None or job.number is not None:
-            return None
-        found = range_of(picture.pixels)
-        if found.remark is None:
-            return None
-        self._say(f"white {found.white}", f"{job.source}: {found.remark}")
-        return found
 
     def _say_scale(self, job: Job, picture: Picture) -> None:
         height, width = picture.pixels.shape[:2]

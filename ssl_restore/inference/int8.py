@@ -46,6 +46,11 @@ def with_integers(restorer: AnyRestorer) -> AnyRestorer:
     return int8.quantised(ready, {name: ranges[name] for name in ranges if name != last})
 
 
+def beside(precision: str) -> str:
+    """The precision of all that does not compute with integers."""
+    return "fp32" if precision == PRECISION else precision
+
+
 def _refused(line: str) -> UserError:
     return UserError(line, parameter="precision")
 

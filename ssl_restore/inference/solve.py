@@ -17,7 +17,7 @@ from ssl_restore import rng
 from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
 from ssl_restore.inference.clips import amount, frames_of, once, opened, write_restored
-from ssl_restore.inference.condition import WHOLE, Condition, range_of
+from ssl_restore.inference.condition import Condition, range_of, told_range
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.disk import DiskFull
 from ssl_restore.io.folders import Job, save, save_layer, save_pages
@@ -94,7 +94,7 @@ def solve_all(
             names = ["clean"] if job.layer is None or layer is None else ["clean", layer]
             return solved(
                 picture.pixels, solve, device=device, strength=strength, names=names,
-                condition=condition or (lambda pixels: _range(job, pixels, notify, said)),
+                condition=condition or (lambda pixels: told_range(job, pixels, notify, said)),
                 **{name: value for name, value in given.items() if name in taken}, **settings,
             )  # fmt: skip
 
@@ -121,15 +121,6 @@ def solve_all(
         finished(job, failure)
         further(1.0)
     return skipped
-
-
-def _range(job: Job, pixels: Pixels, notify: Callable[[str], None], said: set[str]) -> Condition:
-    """That of a picture alone, said of the first; of frames a clip tells the bits."""
-    found = WHOLE if job.as_clip is not None or job.number is not None else range_of(pixels)
-    if found.remark is not None and found.remark not in said:
-        said.add(found.remark)
-        notify(f"{job.source}: {found.remark}")
-    return found
 
 
 def _solve_clip(

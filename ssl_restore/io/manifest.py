@@ -83,6 +83,17 @@ def digest(path: Path) -> str:
     return found.hexdigest()
 
 
+def whole_lines(text: str) -> Iterator[dict[str, Any]]:
+    """Those of a manifest that are whole: a kill or a full disk may have cut one."""
+    for line in text.splitlines():
+        try:
+            content = parsed(line)
+        except ValueError:
+            continue
+        if isinstance(content, dict):
+            yield content
+
+
 class Manifest:
     """That of one folder, for results of given settings."""
 
@@ -98,7 +109,6 @@ class Manifest:
             self._take(line)
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        """Those that are whole: a kill or a full disk may have cut one."""
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
@@ -107,13 +117,7 @@ class Manifest:
             raise UserError(
                 f"{self.path}: cannot be read ({error.strerror}); remove it, or give another folder"
             ) from error
-        for line in text.splitlines():
-            try:
-                content = parsed(line)
-            except ValueError:
-                continue
-            if isinstance(content, dict):
-                yield content
+        yield from whole_lines(text)
 
     def _take(self, line: Mapping[str, Any]) -> None:
         try:

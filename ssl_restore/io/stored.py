@@ -19,9 +19,8 @@ from typing import Any
 
 from ssl_restore.errors import UserError
 from ssl_restore.io import names
-from ssl_restore.io.fields import parsed
 from ssl_restore.io.folders import ResumeFolder
-from ssl_restore.io.manifest import Identity, Manifest, State, Whole
+from ssl_restore.io.manifest import Identity, Manifest, State, Whole, whole_lines
 from ssl_restore.io.objects import Place
 
 _PARTS = re.compile(r"\.ssl-restore\.(\d{6})-[0-9a-f]{8}\.jsonl")
@@ -49,13 +48,7 @@ class StoredManifest(Manifest):
     def _lines(self) -> Iterator[dict[str, Any]]:
         paths = [self.place.below(name).path for name in self._parts]
         for part in self.place.contents(paths):
-            for line in part.decode("utf-8", "replace").splitlines():
-                try:
-                    content = parsed(line)
-                except ValueError:
-                    continue
-                if isinstance(content, dict):
-                    yield content
+            yield from whole_lines(part.decode("utf-8", "replace"))
 
     def state(self, target: Path, source: Identity) -> State:
         name = target.as_posix()
