@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from filmed import VARIABLE, film, packets, passed, times, untouched
@@ -55,6 +56,13 @@ def test_times_of_a_fine_time_base_are_kept(tmp_path):
     for suffix in ("mp4", "mkv"):
         found = passed(source, tmp_path / f"out.{suffix}")
         assert times(found) == pytest.approx(times(Clip(source)), abs=0.6)
+        assert length(found.path) == pytest.approx(length(source), abs=2e-3)  # Matroska: to 1 ms
+
+
+def length(path):
+    """Seconds that the container says, which no packet tells."""
+    with av.open(str(path)) as clip:
+        return clip.duration / av.time_base
 
 
 @pytest.mark.parametrize(

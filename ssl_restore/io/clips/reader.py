@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -204,10 +205,28 @@ class Clip:
                 f"{self.path}: cannot be read to its end ({error.strerror}); fetch the clip again"
             ) from error
         steps = np.diff(np.sort(times))
+        said = self._said_end()
+        if times and said is not None and 0 < said - max(times) <= max([*steps, end - max(times)]):
+            end = said
         if times and end == max(times):  # what the last packet does not say
             end += round(float(np.median(steps))) if steps.size else self._step
         constant = not steps.size or int(steps.max() - steps.min()) <= 1
         return Timing(len(times), end, constant, is_cut_off(self.path))
+
+    def _said_end(self) -> int | None:
+        """Where the container says that the frames end, in units of the time base; None: nowhere.
+
+        Packets do not tell: one of an .mp4 lasts until the next one that is decoded, which need not
+        be the next one that is shown, and those of an .mkv have no length.
+        """
+        if self.container.format.name.startswith("mov"):
+            length = self.stream.duration
+            return None if length is None else (self.stream.start_time or 0) + length
+        said = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", self.stream.metadata.get("DURATION", ""))
+        if said is None:
+            return None
+        seconds = 3600 * int(said[1]) + 60 * int(said[2]) + Fraction(said[3])
+        return round(seconds / self.time_base)
 
 
 @lru_cache(maxsize=4096)
