@@ -36,6 +36,12 @@ def save_pictures(folder, count, *, size=(24, 32), seed=0):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def same_weights():
+    """Networks that a test builds are the same in every run and on every worker."""
+    torch.manual_seed(1)
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """`pictures("rainy", 3)` makes a folder of three pictures and returns it."""

@@ -40,6 +40,8 @@ def run(name, restorer, given, *, online=False, steps=2, **settings):
 
 
 def tiny_denoiser():
+    """Of width 4, some draws have no feature alive, and nothing to learn; seed 1 has."""
+    torch.manual_seed(1)
     net = denoiser.build(width=4, blocks=(1,)).eval()
     draws = torch.Generator().manual_seed(0)
     with torch.no_grad():
