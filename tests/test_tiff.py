@@ -170,8 +170,24 @@ def test_floats_are_restored_and_what_lies_beyond_is_kept(tiny, tmp_path):
     assert np.isnan(found[7, 8]).all()
     beyond = np.nan_to_num(array - inside)
     valid = ~np.isnan(found)
-    np.testing.assert_allclose(found[valid], (restored + beyond)[valid], atol=2e-3)
+    expected = np.maximum(restored, 0) + beyond
+    np.testing.assert_allclose(found[valid], expected[valid], atol=2e-3)
     assert found[3, 4].min() > 1.2  # not cut off
+
+
+TASKS = (["derain", "--strength", "2"], ["denoise"], ["dehaze"], ["upscale"])
+
+
+@pytest.mark.parametrize("call", TASKS, ids=lambda call: call[0])
+@pytest.mark.parametrize("low", [0.0, -0.02])
+def test_no_float_becomes_darker_than_black_or_than_the_darkest_was(tmp_path, call, low):
+    dark = pixels(48, 64).astype(np.float32) / 2550
+    dark[::2, ::2] = 0
+    tifffile.imwrite(tmp_path / "a.tif", dark + np.float32(low), photometric="rgb")
+    paths = [str(tmp_path / "a.tif"), str(tmp_path / "b.tif")]
+    result = CliRunner().invoke(main, [*call, *paths, "--precision", "fp32"])
+    assert result.exit_code == 0, result.output
+    assert tifffile.imread(paths[1]).min() >= np.float32(low)
 
 
 def test_the_range_that_is_taken_is_said_once(tiny, tmp_path):

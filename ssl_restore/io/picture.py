@@ -128,6 +128,8 @@ class Picture:
         belongs to the old size is left out.
 
         Floating point gets back what a restorer does not see: values beyond black and white, NaN.
+        What it makes of the others is nowhere darker than black, as no light is; brighter than
+        white it may be.
         """
         alpha, metadata = self.alpha, self.metadata
         beyond = None if self.levels is None else self.pixels - within_range(self.pixels)
@@ -140,7 +142,7 @@ class Picture:
                 large = cv2.resize(beyond, size, interpolation=cv2.INTER_NEAREST)
                 beyond = np.asarray(large).reshape(pixels.shape)
         if beyond is not None:
-            pixels = (pixels + beyond).astype(np.float32)
+            pixels = (np.maximum(pixels, 0) + beyond).astype(np.float32)
         return replace(self, pixels=pixels, alpha=alpha, metadata=metadata)
 
 
