@@ -35,7 +35,7 @@ Examples:
 @click.option("--weights", type=options.PATH, help="Checkpoint of `fit`, instead of a --task.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=options.POSITIVE,
     help="To learn; with --online for each frame.  [default: 60]",
 )
 @click.option(

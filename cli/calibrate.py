@@ -26,8 +26,10 @@ Examples:
 @click.option("--noise", is_flag=True, help="Measure the noise instead of the rain.")
 @click.option("--haze", is_flag=True, help="Measure the haze instead of the rain.")
 @click.option("--sheet", type=options.PATH, help="Picture of it.  [default: OUTPUT with .png]")
-@click.option("--focal-px", type=float, help="Focal length of the camera in pixels.")
-@click.option("--exposure-s", type=float, help="Exposure in seconds; with --focal-px: the mm/h.")
+@click.option("--focal-px", type=options.POSITIVE, help="Focal length of the camera in pixels.")
+@click.option(
+    "--exposure-s", type=options.POSITIVE, help="Exposure in seconds; with --focal-px: the mm/h."
+)
 @click.option("--limit", type=click.IntRange(1), help="So many pictures, spread over the folder.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT and its sheet.")
 @options.recursive

@@ -28,7 +28,7 @@ Examples:
     type=click.IntRange(3),
     help="Side of the square in which the kernel is sought.  [default: as the picture tells]",
 )
-@click.option("--seconds", type=click.FloatRange(1), help="Most time a picture, of a --method.")
+@click.option("--seconds", type=options.FiniteRange(1), help="Most time a picture, of a --method.")
 def command(
     *,
     strength: float,

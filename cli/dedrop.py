@@ -30,7 +30,7 @@ Examples:
     type=click.IntRange(1),
     help="Most steps to learn a piece of 512 pixels.  [default: 1000]",
 )
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Most time to learn.")
+@click.option("--seconds", type=options.POSITIVE, help="Most time to learn.")
 def command(
     *,
     strength: float,

@@ -26,7 +26,9 @@ Examples:
     "--layers", type=options.PATH, help="Folder for the transmission: white is near, black far."
 )
 @click.option("--method", help="A solver instead of a restorer: dark_channel, double_dip ...")
-@click.option("--seconds", type=click.FloatRange(1), help="Most time for a --method that learns.")
+@click.option(
+    "--seconds", type=options.FiniteRange(1), help="Most time for a --method that learns."
+)
 def command(
     *,
     strength: float,

@@ -25,7 +25,7 @@ Examples:
 @restoration.arguments
 @click.option(
     "--strength",
-    type=click.FloatRange(0, 2),
+    type=options.FiniteRange(0, 2),
     help="So much of what is found is removed; 0: none.  [default: 1, or 0 where no noise is]",
 )
 @click.option(
@@ -50,7 +50,9 @@ Examples:
     "  [default: the first]",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(1), help="Most time for --zero-shot to learn from a picture."
+    "--seconds",
+    type=options.FiniteRange(1),
+    help="Most time for --zero-shot to learn from a picture.",
 )
 def command(
     *,

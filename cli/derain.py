@@ -29,7 +29,7 @@ Examples:
 @options.strength
 @click.option(
     "--thorough",
-    type=click.FloatRange(0, 1),
+    type=options.FiniteRange(0, 1),
     help="0 leaves what might be no rain, 1 takes what might be.  [default: 0.5]",
 )
 @click.option(
@@ -41,7 +41,7 @@ Examples:
 @click.option("--layers", type=options.PATH, help="Folder for pictures of what was taken.")
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")
 @click.option(
-    "--seconds", type=click.FloatRange(1), default=45.0, show_default=True, help="For --adapt."
+    "--seconds", type=options.FiniteRange(1), default=45.0, show_default=True, help="For --adapt."
 )
 def command(
     *,

@@ -44,8 +44,12 @@ Examples:
 )
 @click.option("--recipe", help="Name or ./file.py.  [default: the task's]")
 @click.option("-o", "--output", type=options.PATH, help="Run folder.  [default: runs/IMAGES]")
-@click.option("--minutes", type=float, help="Training time.  [default: 15]")
-@click.option("--steps", type=int, help="Training steps, instead of --minutes; repeatable exactly.")
+@click.option("--minutes", type=options.POSITIVE, help="Training time.  [default: 15]")
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help="Training steps, instead of --minutes; repeatable exactly.",
+)
 @click.option("--start", type=options.PATH, help="Checkpoint to start from.  [default: built-in]")
 @click.option("--from-scratch", is_flag=True, help="Start from random weights.")
 @click.option(
@@ -91,8 +95,6 @@ def command(
         raise click.UsageError("give --minutes or --steps, not both")
     if asked["start"] is not None and asked["from_scratch"]:
         raise click.UsageError("give --start or --from-scratch, not both")
-    if any(asked[name] is not None and asked[name] <= 0 for name in ("minutes", "steps")):
-        raise click.UsageError("--minutes and --steps must be positive")
     chosen = devices.start(device)
     with _first_speaks(), request.alone(resume or request.Request(**asked).folder):
         job = (

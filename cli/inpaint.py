@@ -32,7 +32,7 @@ Examples:
     show_default=True,
     help="Most steps to learn a piece of 512 pixels.",
 )
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Most time to learn.")
+@click.option("--seconds", type=options.POSITIVE, help="Most time to learn.")
 @restoration.files
 @options.seed
 @options.max_pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,21 @@ from ssl_restore.io import MAX_PIXELS
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers of a range; neither nan, which every range would hold, nor inf."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+POSITIVE = FiniteRange(0, min_open=True)
 
 
 def seed(function: F) -> F:
@@ -51,7 +67,9 @@ def precision_or_int8(function: F) -> F:
 
 def tile(function: F) -> F:
     return click.option(
-        "--tile", type=int, help="Side of a tile in pixels; 0: none.  [default: by size]"
+        "--tile",
+        type=click.IntRange(0),
+        help="Side of a tile in pixels; 0: none.  [default: by size]",
     )(function)
 
 
@@ -119,7 +137,7 @@ def crf(function: F) -> F:
 def strength(function: F) -> F:
     return click.option(
         "--strength",
-        type=click.FloatRange(0, 2),
+        type=FiniteRange(0, 2),
         default=1.0,
         show_default=True,
         help="So much of what is found is removed; 0: none.",
@@ -145,7 +163,11 @@ def quality(function: F) -> F:
 
 def max_pixels(function: F) -> F:
     return click.option(
-        "--max-pixels", default=MAX_PIXELS, show_default=True, help="Refuse larger pictures."
+        "--max-pixels",
+        type=click.IntRange(1),
+        default=MAX_PIXELS,
+        show_default=True,
+        help="Refuse larger pictures.",
     )(function)
 
 
@@ -162,13 +184,25 @@ def data_set(function: F) -> F:
         max_pixels,
         recursive,
         click.option("--workers", type=click.IntRange(1), help="Threads.  [default: the cores]"),
-        click.option("--fps", type=float, help="Frames a second.  [default: the clip's, else 25]"),
+        click.option(
+            "--fps",
+            type=POSITIVE,
+            help="Frames a second.  [default: the clip's, else 25]",
+        ),
         click.option("--video", is_flag=True, help="Also write each shot to video/ as .mp4."),
         click.option("--sequence", is_flag=True, help="PHOTOS are frames of one shot, by name."),
         click.option(
-            "--frames", type=int, help="Frames from each photograph; of a shot, the first so many."
+            "--frames",
+            type=click.IntRange(1),
+            help="Frames from each photograph; of a shot, the first so many.",
         ),
-        click.option("--variants", default=1, show_default=True, help="Results a photograph."),
+        click.option(
+            "--variants",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Results a photograph.",
+        ),
     ):
         function = option(function)
     return function

@@ -41,7 +41,7 @@ Examples:
     help="So many pictures, spread over the folder.",
 )  # fmt: skip
 @click.option(
-    "--max-mb", type=click.FloatRange(1), default=50.0, show_default=True,
+    "--max-mb", type=options.FiniteRange(1), default=50.0, show_default=True,
     help="Size of the page: pictures are compressed more, then left out.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT.")

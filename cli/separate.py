@@ -38,9 +38,7 @@ Examples:
     help="Of --use segmentation: a picture, white where the figure is, black on the ground, grey "
     "elsewhere.",
 )
-@click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), help="Most time.  [default: by --steps]"
-)
+@click.option("--seconds", type=options.POSITIVE, help="Most time.  [default: by --steps]")
 @click.option(
     "--steps", type=click.IntRange(1), default=200, show_default=True, help="At most so many."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,10 @@ class Span(click.ParamType):  # type: ignore[type-arg]
 
 def _number(text: str) -> float:
     over, slash, under = text.partition("/")
-    return float(over) / float(under) if slash else float(over)
+    number = float(over) / float(under) if slash else float(over)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 @click.command(epilog=EXAMPLES)
@@ -65,7 +69,11 @@ def _number(text: str) -> float:
 @click.option("--wind", type=Span(), help="Physics: m/s to the right, across the view.")
 @click.option("--exposure", type=Span(), help="Physics: seconds, as 1/250.")
 @click.option("--focal-px", type=Span(), help="Physics: focal length.  [default: by the size]")
-@click.option("--veil", type=float, help="Share of pictures with a veil.  [default: the preset's]")
+@click.option(
+    "--veil",
+    type=options.FiniteRange(0, 1),
+    help="Share of pictures with a veil.  [default: the preset's]",
+)
 @click.option("--haze", is_flag=True, help="Haze before the rain.")
 @click.option("--drops", is_flag=True, help="Drops on the lens, behind which all is seen.")
 @click.option("--noise", is_flag=True, help="Noise of the camera, last.")
@@ -141,8 +149,6 @@ def make_set(
     shot = frames is not None or sequence or is_clip(photos)
     if not shot and (video or fps is not None):
         raise click.UsageError("--video and --fps go with a clip, --frames or --sequence")
-    if fps is not None and not fps > 0:
-        raise click.UsageError("--fps must be above 0")
     rate = (fps or shots.rate_of(photos)) if shot else None
     with only_run(output):
         plan = dataset.plan(

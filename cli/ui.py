@@ -26,7 +26,7 @@ Examples:
 )  # fmt: skip
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @click.option(
-    "--max-mb", type=click.FloatRange(1), default=4000.0, show_default=True,
+    "--max-mb", type=options.FiniteRange(1), default=4000.0, show_default=True,
     help="Most that dropped files and results together may take.",
 )  # fmt: skip
 @options.tile

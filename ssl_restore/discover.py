@@ -235,7 +235,10 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         if kind == tuple[str, ...]:
             return tuple(part.strip() for part in text.split(",") if part.strip())
         value = ast.literal_eval(text)
-        return _as_tuple(value, kind) if typing.get_origin(kind) is tuple else value
+        value = _as_tuple(value, kind) if typing.get_origin(kind) is tuple else value
+        if not fits(value, kind):
+            raise ValueError(text)
+        return value
     except (KeyError, ValueError, SyntaxError, TypeError) as error:
         wanted = str(kind) if typing.get_origin(kind) else getattr(kind, "__name__", str(kind))
         raise UserError(f"{text!r}: expected a value of type {wanted}", parameter=name) from error

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from ssl_restore_cli.errors import as_options
 from ssl_restore_cli.main import main
+from ssl_restore_cli.synth_rain import Span
 
 COMMANDS = main.list_commands(None)
 
@@ -80,6 +82,24 @@ def test_a_wrong_call_exits_with_2(arguments):
     result = run(*arguments)
     assert result.exit_code == 2
     assert "Usage:" in result.stderr
+
+
+def numbers():
+    """(command, option) of every number that need not be whole."""
+    return [
+        (name, option.opts[0])
+        for name in COMMANDS
+        for option in main.get_command(None, name).params
+        if isinstance(option.type, (click.types.FloatParamType, Span))
+    ]
+
+
+@pytest.mark.parametrize(("name", "option"), numbers())
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+def test_no_number_is_nan_or_infinite(name, option, value):
+    result = run(name, option, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["derain", "evaluate", "synth-rain"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import typing
+
 import pytest
 from click.testing import CliRunner
 from tiny import write_photo
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
+from ssl_restore.synthesis import presets
 from ssl_restore_cli.main import main
 
 OUT_OF_RANGE = {
@@ -40,6 +43,24 @@ def test_a_setting_out_of_range_is_refused(name, key, value):
     given = {"contrast": "pcl"} if key in ("critic_width", "alpha") and "contrast" in known else {}
     with pytest.raises(UserError):
         discover.recipe(name, {**given, key: (value,) if isinstance(known[key], tuple) else value})
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "1e999,2", "(1e999, 1e999)"])
+@pytest.mark.parametrize("kind", ["recipes", "adapters"])
+def test_no_setting_is_nan_or_infinite(kind, value):
+    for name in discover.names(kind):
+        build = discover.builder(kind, name)
+        hints = typing.get_type_hints(build)
+        for key in discover.settings(build):
+            if hints[key] is not str:
+                with pytest.raises(UserError, match="expected a value of type"):
+                    discover.parse_settings(build, [f"{key}={value}"])
+
+
+@pytest.mark.parametrize("value", ["nan", "1e999", "0,1e999"])
+def test_no_range_of_a_degradation_is_nan_or_infinite(value):
+    with pytest.raises(UserError, match="expected a value of type"):
+        presets.degradation(["haze"], changes=[f"visibility_m={value}"])
 
 
 def test_it_is_refused_in_one_line_before_anything_is_written(tmp_path):
