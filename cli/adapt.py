@@ -81,7 +81,6 @@ def command(
     from ssl_restore import device as devices  # noqa: PLC0415
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.adapters.stream import Course  # noqa: PLC0415
-    from ssl_restore.errors import UserError  # noqa: PLC0415
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
     from ssl_restore.io import video  # noqa: PLC0415
     from ssl_restore.io.clips.encoders import Encoding  # noqa: PLC0415
@@ -101,7 +100,7 @@ def command(
     )
     known = chosen or discover.task(restorer.task)
     if known.stream is None:
-        raise UserError(f"no adapter learns to {known.name}; use `ssl-restore {known.name}`")
+        raise click.UsageError(f"no adapter learns to {known.name}; use `ssl-restore {known.name}`")
     method = method or known.adapter
     build = discover.builder("adapters", method)
     adapt = build(known.stream, **discover.parse_settings(build, settings))

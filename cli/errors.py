@@ -1,4 +1,8 @@
-"""Turns a user's mistake into one line on stderr and an exit code."""
+"""Turns a user's mistake into one line on stderr and an exit code.
+
+2    the call is wrong: a name, a value or a set of options that no files could make right
+1    a file is missing or in the way, or something failed
+"""
 
 from __future__ import annotations
 
@@ -17,16 +21,24 @@ class Failed(click.ClickException):
     exit_code = 1
 
 
+class Wrong(Failed):
+    """The call is wrong, as the library says: exit code 2, one line."""
+
+    exit_code = 2
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Library errors that the user can mend, and running out of memory, as one line."""
-    from ssl_restore.errors import UserError  # noqa: PLC0415
+    from ssl_restore.errors import UserError, WrongCall  # noqa: PLC0415
 
     memory = "out of memory; try a smaller --tile, or a smaller --set batch="
     try:
         yield
     except UserError as error:
-        raise Failed(as_options(error.message, error.parameter)) from error
+        wrong = isinstance(error, WrongCall) or _is_value(error.parameter)
+        kind = Wrong if wrong else Failed
+        raise kind(as_options(error.message, error.parameter)) from error
     except OSError as error:  # a right that is missing, a full disk: whatever was on its way
         if isinstance(error, BrokenPipeError):
             raise
@@ -75,8 +87,23 @@ def as_options(message: str, parameter: str | None = None) -> str:
     return f"{named}: {text}"
 
 
+def _is_value(parameter: str | None) -> bool:
+    """Whether a parameter is an option of the command that runs, or a setting that it takes, and
+    not a file or an address."""
+    given = _given()
+    option = given.get(parameter or "")
+    if option is None:
+        return parameter is not None and "settings" in given
+    return not (isinstance(option.type, click.Path) or option.metavar == "ADDRESS")
+
+
 def _options() -> Mapping[str, str]:
     """Name of a parameter -> option, of the command that runs."""
+    return {name: max(option.opts, key=len) for name, option in _given().items()}
+
+
+def _given() -> Mapping[str, click.Option]:
+    """Options of the command that runs, by the names of their parameters."""
     context = click.get_current_context(silent=True)
     if context is None:
         return {}
@@ -84,7 +111,7 @@ def _options() -> Mapping[str, str]:
     if isinstance(command, click.Group) and context.invoked_subcommand:
         command = command.get_command(context, context.invoked_subcommand)
     return {
-        parameter.name: max(parameter.opts, key=len)
+        parameter.name: parameter
         for parameter in (command.params if command is not None else ())
         if isinstance(parameter, click.Option) and parameter.name
     }

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from ssl_restore.errors import UserError
-
 from . import options, output
 
 EXAMPLES = """\b
@@ -50,7 +48,7 @@ def command(
     if weights is None and task is None:
         raise click.UsageError("give --task for a built-in restorer, or --weights")
     if not darktable and target.suffix != ".onnx":
-        raise UserError(f"{target}: the name of a model ends in .onnx")
+        raise click.UsageError(f"{target}: the name of a model ends in .onnx")
     check_target(target, overwrite=overwrite, folder=darktable)
     factor = None if scale is None else int(scale)
     restorer = ssl_restore.load(weights or str(task), task=task, scale=factor, device="cpu")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import on_cluster
-from .errors import Failed
 from .progress import bar
 from .restoration import Files, conclude
 
@@ -76,7 +75,7 @@ def solve_files(
             check_tile(files.tile, restorer.stride)
             settings["restorer"] = restorer
         elif files.weights is not None:
-            raise Failed(f"--weights: {method} starts from none; leave --weights out")
+            raise click.UsageError(f"{method} starts from none: leave --weights out")
         if mask is not None:
             white = _marked(files, mask)
             settings["mask"] = ~white if outside else white

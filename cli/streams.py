@@ -72,8 +72,8 @@ class Streams:
 
         try:
             if isinstance(error, UserError):
-                raise UserError(self.named(error.message), parameter=error.parameter) from error
+                raise error.saying(self.named(error.message)) from error
             if isinstance(error, Failed):
-                raise Failed(self.named(error.message)) from error
+                raise type(error)(self.named(error.message)) from error
         finally:
             self._folder.cleanup()

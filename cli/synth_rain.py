@@ -38,6 +38,9 @@ class Span(click.ParamType):  # type: ignore[type-arg]
 
     name = "number"
 
+    def __init__(self, *, positive: bool = True) -> None:
+        self._positive = positive
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, float]:
@@ -46,6 +49,8 @@ class Span(click.ParamType):  # type: ignore[type-arg]
             low, high = numbers * 2 if len(numbers) == 1 else numbers
         except (ValueError, ZeroDivisionError):
             self.fail(f"{value!r}: write a number, or a range as 10,40", param, ctx)
+        if self._positive and not low > 0:
+            self.fail(f"{value!r}: must be above 0", param, ctx)
         return low, high
 
 
@@ -66,7 +71,7 @@ def _number(text: str) -> float:
     "--rain-layers", type=options.PATH, help="Real rain, harvested from clips (`rain-layers`)."
 )
 @click.option("--rate", type=Span(), help="Physics: mm/h; a number, or a range as 10,40.")
-@click.option("--wind", type=Span(), help="Physics: m/s to the right, across the view.")
+@click.option("--wind", type=Span(positive=False), help="Physics: m/s to the right.")
 @click.option("--exposure", type=Span(), help="Physics: seconds, as 1/250.")
 @click.option("--focal-px", type=Span(), help="Physics: focal length.  [default: by the size]")
 @click.option(

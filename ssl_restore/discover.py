@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ssl_restore.errors import UnknownName, UserError
+from ssl_restore.errors import UnknownName, UserError, WrongCall
 from ssl_restore.io.fields import fits
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def checked_settings(build: Callable[..., Any], values: Mapping[str, Any]) -> di
 
 def _check_name(name: str, known: Mapping[str, Any]) -> None:
     if RENAMED.get(name) in known:
-        raise UserError(f"the setting {name!r} is called {RENAMED[name]!r} now")
+        raise WrongCall(f"the setting {name!r} is called {RENAMED[name]!r} now")
     if name not in known:
         raise UnknownName("setting", name, known)
 

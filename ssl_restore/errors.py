@@ -30,7 +30,11 @@ class UserError(Exception):
         return other
 
 
-class UnknownName(UserError):
+class WrongCall(UserError):
+    """A name, or a set of arguments, that no files could make right."""
+
+
+class UnknownName(WrongCall):
     """A name that is not on the list: a recipe, a network, a setting."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:

@@ -99,12 +99,12 @@ def test_a_damaged_frame_is_named(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said", "code"),
     [
-        (("--method", "frame2frames"), "did you mean 'frame2frame'", 1),
-        (("--set", "rate=1"), "unknown setting 'rate'", 1),
+        (("--method", "frame2frames"), "did you mean 'frame2frame'", 2),
+        (("--set", "rate=1"), "unknown setting 'rate'", 2),
         (("--steps", 2, "--seconds", 2), "not both", 2),
         (("--steps", 0), "--steps", 2),
-        (("--task", "denoised"), "did you mean 'denoise'", 1),
-        (("--tile", 1), "--tile: 1 is too small", 1),
+        (("--task", "denoised"), "did you mean 'denoise'", 2),
+        (("--tile", 1), "--tile: 1 is too small", 2),
     ],
 )
 def test_mistakes_are_said_and_nothing_is_written(folder, tmp_path, arguments, said, code):

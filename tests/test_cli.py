@@ -8,6 +8,7 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
+from tiny import write_photo
 
 from ssl_restore_cli.errors import as_options
 from ssl_restore_cli.main import main
@@ -82,6 +83,92 @@ def test_a_wrong_call_exits_with_2(arguments):
     result = run(*arguments)
     assert result.exit_code == 2
     assert "Usage:" in result.stderr
+
+
+WRONG_CALLS = [
+    "derain in/a.png b.png --tile 1",
+    "derain in/a.png b.png --device tpu",
+    "derain in/a.png b.png --weights in/a.png --scale 17",
+    "derain in/a.png out/ --format xyz",
+    "derain in/a.png b.tif --format png",
+    "derain in/a.png b.xyz",
+    "derain in/a.png b.mp4",
+    "derain in/a.png in b.png",
+    "derain in b.mp4 --codec h266",
+    "derain in b.mkv --codec ffv1 --crf 20",
+    "derain in/a.png - --format xyz",
+    "dehaze in/a.png b.png --method none_such",
+    "dehaze in/a.png b.png --method dark_channel --weights in/a.png",
+    "denoise in/a.png b.png --zero-shot --method none_such",
+    "evaluate in in --task none_such",
+    "evaluate in in --pair same",
+    "evaluate in in --csv a.txt",
+    "fit",
+    "fit --images in --set none_such=1",
+    "fit --images in --set lr=much",
+    "fit --images in --recipe none_such",
+    "fit --images in --task upscale --recipe rrcl",
+    "fit --images in --recipe aecr",
+    "synth none-such in out",
+    "synth haze in out --set none_such=1",
+    "synth haze,noise in out --set sigma=1",
+    "synth haze in out --set visibility_m=2,1",
+    "synth-rain in out --preset none_such",
+    "synth-rain in out --preset heavy --like rain.json",
+    "synth-rain in out --rate 0",
+    "recipes none_such",
+    "export --task derain -o a.txt",
+    "export --task none_such -o a.onnx",
+    "report in -o a.txt",
+    "separate in/a.png out --sheet a.xyz",
+    "adapt in out --task upscale",
+    "adapt in out --method none_such",
+    "adapt in out --set lr=much",
+]
+FAILURES = [
+    "derain missing.png b.png",
+    "derain in/a.png in/a.png",
+    "derain in/a.png in/b.png",
+    "derain in/a.png b.png --weights missing.safetensors",
+    "derain in/a.png b.png --weights in/a.png",
+    "derain in/a.png b.png --cluster nobody:1",
+    "derain broken.png b.png",
+    "deshadow in/a.png b.png --mask missing.png",
+    "denoise in/a.png b.png --calibration missing.json",
+    "evaluate in missing",
+    "fit --images missing",
+    "fit --resume missing",
+    "synth haze missing out",
+    "synth-rain in out --like missing.json",
+    "synth-rain in out --rain-layers missing",
+    "calibrate missing -o a.json",
+    "rain-layers missing out",
+    "report missing -o a.html",
+    "separate missing.png out",
+    "adapt missing out",
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("place")
+    for number, name in enumerate("ab"):
+        write_photo(folder / "in" / f"{name}.png", 64, 64, seed=number)
+    (folder / "broken.png").write_bytes((folder / "in" / "a.png").read_bytes()[:200])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [(one, 2) for one in WRONG_CALLS] + [(one, 1) for one in FAILURES]
+)
+def test_a_wrong_call_exits_with_2_and_a_failure_with_1(place, monkeypatch, line, code):
+    monkeypatch.chdir(place)
+    before = sorted(place.rglob("*"))
+    result = run(*line.split())
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert (result.exit_code, result.stdout) == (code, ""), result.stderr
+    assert "Error: " in result.stderr.splitlines()[-1]
+    assert sorted(path for path in place.rglob("*") if path.name[0] != ".") == before
 
 
 def numbers():

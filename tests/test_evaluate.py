@@ -219,7 +219,7 @@ def test_a_missing_folder_for_the_csv_is_refused_before_computing(pair, tiny, tm
 
 def test_a_bad_tile_is_refused_once(pair, tiny):
     result = run(*pair, "--weights", tiny, "--tile", 1)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "--tile: 1 is too small" in result.stderr
 

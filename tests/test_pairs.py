@@ -132,7 +132,7 @@ def test_what_is_no_set_of_pairs_is_refused(tmp_path, clean, recipe, message):
     pair(tmp_path, "one")
     more = [] if clean is None else ["--clean", tmp_path / clean]
     result = fit(tmp_path, *more, recipe=recipe)
-    assert result.exit_code == 1
+    assert result.exit_code in (1, 2)  # which: test_cli.py
     assert message in result.output
     assert not (tmp_path / "run").exists()
 

@@ -127,9 +127,9 @@ def test_wrong_calls_are_one_line_and_write_nothing(photo, mixtures, tmp_path):
     fails(separate(mixtures[0], small, out, *layers), 1, "small.png: 36 x 24, but", "m1.png")
     fails(separate(mixtures[0], mixtures[0], out, *layers), 1, "m1.png: both mixtures are the same")
     fails(separate(dot, out), 1, "dot.png: 1 x 1 is too small to separate")
-    fails(separate(photo, out, "--seconds", "0.000001"), 1, "--seconds: 1e-06 is less than a step")
+    fails(separate(photo, out, "--seconds", "0.000001"), 2, "--seconds: 1e-06 is less than a step")
     fails(separate(photo, out, "--seconds", "0"), 2, "--seconds")
-    fails(separate(photo, out, "--sheet", tmp_path / "sheet.gif"), 1, "sheet.gif: unknown suffix")
+    fails(separate(photo, out, "--sheet", tmp_path / "sheet.gif"), 2, "sheet.gif: unknown suffix")
     fails(separate(tmp_path / "missing.png", out), 1, "missing.png: no such file")
     assert not out.exists()
 

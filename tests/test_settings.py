@@ -30,7 +30,7 @@ def refused(tmp_path, *arguments):
         write_photo(tmp_path / "photos" / f"{seed}.png", 64, 64, seed=seed)
     given = ["fit", "--steps", "1", "-o", str(tmp_path / "run"), *map(str, arguments)]
     result = CliRunner().invoke(main, given)
-    assert result.exit_code == 1, result.output
+    assert result.exit_code == 2, result.output
     assert isinstance(result.exception, SystemExit), result.exception
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()

@@ -309,7 +309,7 @@ def test_a_port_in_use_is_one_line():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match=f"port: {port} cannot be used"), served(port=port):
+        with pytest.raises(UserError, match=f"port={port}` cannot be used"), served(port=port):
             pass
 
 

@@ -201,7 +201,7 @@ def test_strength_and_streams_are_refused(tmp_path, pictures):
         ssl_restore.restore(np.zeros((4, 4, 3), np.uint8), "upscale", strength=0.5)
     call = ["adapt", str(pictures("frames", 2)), str(tmp_path / "out"), "--task", "upscale"]
     result = CliRunner().invoke(main, call)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "no adapter learns to upscale" in result.stderr
 
 

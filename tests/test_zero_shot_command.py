@@ -203,11 +203,11 @@ def test_broken_picture_of_a_folder_is_named_and_the_rest_is_written(quick, tmp_
     [
         (("--method", "deep_image_prior"), 2, "belong to --zero-shot"),
         (("--seconds", 5), 2, "belong to --zero-shot"),
-        (("--zero-shot", "--method", "deep_image_pior"), 1, "did you mean 'deep_image_prior'?"),
+        (("--zero-shot", "--method", "deep_image_pior"), 2, "did you mean 'deep_image_prior'?"),
         (("--zero-shot", "--seconds", 0), 2, "--seconds"),
-        (("--zero-shot", "--tile", 1), 1, "--tile: 1 is too small"),
+        (("--zero-shot", "--tile", 1), 2, "--tile: 1 is too small"),
         (("--zero-shot", "--max-pixels", 10), 1, "over the limit"),
-        (("--zero-shot", "--device", "gpu7"), 1, "--device: 'gpu7' is unknown"),
+        (("--zero-shot", "--device", "gpu7"), 2, "--device: 'gpu7' is unknown"),
     ],
 )
 def test_wrong_call_is_one_line(arguments, code, said, quick, tmp_path):
@@ -230,5 +230,5 @@ def test_weights_are_where_learning_begins_and_refused_by_a_method_that_begins_w
     assert not np.array_equal(own, solved(source, tmp_path / "b.png").pixels)
     result = denoise(source, tmp_path / "c.png", "--zero-shot", "--weights", tiny,
                      "--method", "deep_image_prior")  # fmt: skip
-    assert result.exit_code == 1
-    assert "--weights: deep_image_prior starts from none" in result.stderr
+    assert result.exit_code == 2
+    assert "deep_image_prior starts from none: leave --weights out" in result.stderr

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ssl_restore import rng
-from ssl_restore.errors import UserError
+from ssl_restore.errors import UserError, WrongCall
 from ssl_restore.io import MAX_PIXELS, formats, images
 from ssl_restore.io.files import check_writable
 from ssl_restore.io.folders import ResumeFolder, foreign, write
@@ -165,7 +165,7 @@ def _read_same_size(path: Path, picture: Picture, source: Path, max_pixels: int)
 def _check_targets(targets: list[Path], inputs: list[Path], folder: Path, overwrite: bool) -> None:
     for target in targets:
         if target.suffix.lower() not in formats.WRITTEN:
-            raise UserError(f"{target}: unknown suffix {target.suffix!r}; name a .png")
+            raise WrongCall(f"{target}: unknown suffix {target.suffix!r}; name a .png")
     for path in inputs:
         if not path.exists():
             raise UserError(f"{path}: no such file; check the spelling")

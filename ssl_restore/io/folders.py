@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ssl_restore.errors import UserError
+from ssl_restore.errors import UserError, WrongCall
 from ssl_restore.io import formats, images, names, places
 from ssl_restore.io.clips import segments
 from ssl_restore.io.clips.encoders import USUAL, Encoding
@@ -229,7 +229,7 @@ def foreign(path: Path, manifest: Manifest) -> UserError:
 def _plan_file(source: Path, output: str | Path, suffix: str | None) -> Job:
     path, into_folder = Path(output), names.means_folder(output)
     if not into_folder and path.suffix.lower() not in formats.WRITTEN:
-        raise UserError(
+        raise WrongCall(
             f"{output}: unknown suffix {path.suffix!r}; use one of {', '.join(formats.WRITTEN)}, "
             "or name a folder, with a slash at its end"
         )
@@ -246,7 +246,7 @@ def _plan_file(source: Path, output: str | Path, suffix: str | None) -> Job:
 
 def _plan_clip(source: Path, target: Path) -> Job:
     if not (source.is_dir() or is_clip(source)):
-        raise UserError(f"{target}: a picture does not become a clip; give a clip or a folder")
+        raise WrongCall(f"{target}: a picture does not become a clip; give a clip or a folder")
     _need_parent(target)
     return Job(source, target)
 
@@ -257,7 +257,7 @@ def _plan_frames(source: Path, output: str | Path, suffix: str | None) -> list[J
 
     folder = Path(output)
     if not names.means_folder(output):
-        raise UserError(
+        raise WrongCall(
             f"{output}: unknown suffix {folder.suffix!r}; use one of {', '.join(CONTAINERS)}, or "
             "name a folder"
         )
@@ -275,7 +275,7 @@ def _with_clip(job: Job, clips: Encoding, resume: ResumeFolder | None, overwrite
     if job.number is None and not is_written(job.target):
         return job
     if job.layer is not None:
-        raise UserError(f"{job.source}: layers of a clip are not written; leave them out")
+        raise WrongCall(f"{job.source}: layers of a clip are not written; leave them out")
     if job.number is not None:
         return job
     clips.check(job.target)
@@ -297,7 +297,7 @@ def _plan_folder(
     if os.path.lexists(folder) and not folder.is_dir():
         raise UserError(f"{output}: is a file; for a folder of pictures give a folder")
     if len(paths) > 1 and not names.means_folder(output):
-        raise UserError(f"{output}: several pictures go to a folder; put a slash at its end")
+        raise WrongCall(f"{output}: several pictures go to a folder; put a slash at its end")
     _need_parent(folder)
     inside, jobs = folder.resolve(), list[Job]()  # results of an earlier run are no inputs
     for path in paths:

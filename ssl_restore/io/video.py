@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl_restore.errors import UserError
+from ssl_restore.errors import UserError, WrongCall
 from ssl_restore.io import MAX_PIXELS, folders, images, shots
 from ssl_restore.io.clips import writer
 from ssl_restore.io.clips.encoders import USUAL, Encoding
@@ -63,7 +63,7 @@ def targets(video: Video, output: Path, *, overwrite: bool = False) -> list[Path
         jobs = folders.plan(video.source, output, overwrite=overwrite)
         return [job.target for job in jobs]
     if not clip and output.suffix and not output.is_dir():
-        raise UserError(
+        raise WrongCall(
             f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(CONTAINERS)}, or "
             "name a folder"
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ssl_restore.errors import UserError
+from ssl_restore.errors import UserError, WrongCall
 from ssl_restore.io import MAX_PIXELS
 from ssl_restore.io.files import check_target
 from ssl_restore.report import page
@@ -76,7 +76,7 @@ def write_report(
 
 def _check_output(output: Path, overwrite: bool) -> None:
     if output.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{output}: a page is named .html; give such a name")
+        raise WrongCall(f"{output}: a page is named .html; give such a name")
     check_target(output, overwrite=overwrite)
 
 

@@ -31,7 +31,7 @@ from degradations import (
 )
 from degradations.description import number
 from ssl_restore import rng
-from ssl_restore.errors import UserError
+from ssl_restore.errors import WrongCall
 from ssl_restore.io.shots import Frame
 
 
@@ -51,7 +51,7 @@ class Degrader:
     fps: float | None = None  # frames a second of a shot
 
     def check(self) -> None:
-        """UserError for settings that nothing can be drawn from, or that a grey picture refuses."""
+        """WrongCall for settings that nothing can be drawn from, or that a grey picture refuses."""
         grey = torch.full((1, 3, 8, 8), 0.5)
         for name, step in self.steps.items():
             stream = rng.derive(0, "check")
@@ -64,7 +64,7 @@ class Degrader:
                     raise ValueError("makes values that are not finite")
             except (ValueError, RuntimeError) as error:
                 reason = str(error).split("\n", 1)[0]
-                raise UserError(f"{name}: {reason}") from error
+                raise WrongCall(f"{name}: {reason}") from error
 
     def layers(self, photo: Tensor, frame: Frame) -> tuple[Sequence[Tensor], dict[str, Any]]:
         """The picture of each kind, and the parameters in numbers, by the name of the step."""

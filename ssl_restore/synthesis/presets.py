@@ -34,7 +34,7 @@ from degradations import (
     Weather,
 )
 from ssl_restore import discover
-from ssl_restore.errors import UnknownName, UserError
+from ssl_restore.errors import UnknownName, UserError, WrongCall
 from ssl_restore.synthesis.degrader import Degrader
 
 
@@ -164,7 +164,7 @@ def rain(
     `changes` are fields of the prior as `name=value`; `fps` is that of a shot, None for pictures.
     """
     if sum(given is not None for given in (preset, like, layers)) > 1:
-        raise UserError("`preset`, `like` and `layers` exclude each other: all say which rain")
+        raise WrongCall("`preset`, `like` and `rain_layers` exclude each other: all say which rain")
     prior: Degradation
     if layers is not None:
         prior = _harvested(layers)
@@ -224,7 +224,7 @@ def degradation(
         owner = owner.replace("_", "-") if dot else next(iter(priors))
         if not dot and len(priors) > 1:
             raise UserError(
-                f"{change}: say of which degradation, as {owner}.{change}", parameter="changes"
+                f"{change}: say of which degradation, as {owner}.{change}", parameter="settings"
             )
         if owner not in priors:
             raise UnknownName("degradation", owner, priors)
@@ -296,4 +296,4 @@ def _changed(prior: Any, changes: Iterable[str]) -> tuple[Any, dict[str, Any]]:
     try:
         return replace(prior, **{n: v for n, v in values.items() if n in names}), values
     except ValueError as error:
-        raise UserError(str(error)) from error
+        raise WrongCall(str(error)) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ssl_restore import rng
-from ssl_restore.errors import UserError
+from ssl_restore.errors import UserError, WrongCall
 from ssl_restore.io import images
 from ssl_restore.training import clips, data, observations, pairs
 from ssl_restore.training.run import RunPlan
@@ -25,13 +25,13 @@ def sources(plan: RunPlan, recipe: Recipe) -> dict[str, Path]:
     for kind in ("degraded", "observations", "places"):
         if kind in recipe.needs:
             if plan.images is None:
-                raise UserError(
+                raise WrongCall(
                     f"recipe {plan.recipe} learns from degraded pictures; give a folder of them",
                     parameter="images",
                 )
             found[kind] = Path(plan.images)
     if recipe.paired and plan.clean is None:
-        raise UserError("give the folder of the pairs' clean pictures", parameter="clean")
+        raise WrongCall("give the folder of the pairs' clean pictures", parameter="clean")
     if "clean" in recipe.needs:
         found["clean"] = Path(plan.clean) if plan.clean is not None else bundled_photographs()
     if (

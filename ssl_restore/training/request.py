@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ssl_restore import discover
-from ssl_restore.errors import UserError
+from ssl_restore.errors import UserError, WrongCall
 from ssl_restore.io.locks import only_run
 from ssl_restore.training import checkpoint, clips, session, warm_start
 from ssl_restore.training.group import rank
@@ -69,7 +69,7 @@ class Request:
         if self.minutes is not None and self.steps is not None:
             raise UserError("give minutes or steps, not both", parameter="minutes")
         if self.start is not None and self.from_scratch:
-            raise UserError("give a start or ask for none, not both", parameter="start")
+            raise WrongCall("give a start or ask for none, not both", parameter="start")
         for name in ("minutes", "steps"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -124,7 +124,7 @@ class Request:
         used = recipe.needs - {"clean"} or set(session.CALIBRATIONS) & set(known)
         if self.images is not None and not used:
             pairs = ", or add `paired`" if "paired" in known else ""
-            raise UserError(
+            raise WrongCall(
                 f"recipe {name} learns from clean photographs alone; leave these out{pairs}",
                 parameter="images",
             )
@@ -134,7 +134,7 @@ class Request:
         given = dict(self.settings)
         if self.rain_layers is not None:
             if "rain_layers" not in known:
-                raise UserError(f"recipe {recipe} takes none", parameter="rain_layers")
+                raise WrongCall(f"recipe {recipe} takes none", parameter="rain_layers")
             given["rain_layers"] = str(self.rain_layers.resolve())
         if self.paired:
             if "paired" not in known:
@@ -220,7 +220,7 @@ def resume(
             fields[name] = str(stated.pop(name).resolve())
     minutes, steps = stated.pop("minutes", None), stated.pop("steps", None)
     for name in stated:
-        raise UserError("is chosen when a run starts; leave it out to go on", parameter=name)
+        raise WrongCall("is chosen when a run starts; leave it out to go on", parameter=name)
     seconds = None if minutes is None else 60 * minutes
     try:
         plan = resumed(Run(folder).plan(), steps=steps, seconds=seconds, **fields)

@@ -108,8 +108,7 @@ def _bound(port: int) -> Iterator[socket.socket]:
             bound.listen()
         except OSError as error:
             raise UserError(
-                f"{port} cannot be used ({error.strerror}); give another, or 0 for a free one",
-                parameter="port",
+                f"`port={port}` cannot be used ({error.strerror}); give another, or 0 for any"
             ) from error
         yield bound
 
