@@ -25,7 +25,8 @@ from tiny import random_restorer, save_restorer, write_photo
 
 from ssl_restore.inference import cluster
 from ssl_restore.inference.denoising import Treatments
-from ssl_restore.io import manifest
+from ssl_restore.io import manifest, stored
+from ssl_restore.io.folders import ResumeFolder
 from ssl_restore.io.manifest import State, Whole
 from ssl_restore.io.objects import Place
 from ssl_restore.io.stored import StoredManifest
@@ -306,6 +307,13 @@ def test_object_that_was_put_before_a_kill_is_known_and_one_that_was_not_is_made
     assert again.state(path, (5, 1)) is State.DONE
     again.commit()
     assert book(written, strength=2).state(path, (5, 1)) is State.DONE
+
+
+def test_objects_may_go_into_the_folder_above_their_source(tmp_path):
+    write_photo(tmp_path / "in" / "b.png")
+    resume = ResumeFolder(dict)
+    (job,) = stored.plan(f"file://{tmp_path}/in", f"file://{tmp_path}", resume)
+    assert (job.source, job.target) == tuple(f"file://{tmp_path}/{n}.png" for n in ("in/b", "b"))
 
 
 def test_parts_of_a_manifest_are_read_together(written, monkeypatch):

@@ -95,6 +95,26 @@ def test_recursive_restores_sub_folders_but_not_earlier_results(tiny, tmp_path):
     assert names(tmp_path / "out") == ["a.png", "deep/er/d.png"]
 
 
+@pytest.mark.parametrize("more", [[], ["--recursive"]])
+def test_results_may_go_into_the_folder_above_their_source(tiny, tmp_path, monkeypatch, more):
+    sources = [
+        write_photo(tmp_path / "here" / name) for name in ("rainy/b.png", "rainy/deep/d.png")
+    ]
+    write_photo(tmp_path / "here" / "a.png")
+    before = {path: path.read_bytes() for path in (*sources, tmp_path / "here" / "a.png")}
+    monkeypatch.chdir(tmp_path / "here")
+    call = ("rainy", ".", "--weights", tiny, *more)
+    assert derain(*call).exit_code == 0
+    results = ["b.png", "deep/d.png"] if more else ["b.png"]
+    assert names(tmp_path / "here") == sorted(
+        ["a.png", *results, "rainy/b.png", "rainy/deep/d.png"]
+    )
+    assert f"{len(results)} exist already" in derain(*call, "--skip-existing").stderr
+    assert "results exist" in derain(*call).stderr
+    assert derain(*call, "--overwrite").exit_code == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_each_picture_of_a_folder_gets_its_own_result(tiny, tmp_path):
     for seed in range(4):
         write_photo(tmp_path / "in" / f"{seed}.png", seed=seed, height=16 + 3 * seed)

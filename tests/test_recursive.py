@@ -83,6 +83,12 @@ def test_a_data_set_of_sub_folders_has_them_too_and_goes_on(folders):
     assert "4 pictures exist already" in run(*call).stderr
 
 
+def test_a_data_set_may_lie_in_the_folder_above_its_photographs(tmp_path):
+    save_pictures(tmp_path / "photos", 1)
+    assert run("synth-rain", tmp_path / "photos", tmp_path).exit_code == 0
+    assert (tmp_path / "rainy" / "0.png").is_file()
+
+
 def test_shots_of_sub_folders_become_clips_there(folders):
     call = ["synth-rain", folders / "rainy", folders / "set", "--recursive", "--frames", "2"]
     assert run(*call, "--video").exit_code == 0

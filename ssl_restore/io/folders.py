@@ -20,6 +20,7 @@ from ssl_restore.io.disk import write_error
 from ssl_restore.io.files import check_space
 from ssl_restore.io.manifest import Identity, Manifest, State, Whole, identity
 from ssl_restore.io.picture import Picture, to_whole_numbers
+from ssl_restore.io.search import no_results
 
 
 @dataclass(frozen=True)
@@ -299,13 +300,13 @@ def _plan_folder(
     if len(paths) > 1 and not names.means_folder(output):
         raise WrongCall(f"{output}: several pictures go to a folder; put a slash at its end")
     _need_parent(folder)
-    inside, jobs = folder.resolve(), list[Job]()  # results of an earlier run are no inputs
+    jobs = list[Job]()
     for path in paths:
         if not path.is_dir():
             found, below = [path], path.parent
         else:
             every = images.find(path, recursive=recursive, clips=clips, notify=notify)
-            found = [one for one in every if inside not in one.resolve().parents]
+            found = no_results(every, path, folder)
             below = path if len(paths) == 1 else path.parent
             if not found:
                 raise UserError(f"{path}: no picture in it but those in the output folder {output}")

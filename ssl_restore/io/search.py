@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ssl_restore.errors import UserError
@@ -48,6 +48,15 @@ def find(
     if left_out:
         notify(f"{folder}: left out {left_out}")
     return [path for *_, path in sorted(pictures)]
+
+
+def no_results(pictures: Sequence[Path], folder: Path, output: Path) -> list[Path]:
+    """Those that were found in a folder but not in the output folder, where an earlier run left its
+    results; all of them where the whole folder lies in that one."""
+    inside = output.resolve()
+    if inside in folder.resolve().parents:
+        return list(pictures)
+    return [one for one in pictures if inside not in one.resolve().parents]
 
 
 def _walk(folder: Path, recursive: bool, notify: Callable[[str], None]) -> Iterator[Path]:

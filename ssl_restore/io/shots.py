@@ -18,6 +18,7 @@ from ssl_restore.io.clips.pictures import PictureFrames
 from ssl_restore.io.clips.reader import FRAMES_PER_S, Clip, ClipFrame
 from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.io.picture import Picture
+from ssl_restore.io.search import no_results
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,7 @@ def frames(
         paths, top = [photos], photos.parent
         if not single:
             paths, top = images.find(photos, recursive=recursive, notify=notify), photos
-            made = output.resolve() if output is not None else None
-            paths = [path for path in paths if made not in path.resolve().parents]
+            paths = paths if output is None else no_results(paths, photos, output)
         listed = [
             Frame(path, path.relative_to(top).as_posix(), take, variant, number)
             for path in paths

@@ -166,7 +166,8 @@ def _pictures(
     found, others = [], 0
     for name, identity in given.objects(deep=recursive).items():
         place, parts = given.below(name), PurePosixPath(name).parts
-        if out.holds(place) or any(part.startswith(".") for part in parts):  # as ".." does
+        result = out.holds(place) and not out.holds(given)
+        if result or any(part.startswith(".") for part in parts):  # as ".." does
             continue
         if names.is_read(Path(name)):
             found.append((name, (place, identity)))
