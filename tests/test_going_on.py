@@ -99,7 +99,7 @@ def test_a_file_of_nobody_knows_whom_is_refused(tiny, folder, tmp_path):
     before = contents(tmp_path / "out")
     message = refused(folder, tmp_path / "out", "--weights", tiny, "--skip-existing")
     assert "1.png: exists, and" in message
-    assert "does not say how it was made" in message
+    assert "says how it was made" in message
     assert "--overwrite" in message
     assert contents(tmp_path / "out") == before
     call = (folder, tmp_path / "out", "--weights", tiny, "--skip-existing", "--overwrite")
@@ -160,7 +160,9 @@ def test_one_picture_goes_on_where_it_is_asked_to(tiny, tmp_path):
     assert derain(*call).exit_code == 0
     assert names(tmp_path) == ["a.png", "b.png"]
     assert not (tmp_path / manifest.NAME).exists()
-    assert "does not say" in refused(*call, "--skip-existing")
+    line = refused(*call, "--skip-existing")
+    assert "b.png: exists, and nothing says how" in line
+    assert "only runs with --skip-existing do); --overwrite makes it anew" in line
     assert derain(*call, "--skip-existing", "--overwrite").exit_code == 0
     result = derain(*call, "--skip-existing")
     assert (result.exit_code, result.stdout) == (0, f"{tmp_path / 'b.png'}\n")

@@ -221,10 +221,10 @@ def _to_do(
 
 def foreign(path: Path, manifest: Manifest) -> UserError:
     """For a file in the place of a result that a manifest does not know."""
-    return UserError(
-        f"{path}: exists, and {manifest.path} does not say how it was made, or it was changed "
-        "since; `overwrite` makes such anew, or give another folder"
-    )
+    why = f"{manifest.path} does not say how it was made, or it was changed since"
+    if not manifest.path.exists():
+        why = "nothing says how it was made (of a picture alone only runs with `skip_existing` do)"
+    return UserError(f"{path}: exists, and {why}; `overwrite` makes it anew, or give another name")
 
 
 def _plan_file(source: Path, output: str | Path, suffix: str | None) -> Job:
