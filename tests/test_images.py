@@ -246,18 +246,28 @@ def test_sixteen_bit_tiff_layouts_are_read_alike(tmp_path, options, tile):
     ("kind", "shape", "options", "words"),
     [
         (np.complex64, (8, 9), {"photometric": "minisblack"}, ["64-bit"]),
-        (np.float32, (8, 9, 2), {"planarconfig": "contig"}, ["2 x 32-bit floating point"]),
-        (
-            *(np.uint16, (8, 9, 4)),
-            {"photometric": "rgb", "extrasamples": ["assocalpha"]},
-            ["extra (1,)"],
-        ),
         (np.uint8, (8, 9, 5), {"photometric": "rgb", "extrasamples": [2, 0]}, ["5 x 8-bit"]),
     ],
 )
 def test_a_tiff_that_would_be_read_wrong_is_refused(tmp_path, kind, shape, options, words):
     tifffile.imwrite(tmp_path / "a.tif", np.ones(shape, kind), **options)
     unusable_reason(tmp_path / "a.tif", *words, "save it first as grey or RGB")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [(0, "its last channel is of no stated meaning (RGBX)"),
+     (1, "its last channel is premultiplied (associated) alpha")],
+)  # fmt: skip
+def test_a_channel_that_is_no_plain_alpha_is_refused_by_its_name(
+    tmp_path, kind, channels, extra, words
+):
+    light = "rgb" if channels == 4 else "minisblack"
+    options = {"photometric": light, "planarconfig": "contig", "extrasamples": [extra]}
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((8, 9, channels), kind), **options)
+    unusable_reason(tmp_path / "a.tif", words, "as plain (unassociated) alpha")
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png", ".webp"])

@@ -24,6 +24,10 @@ from ssl_restore.io.picture import Pixels
 _MOST_PAGES = 1_000_000
 _FORMATS = {1: "u", 2: "i", 3: "f", 4: "u"}
 _NUMBERS = {"f2", "f4", "f8", "i1", "i2", "i4", "u4"}  # that have levels
+_CHANNELS = {  # one besides the colours that is no plain alpha, by its tag 338
+    (0,): "of no stated meaning (RGBX); save it first without, or as plain (unassociated) alpha",
+    (1,): "premultiplied (associated) alpha; save it first as plain (unassociated) alpha",
+}
 _EXACT = 2**24  # whole numbers up to here are exact in single precision
 
 
@@ -206,6 +210,8 @@ def _decoder(tags: Any) -> str:
         return "tifffile"
     if simple and kind == "u1" and bits[0] == 8:
         return "tifffile"
+    if extras == 1 and extra in _CHANNELS:
+        raise UserError(f"its last channel is {_CHANNELS[extra]}")
     name = {"i": "signed", "f": "floating point"}.get(kind[0], "whole number")
     raise UserError(
         f"a TIFF of {samples} x {bits[0]}-bit {name} samples (photometric {light}, "
