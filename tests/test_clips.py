@@ -256,6 +256,24 @@ def test_sound_that_a_container_does_not_take_is_said_before_a_frame_is_restored
     assert sorted(path.name for path in tmp_path.iterdir()) == ["once.ts", "twice.ts"]
 
 
+def heard_s(path):
+    """Seconds of sound that play."""
+    with av.open(str(path)) as clip:
+        return sum(frame.samples / frame.sample_rate for frame in clip.decode(audio=0))
+
+
+def test_the_sound_of_a_transport_stream_plays_or_is_refused_with_what_takes_it(tmp_path):
+    source = film(tmp_path / "in.ts", times=range(0, 520, 40))
+    with pytest.raises(UserError, match=r"in.avi: .avi does not take .*; name an .mkv, or repair"):
+        passed(source, tmp_path / "in.avi")
+    assert not (tmp_path / "in.avi").exists()
+    for name in ("a.mkv", "a.mp4"):
+        passed(source, tmp_path / name)
+        assert heard_s(tmp_path / name) == pytest.approx(heard_s(source))
+    passed(tmp_path / "a.mkv", tmp_path / "b.avi")  # as after the repair
+    assert heard_s(tmp_path / "b.avi") == pytest.approx(0.6, abs=0.1)
+
+
 def test_sound_of_which_no_packet_is_left_is_left_out_in_one_line(tmp_path):
     whole = film(tmp_path / "in.ts").read_bytes()
     packets_of_188 = [whole[at : at + 188] for at in range(0, len(whole), 188)]

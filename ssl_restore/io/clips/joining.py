@@ -179,7 +179,10 @@ def join(
 
 
 def _refusal(source: Clip | None, target: Path) -> AbstractContextManager[None]:
-    return faults.named(f"{target}: {target.suffix} does not take what is copied", _repair(source))
+    remedy = _repair(source)
+    if source is not None and target.suffix.lower() == ".avi":  # no AAC as .ts has it
+        remedy = f"name an .mkv, or {remedy}"
+    return faults.named(f"{target}: {target.suffix} does not take what is copied", remedy)
 
 
 def _repair(source: Clip | None) -> str:
