@@ -148,6 +148,22 @@ def test_a_thumbnail_as_another_page_is_left_out(tmp_path, first, kind):
     assert same(read(tmp_path / "a.tif").pixels, pixels)
 
 
+@pytest.mark.parametrize(
+    ("others", "count"),
+    [([(10, 15)], 1), ([(4, 7)], 1), ([(20, 30)], 2), ([(10, 10)], 2), ([(15, 10)], 2),
+     ([(10, 15), (10, 15)], 3)],
+)  # fmt: skip
+def test_the_second_of_two_pages_is_a_thumbnail_by_shape_and_size_alone(tmp_path, others, count):
+    pages = [noise(*size, 3, np.uint8) for size in ((40, 60), *others)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for page in pages:
+            tiff.write(page, photometric="rgb")
+    assert images.page_count(tmp_path / "a.tif") == count
+    found = list(images.pages(tmp_path / "a.tif"))
+    assert [one.pixels.shape for one in found] == [page.shape for page in pages[:count]]
+    assert same(found[0].pixels, pages[0])
+
+
 @pytest.mark.parametrize("depth", [8, 16])
 def test_an_interlaced_png_is_read_like_another(tmp_path, depth):
     """Adam7 by hand: seven small pictures, one after the other."""

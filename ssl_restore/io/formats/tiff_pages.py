@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -61,7 +61,7 @@ class Pages:
             every.append(Page(number, place, tags, turn, ""))
         if not every:
             raise ValueError("it holds no directory")
-        whole = [page for page in every if not _is_reduced(page.tags)] or every[:1]
+        whole = [every[number] for number in _pictures(page.tags for page in every)] or every[:1]
         self.pages = [Page(p.number, p.place, p.tags, p.turn, _decoder(p.tags)) for p in whole]
         self._data = exif.edited(data, edits)
         self._image: PillowTiff | None = None
@@ -178,7 +178,24 @@ def directories(stream: IO[bytes]) -> Iterator[tuple[int, Any]]:
 
 def count_pages(file: IO[bytes]) -> int:
     """Those that are no smaller copies and no masks of others."""
-    return max(1, sum(not _is_reduced(tags) for _, tags in directories(file)))
+    return max(1, len(_pictures(tags for _, tags in directories(file))))
+
+
+def _pictures(every: Iterable[Any]) -> list[int]:
+    """Numbers of the pages that are no smaller copies and no masks of others, as they say; the
+    second of two is a thumbnail where it has the shape of the first and a quarter of its sides, or
+    less."""
+    sizes = {
+        number: (int(tags.get(256, 0)), int(tags.get(257, 0)))
+        for number, tags in enumerate(every)
+        if not _is_reduced(tags)
+    }
+    if len(sizes) == 2:
+        (width, height), (across, down) = sizes.values()
+        alike = abs(across * height - down * width) <= max(width, height)  # to a pixel
+        if alike and 4 * max(across, down) <= max(width, height):
+            return [*sizes][:1]
+    return [*sizes]
 
 
 def _is_reduced(tags: Any) -> bool:
