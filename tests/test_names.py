@@ -217,6 +217,15 @@ def test_two_results_of_one_name_are_refused(tiny, tmp_path):
     assert "folders of their own" in message
 
 
+def test_pictures_of_one_stem_are_told_apart_however_they_are_given(tmp_path):
+    for name in ("a.jpg", "a.png", "b.jpg"):
+        write_photo(tmp_path / "in" / name)
+    for given in ([tmp_path / "in"], sorted((tmp_path / "in").iterdir()), [f"{tmp_path}/in/*"]):
+        jobs = plan(given, tmp_path / "out", form="png")
+        found = sorted((job.source.name, job.target.name) for job in jobs)
+        assert found == [("a.jpg", "a.jpg.png"), ("a.png", "a.png"), ("b.jpg", "b.png")]
+
+
 def test_several_pictures_do_not_go_to_one(tiny, tmp_path):
     paths = [write_photo(tmp_path / name) for name in ("a.png", "b.png")]
     message = refused(*paths, tmp_path / "c.png", "--weights", tiny)

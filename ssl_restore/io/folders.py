@@ -300,7 +300,7 @@ def _plan_folder(
     if len(paths) > 1 and not names.means_folder(output):
         raise WrongCall(f"{output}: several pictures go to a folder; put a slash at its end")
     _need_parent(folder)
-    jobs = list[Job]()
+    sources, relative = list[Path](), list[Path]()
     for path in paths:
         if not path.is_dir():
             found, below = [path], path.parent
@@ -310,9 +310,10 @@ def _plan_folder(
             below = path if len(paths) == 1 else path.parent
             if not found:
                 raise UserError(f"{path}: no picture in it but those in the output folder {output}")
-        relative = names.results([one.relative_to(below) for one in found], suffix)
-        jobs += [Job(one, folder / name) for one, name in zip(found, relative, strict=True)]
-    return jobs
+        sources += found
+        relative += [one.relative_to(below) for one in found]
+    results = names.results(relative, suffix)
+    return [Job(one, folder / name) for one, name in zip(sources, results, strict=True)]
 
 
 def _with_layers(jobs: list[Job], paths: Sequence[Path], layers: Path) -> list[Job]:
