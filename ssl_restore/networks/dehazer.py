@@ -13,7 +13,8 @@ What a picture costs beyond the look is a few operations a pixel.
     tau     = (1 - s) own + s dark channel,   s = trust sigmoid(a map)
 
 The network weighs its own estimate against that of the dark channel prior, which is right where
-some colour is dark nearby; its trust in it starts at 0.
+some colour is dark nearby; its trust in it starts at 0. Once trained, it leaves haze on what would
+come out too dark under a hazy sky (`kept_light`).
 
 References: Koschmieder, 1924; He, Sun and Tang, "Single image haze removal using dark channel
 prior", PAMI 2011, and "Guided image filtering", PAMI 2013; Jiang et al., "Fog density estimation
@@ -30,7 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ssl_restore.networks.guided import linear_in_colour, smoothed
-from ssl_restore.networks.overview import maps_of, sampled, square_means
+from ssl_restore.networks.kept_light import less_depth
+from ssl_restore.networks.overview import maps_of, sampled, shrunk, square_means
 from ssl_restore.networks.unet import Decoder, Encoder
 from ssl_restore.networks.zeroed import zeroed
 from ssl_restore.restorer import UPRIGHT, Restorer
@@ -53,15 +55,22 @@ SCORE_PX = 4  # of the prediction: squares over which the score of the airlight 
 
 
 class Dehazer(Restorer):
-    """image (B, 3, H, W) -> J, the same shape; `maps` are those of `overview`."""
+    """image (B, 3, H, W) -> J, the same shape; `maps` are those of `overview`.
+
+    Args:
+        width: Channels at the finest level.
+        blocks: Residual blocks of each level, finest first.
+        keep_light: Leave haze on what would come out too dark; a veil goes as predicted.
+    """
 
     symmetry = UPRIGHT
     layer_names = ("clean", "transmission", "airlight")
     stride, reach = NOISE_FOLD, NOISE_FOLD * (2 * NOISE_RADIUS + 2)
     overview_px = OVERVIEW_PX
 
-    def __init__(self, width: int, blocks: tuple[int, ...]) -> None:
+    def __init__(self, width: int, blocks: tuple[int, ...], keep_light: bool = True) -> None:
         super().__init__()
+        self.keep_light = keep_light
         deepest = width * 2 ** (len(blocks) - 1)
         self.multiple = 2 ** (len(blocks) + 1)
         self.encoder = Encoder(width, blocks, channels=(3 + len(DARK_PX)) * FOLD**2)
@@ -75,8 +84,21 @@ class Dehazer(Restorer):
 
     def overview(self, small: Tensor) -> Tensor:
         """(B, 3, h, w) -> maps (B, 7, h / 2, w / 2), rounded up: a (3) and b (1) of
-        tau = a . I + b, and A (3). Once trained, of two looks: at the picture and its mirror
-        image."""
+        tau = a . I + b, and A (3). Once trained, without the haze that is to be left."""
+        maps = self.predicted(small)
+        if self.training or not self.keep_light:
+            return maps
+        picture = square_means(small.float(), FOLD)
+        maps = maps.float()
+        depth, airlight = self.haze(picture, maps)
+        restored = picture + removable(picture, depth, airlight).expm1() * (picture - airlight)
+        less = less_depth(picture, depth, airlight, restored)
+        a, b = linear_in_colour(picture, less, GUIDE_PX, GUIDE_EPS)
+        return maps - torch.cat([a, b, torch.zeros_like(airlight)], dim=1)
+
+    def predicted(self, small: Tensor) -> Tensor:
+        """Maps as those of `overview`, of all haze that is seen. Once trained, of two looks: at the
+        picture and its mirror image."""
         if self.training:
             return self._look(small)
         straight, mirrored = self._look(torch.cat([small, small.flip(3)])).chunk(2)
@@ -123,10 +145,18 @@ class Dehazer(Restorer):
         }
 
     def haze(self, image: Tensor, maps: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """tau (B, 1, H, W) as predicted, below 0 for none, and A (B, 3, H, W)."""
+        """tau (B, 1, H, W), below 0 for none, and A (B, 3, H, W), as the maps have them; without
+        maps as predicted for a whole picture."""
+        if maps is None:
+            maps = self.all_haze(image)
         maps = maps_of(self, image, maps)
         depth = (maps[:, :3] * image).sum(dim=1, keepdim=True) + maps[:, 3:4]
         return depth, maps[:, 4:]
+
+    def all_haze(self, image: Tensor) -> Tensor:
+        """`predicted` of a whole picture (B, 3, H, W), at its own size."""
+        size = (image.shape[-2], image.shape[-1])
+        return sampled(self.predicted(shrunk(image, self.overview_px)), size)
 
     def remark(self, small: Tensor, maps: Tensor) -> str | None:
         depth, _ = self.haze(small.float(), sampled(maps, (small.shape[-2], small.shape[-1])))
@@ -172,9 +202,11 @@ def dark_channel_depth(picture: Tensor, dark: Tensor) -> Tensor:
     return -t.clamp(LEAST, 1).log()
 
 
-def build(*, width: int = 32, blocks: tuple[int, ...] = (2, 2, 2, 2)) -> Dehazer:
+def build(
+    *, width: int = 32, blocks: tuple[int, ...] = (2, 2, 2, 2), keep_light: bool = True
+) -> Dehazer:
     """`width` channels at a quarter of the size of the look, `blocks` residual blocks a level,
-    finest first."""
+    finest first; `keep_light` leaves haze on what would come out too dark."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
-    return Dehazer(width, tuple(blocks))
+    return Dehazer(width, tuple(blocks), keep_light)

@@ -65,7 +65,7 @@ class HazeTransfer(nn.Module):
         assert batch.degraded is not None
         degraded = batch.degraded
         with torch.no_grad():
-            found = self.ema.layers(degraded)
+            found = self.ema.layers(degraded, self.ema.all_haze(degraded))
             restored, depth = found["clean"].clamp(0, 1), -found["transmission"].log()
             factor = uniform(THICKER, (len(degraded), 1, 1, 1), generator).to(degraded)
             t = (-factor * depth).exp()

@@ -40,7 +40,8 @@ def build(
     average, shares of pictures that are `haze_free`, that mix `linear` light and not display
     values, with strongly `tinted` and with `dim` airlight, with `noise`, stored as `jpeg`, of
     drawn `scenes`, whose distances are known, and of `derained` pictures, most behind a veil."""
-    restorer = dehazer.build(width=width)
+    keep_light = not derained  # a veil is to go as it is predicted
+    restorer = dehazer.build(width=width, keep_light=keep_light)
     shares = Shares(
         haze_free=haze_free, linear=linear, tinted=tinted, dim=dim, noise=noise, jpeg=jpeg,
         scenes=scenes, derained=derained,
@@ -57,7 +58,7 @@ def build(
     return Recipe(
         task="dehaze",
         network="dehazer",
-        keywords={"width": width},
+        keywords={"width": width} if keep_light else {"width": width, "keep_light": False},
         restorer=restorer,
         averages=(Average(copy.deepcopy(restorer), restorer, decay),),
         players=(Player(objective, weights, optimizer),),
