@@ -107,6 +107,7 @@ def made(name):
         KINDS["Noise2Void"](restorer, 1), restorer, copy.deepcopy(restorer)
     )
     own["Remembering"] = lambda kind: kind(past_start(memorynet.build(width=2)), RAIN)
+    own["OwnScenes"] = lambda kind: kind(restorer, ema, RAIN)
     own["Rehearsal"] = lambda kind: kind(KINDS["SyntheticRain"](restorer, RAIN, Sensor()))
     own["Sure"] = lambda kind: kind(restorer, 0.01, 0.1, 1)
     own["Recorrupted"] = lambda kind: kind(restorer, 0.01, 0.1, 0.5, 1)

@@ -31,6 +31,7 @@ from ssl_restore.restorer import UPRIGHT, Restorer
 
 LARGEST_DEPTH = 2.0  # optical, of a veil: what shines through 14 % is not brought back
 VEIL_WIDTH, VEIL_BLOCKS = 32, 2
+VEIL_FOLD = 8  # pixels, at most
 NEAR_WHITE = (0.9, 0.98)  # display values from which a colour may be cut off, and surely may
 THOROUGH = 0.5  # unless told otherwise
 LEARNED = {"colours": True, "thorough": True}  # keywords of what recipes build
@@ -176,7 +177,7 @@ class RainUNet(Restorer):
         self.decoder = Decoder(width, blocks, channels=1 + 3 + 3 * colours)
         self.stride = 2 ** len(blocks)
         self.reach = reach(blocks)
-        self.veil = VeilEstimator(self.stride)
+        self.veil = VeilEstimator(min(VEIL_FOLD, self.stride))
 
     def features(self, image: Tensor, thorough: Tensor | None = None) -> list[Tensor]:
         """Of the encoder, finest first: (B, width 2^l, H / 2^(l+1), W / 2^(l+1))."""

@@ -10,10 +10,14 @@ restorer has learned from, which would be forgotten within minutes. A patch in w
 finds nothing gets physics rain, too: else a restorer that removes nothing is taught by empty layers
 to remove nothing. From scratch, half of the layers are at first those of a morphological opening,
 which are coarse but not empty.
+
+After a warm start, what gets rain of all kinds are the user's own pictures, restored by the start
+(`own_scenes`), and no photographs.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -23,6 +27,7 @@ from torch import Tensor, nn
 from degradations.types import Degradation, Range, uniform
 from ssl_restore.networks.critic import Critic
 from ssl_restore.objectives.opening import opening
+from ssl_restore.objectives.own_scenes import OwnScenes
 from ssl_restore.objectives.picture_contrast import Judged, picture_contrast
 from ssl_restore.objectives.rendered_rain import (
     RenderedRain,
@@ -43,8 +48,9 @@ class RainTransfer(nn.Module):
     physics.
 
     In a run from scratch `coarse` of the layers come from the opening, linearly less and none after
-    half of the run. The last `wide_share` of a batch is rendered by `wide`, where it is given. With
-    a critic and a kind of `picture_contrast` (`judged`) there is a term `contrast`.
+    half of the run. The last `wide_share` of a batch is rendered by `wide`, where it is given, and
+    of that the last `own_share` by `own`, after a warm start. With a critic and a kind of
+    `picture_contrast` (`judged`) there is a term `contrast`.
     """
 
     def __init__(
@@ -60,8 +66,12 @@ class RainTransfer(nn.Module):
         wide: SyntheticRain | None = None,
         wide_share: float = 0.0,
         judged: Judged | None = None,
+        own: OwnScenes | None = None,
+        own_share: float = 0.0,
     ) -> None:
         super().__init__()
+        self.own = own
+        self.own_share = own_share
         self.critic: Critic | None
         self.critic, self.kind = judged or (None, "")
         self.wide = wide
@@ -113,10 +123,14 @@ class RainTransfer(nn.Module):
         if self.wide is None or not count:
             return render_rain(batch.clean, self.prior, generator).of(batch)
         like, other = batch.clean[:-count], batch.clean[-count:]
-        if not len(like):
-            return self.wide.render(other, generator).of(batch)
-        first = render_rain(like, self.prior, generator).stored()
-        return joined(first, self.wide.render(other, generator)).of(batch)
+        parts = [render_rain(like, self.prior, generator).stored()] if len(like) else []
+        own = round(self.own_share * count) if self.own is not None and batch.warm else 0
+        if count > own:
+            parts.append(self.wide.render(other[: count - own], generator))
+        if self.own is not None and own:
+            assert batch.degraded is not None
+            parts.append(self.own.render(self.own.pseudo_clean(batch.degraded[-own:]), generator))
+        return functools.reduce(joined, parts).of(batch)
 
 
 @torch.no_grad()

@@ -31,6 +31,7 @@ from ssl_restore.types import Average, Player, Recipe
 def build(
     *,
     width: int = 32,
+    blocks: tuple[int, ...] = unet.BLOCKS,
     lr: float = 1e-3,
     weight_decay: float = 0.01,
     batch: int = 8,
@@ -54,15 +55,17 @@ def build(
     pairs: str = "",
     pairs_share: float = WIDE.pairs,
 ) -> Recipe:
-    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the average,
-    share of `rain_free` pictures, shares of pictures with regular `patterns`, with `foliage` before
-    the sky, with a `veil`, with `noise` and stored as `jpeg`, of scenes out of focus (`defocus`),
-    in `mist`, compressed before (`blocky`) and `resampled` ones, share of populations of drops
-    `near` to the camera, of pictures with the `kinds` of rain that cameras see, file of a
-    `calibration` that the rain shall be like in place of all kinds, share of `varied` rain of all
-    kinds besides, folder of harvested `rain_layers`, of `pairs` (rainy/ and clean/) that were
-    stored as no rendering does, and their `pairs_share`."""
+    """Settings: network `width` and residual `blocks` a level, finest first, `lr`, `weight_decay`,
+    `batch`, `patch` px, `decay` of the average, share of `rain_free` pictures, shares of pictures
+    with regular `patterns`, with `foliage` before the sky, with a `veil`, with `noise` and stored
+    as `jpeg`, of scenes out of focus (`defocus`), in `mist`, compressed before (`blocky`) and
+    `resampled` ones, share of populations of drops `near` to the camera, of pictures with the
+    `kinds` of rain that cameras see, file of a `calibration` that the rain shall be like in place
+    of all kinds, share of `varied` rain of all kinds besides, folder of harvested `rain_layers`, of
+    `pairs` (rainy/ and clean/) that were stored as no rendering does, and their `pairs_share`."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
+    if blocks != unet.BLOCKS:
+        keywords["blocks"] = blocks
     restorer = unet.build(**keywords)
     objective = SyntheticRain(
         restorer,
