@@ -21,6 +21,7 @@ from ssl_restore.io.picture import Pixels
 
 LEAST_RAIN = 0.02  # share of the rain of the picture that counts as more
 LEAST_LOST = 0.05  # share of the texture that a result may lack, against the start
+LOST_WITH_RAIN = 0.5  # and for each share of the rain that it has less: streaks have ends and edges
 
 
 def rain_and_texture_left(rainy: Pixels, restored: Pixels) -> dict[str, float]:
@@ -50,7 +51,8 @@ def rain_and_texture_left(rainy: Pixels, restored: Pixels) -> dict[str, float]:
 def rejected_reason(rainy: Pixels, before: Pixels, after: Pixels, angle_rad: float) -> str | None:
     """Why `after` restores a rainy picture worse than `before`; None where nothing says so.
 
-    It has more light in lines along the streaks, or lacks texture that `before` has.
+    It has more light in lines along the streaks, or lacks more of the texture that `before` has
+    than goes with the rain that it has less.
     """
     angle = torch.tensor([angle_rad])
     whole, first, second = (images.to_tensor(picture) for picture in (rainy, before, after))
@@ -58,6 +60,7 @@ def rejected_reason(rainy: Pixels, before: Pixels, after: Pixels, angle_rad: flo
     texture = [texture_energy(picture, angle).item() for picture in (first, second)]
     if streaks[1] > streaks[0] + LEAST_RAIN * max(rain, 0):
         return "more light in lines along the rain than before"
-    if texture[1] < (1 - LEAST_LOST) * texture[0]:
+    less = max(0.0, streaks[0] - streaks[1]) / rain if rain > 0 else 0.0
+    if texture[1] < (1 - LEAST_LOST - LOST_WITH_RAIN * less) * texture[0]:
         return "texture was lost"
     return None

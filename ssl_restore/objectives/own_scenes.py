@@ -4,8 +4,7 @@
 
 f0 rests. P is not quite clean, but as soft, noisy and compressed as the pictures in which rain is
 to be found: a restorer that knows photographs alone is careful with what does not look like them.
-Half of P are turned by a quarter, so that the rain that was left in them lies across what falls;
-the others show which upright lines belong to the scenes.
+They are turned by a quarter, so that the rain that was left in them lies across what falls.
 
 Reference: Lee, Cho, Kim and Kim, "Restore from restored: video restoration with pseudo clean
 video", CVPR 2021.
@@ -49,12 +48,10 @@ class OwnScenes(SyntheticRain):
 
     @torch.no_grad()
     def pseudo_clean(self, degraded: Tensor) -> Tensor:
-        """P of I, (B, 3, N, N) display values; the first half are turned."""
+        """P of I, (B, 3, N, N) display values, turned."""
         if self.start.thorough is None:
             restored = self.start(degraded)
         else:
             told: Any = self.start  # its `layers` takes it
             restored = told.layers(degraded, thorough=degraded.new_ones(len(degraded)))["clean"]
-        half = len(restored) // 2
-        turned = torch.rot90(restored[:half], 1, (2, 3))
-        return torch.cat([turned, restored[half:]]).clamp(0, 1).to(degraded)
+        return torch.rot90(restored, 1, (2, 3)).clamp(0, 1).to(degraded)
