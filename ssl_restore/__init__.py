@@ -58,7 +58,8 @@ def load(
             the path of a checkpoint that `fit` wrote.
         task: Refuse a checkpoint that was learned for another task.
         scale: Of `upscale`: 2, which is the default, or 4.
-        quality: `fast` loads the smaller built-in restorer of `denoise`.
+        quality: `fast` loads the smaller built-in restorer of `denoise`, `best` the larger one of
+            `derain`.
         device: `auto` takes CUDA where there is one; else as torch names them.
         trainable: Keep its norms apart, which is slower, so that it can be learned on.
         precision: `int8` loads one that computes with integers of 8 bits, on an x86 processor, of
@@ -128,8 +129,9 @@ def restore(
         scale: Restores the result at 1/2, 1/4, ... 1 / scale of its size, too, for what is larger
             than the restorer knows; None: 2 or more, by the size, for the built-in one of `derain`,
             else 1.
-        quality: `best` averages over all positions that the task does not tell apart; `fast` takes
-            the smaller built-in restorer where there is one, which is of `denoise`.
+        quality: `best` averages over all positions that the task does not tell apart, and takes
+            the larger built-in restorer where there is one, which is of `derain`; `fast` takes the
+            smaller one, of `denoise`.
         tile: Side of a tile (pixels); None chooses, 0 takes the image at once.
         precision: `auto` (bfloat16 where the processor is fast at it), `bf16`, `fp32` or `int8`, as
             of `load`, which is to be preferred for more than one picture.

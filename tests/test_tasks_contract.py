@@ -98,15 +98,16 @@ def test_its_name_is_that_of_its_weights(name):
     assert checkpoint.read_header(weights.built_in(name)).task == name
 
 
-def test_fast_quality_takes_the_smaller_network_where_there_is_one():
+def test_a_quality_takes_the_smaller_or_larger_network_where_there_is_one():
     for name in sorted(set(NAMES) - WITHOUT_WEIGHTS):
-        fast, good = (
+        fast, good, best = (
             sum(
                 p.numel() for p in load_restorer(None, CPU, task=name, quality=quality).parameters()
             )
-            for quality in ("fast", "good")
+            for quality in ("fast", "good", "best")
         )
         assert (fast < 0.6 * good) if name in weights.SMALLER else fast == good
+        assert (best > 1.5 * good) if name in weights.LARGER else best == good
     assert load_restorer(None, CPU, task=name).symmetry == discover.task(name).symmetry
 
 

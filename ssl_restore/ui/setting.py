@@ -94,8 +94,8 @@ def choices(task: str) -> dict[str, Path | None]:
     if not discover.task(task).built_in:
         return {discover.task(task).solver.replace("_", " "): None}
     paths = set(weights.FOLDER.glob(f"{task}*.safetensors"))
-    if task in weights.SMALLER:
-        paths.discard(weights.built_in(task, "fast"))
+    usual = weights.built_in(task)
+    paths -= {weights.built_in(task, quality) for quality in QUALITIES} - {usual}
     found = {
         path: loaded(path, CPU)
         for path in sorted(paths)

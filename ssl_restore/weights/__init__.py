@@ -6,13 +6,15 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 SMALLER = ("denoise",)  # tasks with a smaller network, too
+LARGER = ("derain",)  # with a larger one
 
 
 def built_in(task: str, quality: str = "good") -> Path:
     """The restorer that the command of that name uses and `fit` starts from, or for `fast` the
-    smaller one, where the task has it; may be missing."""
-    smaller = quality == "fast" and task in SMALLER
-    return FOLDER / f"{task}{'_fast' if smaller else ''}.safetensors"
+    smaller and for `best` the larger one, where the task has it; may be missing."""
+    others = {"fast": SMALLER, "best": LARGER}
+    own = f"_{quality}" if task in others.get(quality, ()) else ""
+    return FOLDER / f"{task}{own}.safetensors"
 
 
 def veil() -> Path:
