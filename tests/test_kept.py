@@ -55,8 +55,8 @@ def test_most_of_the_pictures_that_show_something_decide(unet, verdicts, expecte
     assert worse_than(unet, unet, pictures, Says(*verdicts)) == expected
 
 
-def started(pictures, tmp_path):
-    rainy, clean = pictures("rainy", 10), pictures("clean")
+def started(pictures, tmp_path, size=(24, 32)):
+    rainy, clean = pictures("rainy", 10, size=size), pictures("clean")
     first = session.prepare(plan_for(rainy, clean), tmp_path / "first", CPU)
     list(session.train(first))
     plan = plan_for(rainy, clean)
@@ -81,6 +81,19 @@ def test_the_start_is_kept_where_the_result_is_worse(pictures, tmp_path, worse):
         resumed = session.prepare(second.run.plan(), second.run.folder, CPU, resume=True)
         list(session.train(resumed, resume=True))  # goes on from what was learned
         assert second.run.weights.read_bytes() != first.run.weights.read_bytes()
+
+
+def test_pictures_are_compared_whole_where_they_are_not_very_large(pictures, tmp_path):
+    """Of rain that is sparse, the middle of a picture may show hardly any."""
+    _, second = started(pictures, tmp_path, size=(40, 700))
+    sizes = []
+
+    class Seen(Says):
+        def measure(self, name, frame):
+            sizes.append(frame.shape)
+
+    list(session.train(second, judge=Seen(None)))
+    assert sizes == [(40, 700, 3)]
 
 
 def test_a_start_that_is_gone_by_then_is_said(pictures, tmp_path):

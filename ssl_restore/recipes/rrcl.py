@@ -16,6 +16,7 @@ from ssl_restore.calibration.rain_file import wide_rain
 from ssl_restore.errors import UserError
 from ssl_restore.networks import unet
 from ssl_restore.networks.projection import ProjectionHead
+from ssl_restore.objectives.own_scenes import OwnScenes
 from ssl_restore.objectives.picture_contrast import KINDS
 from ssl_restore.objectives.rehearsal import Rehearsal
 from ssl_restore.objectives.rrcl import (
@@ -48,6 +49,7 @@ def build(
     contrast: str = "",
     lambda_r: float = 1.0,
     rehearsal: float = 0.1,
+    own: bool = True,
     temperature: float = 0.1,
     embedding: int = 64,
     critic_width: int = 16,
@@ -56,7 +58,8 @@ def build(
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
     average, `reconstruction` (repaired or literal), weight of the opening's `label`, weights
     `lambda_c` of InfoNCE (0: none), `lambda_r` of the reconstruction, and after a warm start of the
-    `rehearsal` of rain of all kinds by the repaired form (0: none), what `contrast` compares
+    `rehearsal` of rain of all kinds by the repaired form (0: none), whether that is on the `own`
+    scenes of the pictures and not on photographs, what `contrast` compares
     (scenes: places in other rain; pictures with one another, as published and for literal; layers:
     patches of what was restored with patches of the rain; pcl, aecr and triplet: the restored
     picture with its truth, in the features of a critic), `temperature`, size of the `embedding`,
@@ -92,8 +95,14 @@ def build(
     if contrast:
         weights["contrast"] = lambda_c
     rehearses = repaired and rehearsal > 0
+    start = copy.deepcopy(ema) if rehearses and own else None
     if rehearses:
-        objectives.append(Rehearsal(SyntheticRain(restorer, wide_rain(), EXPOSURE, WIDE)))
+        learned = (
+            SyntheticRain(restorer, wide_rain(), EXPOSURE, WIDE)
+            if start is None
+            else OwnScenes(restorer, start, wide_rain())
+        )
+        objectives.append(Rehearsal(learned))
         weights |= {"restore": rehearsal, "veil": 0.1 * rehearsal}
     own = {"scenes": heads, "pictures": head, "layers": head}.get(contrast)
     parameters = [*restorer.parameters(), *(own.parameters() if own is not None else ())]
@@ -108,6 +117,7 @@ def build(
         needs=frozenset({"degraded", "clean"} if repaired else {"degraded"}),
         batch=batch,
         patch=patch,
+        anchor=start,
         keeps_scales=rehearses,
     )
 

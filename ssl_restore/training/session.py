@@ -33,6 +33,7 @@ from ssl_restore.types import Batch, Recipe
 SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 120.0
 CALIBRATED_PICTURES = 64  # of the folder, at most
+JUDGED_PX = 1000  # of a picture by which what was learned is compared with its start
 HELD_OUT = 4  # degraded pictures that are not learned from, at most and of ten times as many
 CALIBRATIONS = {  # settings of recipes that take one: its kind, and what is learned without it
     "calibration": ("rain", "with rain of all kinds"),
@@ -281,7 +282,7 @@ def _keep_the_better(
     """Put the start in the place of what was learned, where that is worse."""
     if job.start is None or job.plan.start is None:
         return
-    pictures = report.middles(job.shown)
+    pictures = report.middles(job.shown, JUDGED_PX)
     reason = worse_than(job.start, job.recipe.ema, pictures, judge, precision=precision)
     if reason is None:
         return
