@@ -74,7 +74,13 @@ def test_patches_are_larger_where_rain_could_not_be_measured():
     assert discover.recipe("derain_unpaired", {"patch": 32}).patch == 32
 
 
-@pytest.mark.parametrize("settings", [{"own": 0.0}, {"wide": 0.0}])
-def test_a_recipe_without_own_scenes_keeps_no_start(settings):
-    assert discover.recipe("derain_unpaired", settings).anchor is None
-    assert discover.recipe("derain_unpaired", {}).anchor is not None
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("derain_unpaired", {"own": 0.0}), ("derain_unpaired", {"wide": 0.0}),
+        ("rrcl", {"own": False}), ("rrcl", {"rehearsal": 0.0}),
+    ],
+)  # fmt: skip
+def test_a_recipe_without_own_scenes_keeps_no_start(name, settings):
+    assert discover.recipe(name, settings).anchor is None
+    assert discover.recipe(name, {}).anchor is not None

@@ -104,8 +104,8 @@ def build(
         )
         objectives.append(Rehearsal(learned))
         weights |= {"restore": rehearsal, "veil": 0.1 * rehearsal}
-    own = {"scenes": heads, "pictures": head, "layers": head}.get(contrast)
-    parameters = [*restorer.parameters(), *(own.parameters() if own is not None else ())]
+    used = {"scenes": heads, "pictures": head, "layers": head}.get(contrast)
+    parameters = [*restorer.parameters(), *(used.parameters() if used is not None else ())]
     optimizer = adamw(parameters, lr=lr, weight_decay=weight_decay)
     return Recipe(
         task="derain",
