@@ -136,6 +136,6 @@ def test_mean_is_over_the_pictures_that_have_a_score():
 
 def test_room_is_wanted_for_each_weight_once():
     recipe = discover.recipe("derain_unpaired", TINY)
-    kept = (recipe.restorer, recipe.ema)
+    kept = (recipe.restorer, recipe.ema, recipe.anchor)
     tensors = [value for module in kept for value in module.state_dict().values()]
     assert session._size(recipe) == sum(value.nbytes for value in tensors)

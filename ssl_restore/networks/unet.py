@@ -257,4 +257,6 @@ def build(
     streaks have `colours`, and whether it can be told how `thorough` to be."""
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
+    if not blocks or min(blocks) < 1:
+        raise ValueError(f"blocks must be at least 1 a level, got {blocks}")
     return RainUNet(width, tuple(blocks), colours=colours, thorough=thorough)

@@ -31,7 +31,7 @@ def build(
     lr: float = 1e-3,
     weight_decay: float = 0.01,
     batch: int = 8,
-    patch: int = 0,
+    patch: int | None = None,
     decay: float = 0.999,
     share: float = 0.5,
     gain: tuple[float, float] = (0.9, 1.6),
@@ -48,15 +48,15 @@ def build(
     critic_width: int = 16,
     critic_lr: float = 1e-4,
 ) -> Recipe:
-    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px (0: 128 where rain could
-    not be measured in some pictures, else 64), `decay` of the average, `share` of transferred rain,
-    range of its `gain`, `threshold` of a rain layer, share of `coarse` layers at the start of a run
-    from scratch, share of `rain_free` pictures in the physics rain, file of a `calibration` that it
-    is like, share of `varied` rain of all kinds besides, factor on the share that gets as `wide` a
-    range of rain as the built-in restorer has learned from, which is that of the pictures in which
-    the calibration found none, share of that on scenes of the user's `own` pictures after a warm
-    start, folder of harvested `rain_layers`; and of a `contrast` of what was restored with its
-    truth (pcl, aecr or triplet) in the features of a critic that learns in turn, the weight
+    """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px (unsaid 128 where rain
+    could not be measured in some pictures, else 64), `decay` of the average, `share` of transferred
+    rain, range of its `gain`, `threshold` of a rain layer, share of `coarse` layers at the start of
+    a run from scratch, share of `rain_free` pictures in the physics rain, file of a `calibration`
+    that it is like, share of `varied` rain of all kinds besides, factor on the share that gets as
+    `wide` a range of rain as the built-in restorer has learned from, which is that of the pictures
+    in which the calibration found none, share of that on scenes of the user's `own` pictures after
+    a warm start, folder of harvested `rain_layers`; and of a `contrast` of what was restored with
+    its truth (pcl, aecr or triplet) in the features of a critic that learns in turn, the weight
     `alpha`, `critic_width` and `critic_lr`."""
     keywords: dict[str, Any] = {"width": width, **unet.LEARNED}
     restorer = unet.build(**keywords)
@@ -85,7 +85,7 @@ def build(
         players=(Player(objective, weights, optimizer), *critics),
         anchor=start,
         batch=batch,
-        patch=patch or (WIDE_PATCH if rare else PATCH),
+        patch=(WIDE_PATCH if rare else PATCH) if patch is None else patch,
         warm_rate=WARM_RATE if rare else 1.0,
         coarse_from=COARSE_FROM if rare else None,
     )
