@@ -38,7 +38,7 @@ HISTORY = r"the (one|restorer|weights|built-in) (of )?(before|then)|not measured
 SHORTER = [  # (what a document says, what is run)
     (r"--minutes [\d.]+", "--steps 1 --set batch=2"),
     (r"--seconds [\d.]+", "--seconds 1"),
-    (r"\bminutes=[\d.]+", "steps=2"),
+    (r"\bminutes=[\d.]+", "steps=1"),
 ]
 LIMITS = [  # (command, an option that it has, or none, what is added unless a limit is given)
     ("fit", None, ["--steps", "1", "--set", "batch=2"]),
