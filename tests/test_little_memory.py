@@ -29,7 +29,7 @@ def in_little_memory(path):
     np.save(path, tiles.restore(restorer, picture, tile=0))
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="of Linux")
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
 def test_a_tile_without_memory_is_halved_to_the_same_result(tmp_path, processes):
     process = processes(in_little_memory, tmp_path / "little.npy")
     right = tiles.restore(random_restorer(width=8), pixels(1600, 2000))

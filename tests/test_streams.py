@@ -154,7 +154,7 @@ def test_scores_as_json(tiny, tmp_path):
     assert isinstance(found[2]["ssim_y"], float)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is the full disk")
 def test_standard_output_on_a_full_disk_is_one_line(tiny, tmp_path):
     write_photo(tmp_path / "a.png")
     call = [sys.executable, "-m", "ssl_restore", "derain", "a.png", "b.png", "--weights", tiny]

@@ -1,8 +1,10 @@
-"""A derainer with more residual blocks or levels, from one with fewer: a start for a larger one.
+"""A restorer with more or fewer residual blocks, from another: a start for what learns on.
 
-    python benchmarks/more_blocks.py derain.safetensors 2,2,4,2 -o larger.safetensors
+    python benchmarks/other_blocks.py derain.safetensors 2,2,4,2 -o larger.safetensors
+    python benchmarks/other_blocks.py denoise.safetensors 1,1,2 -o smaller.safetensors
 
-What is new adds nothing before training, so that the larger restorer gives what the other gave.
+Of every level the first blocks stay. What is new, levels too, adds nothing before training. A
+residual block adds to what it gets, so that without it the rest still does nearly what it did.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ssl_restore.networks import unet
+from ssl_restore import discover
 from ssl_restore.training import checkpoint
 
 
@@ -31,13 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "blocks": tuple(int(n) for n in given.blocks.split(",")),
     }
     torch.manual_seed(0)
-    restorer = unet.build(**keywords)
-    own = restorer.state_dict()
-    for name, value in own.items():
-        if name.startswith("decoder.ups.") and name not in before.state_dict():
-            own[name] = torch.zeros_like(value)  # a new level
-    own |= before.state_dict()
-    checkpoint.load_weights(restorer, own, given.source)
+    restorer = discover.builder("networks", header.network)(**keywords)
+    known, weights = before.state_dict(), restorer.state_dict()
+    for name, drawn in weights.items():
+        new_level = name.startswith("decoder.ups.")
+        weights[name] = known.get(name, torch.zeros_like(drawn) if new_level else drawn)
+    checkpoint.load_weights(restorer, weights, given.source)
     checkpoint.save(given.output, restorer, replace(header, keywords=keywords))
 
 
