@@ -19,7 +19,7 @@ from ssl_restore.evaluation.streak_energy import REACH, SIGMA_PX, streak_energy,
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
 
-LEAST_RAIN = 0.1  # share of the rain of the picture that counts as more
+LEAST_RAIN = 0.02  # share of the rain of the picture that counts as more
 LEAST_LOST = 0.05  # share of the texture that a result may lack, against the start
 LOST_WITH_RAIN = 0.5  # and for each share of the rain that it has less: streaks have ends and edges
 
