@@ -151,6 +151,7 @@ def test_a_dropped_folder_is_restored_by_two_settings_which_are_compared(opened,
     press(page, "restore")
     expect(page.locator("#right input")).to_have_value("derain, best", timeout=120_000)
     says(page, "3 of 3 restored")
+    expect(page.locator("#stop")).to_be_disabled(timeout=120_000)  # nothing is under way
     page.locator("#left input").click()
     page.get_by_role("option", name="derain", exact=True).click()
     page.locator("#look input").check()

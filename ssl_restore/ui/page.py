@@ -161,11 +161,17 @@ class Page:
         self._on(self.stop.click, self._stop, [])
         self._on(self.clear.click, self._clear, [])
         self._on(self.pictures.input, self._picked, [self.pictures])
-        for part in sides:
-            self._on(part.input, self._sides_chosen, sides)
+        for part in sides:  # each tells all three: in the order in which they were chosen
+            self._on(part.input, self._sides_chosen, sides, concurrency_limit=1)
         self.blocks.unload(self._closed)
 
-    def _on(self, event: Any, function: Callable[..., Any], inputs: list[Any]) -> None:
+    def _on(
+        self,
+        event: Any,
+        function: Callable[..., Any],
+        inputs: list[Any],
+        concurrency_limit: int | None = None,
+    ) -> None:
         outputs = [
             self.drop, self.folder, self.weights, self.strength, self.thorough, self.quality,
             self.layer, self.mask, self.source, self.restore, self.fit, self.stop, self.clear,
@@ -175,8 +181,9 @@ class Page:
             self.learned,
         ]  # fmt: skip
         event(
-            function, inputs, outputs, show_progress="hidden", concurrency_limit=None,
-            api_visibility="private", trigger_mode="multiple",
+            function, inputs, outputs, show_progress="hidden", api_visibility="private",
+            trigger_mode="multiple", concurrency_limit=concurrency_limit,
+            concurrency_id=function.__name__,
         )  # fmt: skip
 
     # Answers. Each takes the request last, which names the page that asks.
