@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -36,6 +37,11 @@ def names(kind: str, defined: str = "build") -> list[str]:
 
 
 def _parsed(path: Path) -> ast.Module:
+    return _parsed_as_of(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed_as_of(path: Path, changed_ns: int) -> ast.Module:
     with _PARSER:  # of Python 3.11, which several threads at once confuse
         return ast.parse(path.read_text(encoding="utf-8"))
 
