@@ -10,7 +10,6 @@ them: a restorer that has learned from nothing else keeps sharp streaks before s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,8 +24,7 @@ from degradations.types import Range, uniform
 from degradations.veil import Veil
 
 PARTLY = 0.4  # share of the pictures out of focus that are so in a part only
-DEFOCUS = Blur(sigma_px=(0.5, 25.0), radius_px=(0.0, 9.0), length_px=(0.0, 0.0))
-WIDEST = 0.2  # sigma over the shorter side
+DEFOCUS = Blur(sigma_px=(0.5, 7.0), radius_px=(0.0, 9.0), length_px=(0.0, 0.0))
 BLOCKS = Jpeg(quality=(10.0, 60.0))
 FILES = Jpeg(quality=(10.0, 95.0))
 SCALED = 0.5  # share of batches that were stored at another size
@@ -46,11 +44,7 @@ def out_of_focus(clean: Tensor, share: float, generator: torch.Generator) -> Ten
     if not len(chosen):
         return clean
     sharp = clean[chosen.to(clean.device)]
-    params = sample_params(DEFOCUS, sharp, generator)
-    nearer = torch.rand(len(chosen), generator=generator)  # to the distance that is in focus
-    sigma = (params.sigma_px * nearer.to(params.sigma_px)).clamp(max=WIDEST * min(clean.shape[-2:]))
-    params = replace(params, sigma_px=sigma)
-    blurred = _blurred(sharp, params)
+    blurred = _blurred(sharp, sample_params(DEFOCUS, sharp, generator))
     coarse = torch.randn(len(chosen), 1, 3, 3, generator=generator)
     part = torch.sigmoid(8 * F.interpolate(coarse, clean.shape[-2:], mode="bicubic"))
     whole = torch.rand(len(chosen), 1, 1, 1, generator=generator) >= PARTLY
