@@ -36,12 +36,12 @@ IN_FULL = 2  # blocks of README.md that .ci/run runs
 HISTORY = r"the (one|restorer|weights|built-in) (of )?(before|then)|not measured"
 
 SHORTER = [  # (what a document says, what is run)
-    (r"--minutes [\d.]+", "--steps 1 --set batch=2 --set patch=64"),
+    (r"--minutes [\d.]+", "--steps 1 --set batch=2"),
     (r"--seconds [\d.]+", "--seconds 1"),
     (r"\bminutes=[\d.]+", "steps=1"),
 ]
 LIMITS = [  # (command, an option that it has, or none, what is added unless a limit is given)
-    ("fit", None, ["--steps", "1", "--set", "batch=2", "--set", "patch=64"]),
+    ("fit", None, ["--steps", "1", "--set", "batch=2"]),
     ("adapt", None, ["--steps", "1"]),
     ("inpaint", None, ["--steps", "2"]),
     ("derain", "--adapt", ["--seconds", "1"]),
