@@ -3,17 +3,19 @@
     python benchmarks/free_photos.py OUTPUT_FOLDER [--debs FOLDER] [--long-side 1200]
 
 Every photograph is listed in free_photos.tsv beside this script, one row each: the name of
-the PNG to write, the Debian package it comes from, its path inside that package, its author
-and its licence (public domain, CC0, CC BY or CC BY-SA).  A path of the form BUNDLE.rcc#NAME
+the PNG to write, the Debian suite and package it comes from, its path inside that package, its
+author and its licence (public domain, CC0, CC BY or CC BY-SA).  A path of the form BUNDLE.rcc#NAME
 means the file NAME inside a Qt resource bundle; the GCompris bundles carry a README beside
 the pictures that names author, source and licence of each one.
 
-The packages are downloaded with `apt-get download` (run `apt-get update` first), unpacked
-with `dpkg-deb -x` without being installed, and each photograph is written as an 8-bit RGB
-PNG whose long side is at most LONG_SIDE pixels (never enlarged).  LICENCES.tsv in the output
-folder records where each file came from; keep it with the pictures.
+The packages are downloaded with `apt-get download` from the archive that the machine uses, those
+of other suites with lists of their own beside the machine's, unpacked with `dpkg-deb -x` without
+being installed, and each photograph is written as an 8-bit RGB PNG whose long side is at most
+LONG_SIDE pixels (never enlarged).  LICENCES.tsv in the output folder records where each file
+came from; keep it with the pictures.
 
-Needs a Debian 12 machine (other releases may hold other pictures) and Pillow with WebP.
+Needs a Debian machine and Pillow with WebP.  A suite that is not yet a release may come to hold
+other versions: a picture gone from it is named.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-COLUMNS = ["file", "package", "version", "path", "author", "licence"]
+COLUMNS = ["file", "suite", "package", "version", "path", "author", "licence"]
+KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def read_bundle(path: Path) -> dict[str, bytes]:
@@ -63,13 +66,23 @@ def read_bundle(path: Path) -> dict[str, bytes]:
     return files
 
 
-def fetch(package: str, debs: Path) -> Path:
-    """Return the package's .deb file in `debs`, downloading it when it is not there."""
-    found = sorted(debs.glob(f"{package}_*.deb"))
-    if not found:
-        subprocess.run(["apt-get", "download", package], cwd=debs, check=True)
-        found = sorted(debs.glob(f"{package}_*.deb"))
-    return found[-1]
+def lists_of(suite: str, folder: Path) -> list[str]:
+    """Options of apt-get with which it knows the packages of `suite`; its lists are in `folder`."""
+    for name in ("state/lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    targets = ["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)"]
+    known = subprocess.check_output(targets, text=True).splitlines()
+    address = next(line.split()[1] for line in known if line.startswith("Debian "))
+    sources = folder / "sources.list"
+    sources.write_text(f"deb [signed-by={KEYS}] {address} {suite} main\n", encoding="utf-8")
+    own = {
+        "Dir::State": folder / "state", "Dir::Cache": folder / "cache",
+        "Dir::Etc::sourcelist": sources, "Dir::Etc::sourceparts": "-",
+        "Acquire::Languages": "none",
+    }  # fmt: skip
+    options = [part for name, value in own.items() for part in ("-o", f"{name}={value}")]
+    subprocess.run(["apt-get", *options, "--quiet", "update"], check=True)
+    return options
 
 
 class Packages:
@@ -80,29 +93,47 @@ class Packages:
 
     def __init__(self, debs: Path, scratch: Path) -> None:
         self.debs, self.scratch = debs.resolve(), scratch
-        self.debs.mkdir(parents=True, exist_ok=True)
-        self.versions: dict[str, str] = {}
+        self.versions: dict[tuple[str, str], str] = {}
+        self._options: dict[str, list[str]] = {}  # of apt-get, for each suite
         self._bundles: dict[Path, dict[str, bytes]] = {}
 
-    def read(self, package: str, path: str) -> bytes:
+    def deb(self, suite: str, package: str) -> Path:
+        """The package's .deb file, downloaded when it is not there."""
+        kept = self.debs / suite
+        kept.mkdir(parents=True, exist_ok=True)
+        if not any(kept.glob(f"{package}_*.deb")):
+            if suite not in self._options:
+                self._options[suite] = lists_of(suite, self.scratch / "apt" / suite)
+            get = ["apt-get", *self._options[suite], "download", package]
+            subprocess.run(get, cwd=kept, check=True)
+        return max(kept.glob(f"{package}_*.deb"))
+
+    def read(self, package: str, path: str, suite: str = "bookworm") -> bytes:
         """The file at `path`, of the form BUNDLE.rcc#NAME inside a bundle."""
         inside, _, member = path.partition("#")
-        root = self.scratch / package
-        if package not in self.versions:
-            deb = fetch(package, self.debs)
+        root = self.scratch / suite / package
+        if (suite, package) not in self.versions:
+            deb = self.deb(suite, package)
+            root.parent.mkdir(parents=True, exist_ok=True)
             subprocess.run(["dpkg-deb", "-x", str(deb), str(root)], check=True)
             query = ["dpkg-deb", "-f", str(deb), "Version"]
-            self.versions[package] = subprocess.check_output(query, text=True).strip()
+            version = subprocess.check_output(query, text=True).strip()
+            self.versions[suite, package] = version
         content = root / inside
+        if not content.is_file():
+            version = self.versions[suite, package]
+            raise FileNotFoundError(f"{package} {version} ({suite}) has no {inside}")
         if not member:
             return content.read_bytes()
         if content not in self._bundles:
             self._bundles[content] = read_bundle(content)
         return self._bundles[content][member]
 
-    def photograph(self, package: str, path: str, long_side: int) -> Image.Image:
+    def photograph(
+        self, package: str, path: str, long_side: int, suite: str = "bookworm"
+    ) -> Image.Image:
         """The photograph at `path`, upright, as RGB; see `shrink`."""
-        return shrink(Image.open(io.BytesIO(self.read(package, path))), long_side)
+        return shrink(Image.open(io.BytesIO(self.read(package, path, suite))), long_side)
 
 
 def shrink(image: Image.Image, long_side: int) -> Image.Image:
@@ -127,9 +158,10 @@ def main(argv: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         packages = Packages(args.debs or Path(scratch), Path(scratch))
         for row in rows:
-            picture = packages.photograph(row["package"], row["path"], args.long_side)
+            suite, package = row["suite"], row["package"]
+            picture = packages.photograph(package, row["path"], args.long_side, suite)
             picture.save(args.output / row["file"])
-            row["version"] = packages.versions[row["package"]]
+            row["version"] = packages.versions[suite, package]
             report.append("\t".join(row[column] for column in COLUMNS))
     (args.output / "LICENCES.tsv").write_text("\n".join(report) + "\n", encoding="utf-8")
     print(f"{len(rows)} photographs in {args.output}")
