@@ -11,6 +11,8 @@ import time
 from multiprocessing.connection import wait
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the workers: they wait for each other
+
 import numpy as np
 import pytest
 import torch

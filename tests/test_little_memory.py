@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tiny import pixels, random_restorer, save_restorer, write_photo
 
 from ssl_restore.inference import tiles
 
+M_MMAP_THRESHOLD = -3  # of the GNU C library's malloc.h
+
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
@@ -22,6 +25,7 @@ def tiny(tmp_path_factory):
 def in_little_memory(path):
     """In this process, with so little that the usual tiles do not fit."""
     torch.set_num_threads(1)
+    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)  # what is freed is free for code, too
     picture, restorer = pixels(1600, 2000), random_restorer(width=8)
     tiles.restore(restorer, picture[:256, :256], tile=64)  # what is taken at first
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
