@@ -48,7 +48,7 @@ def build(
     lambda_c: float = 0.01,
     contrast: str = "",
     lambda_r: float = 1.0,
-    rehearsal: float = 0.2,
+    rehearsal: float = 0.1,
     own: bool = True,
     temperature: float = 0.1,
     embedding: int = 64,
