@@ -52,6 +52,9 @@ def command(
     check_target(target, overwrite=overwrite, folder=darktable)
     factor = None if scale is None else int(scale)
     restorer = ssl_restore.load(weights or str(task), task=task, scale=factor, device="cpu")
+    if restorer.chooses:
+        restorer = restorer.core
+        click.echo("of two networks the one for the rain that cameras see is written", err=True)
     write = export.darktable if darktable else export.export
     difference = write(restorer, target, weights="built-in" if weights is None else weights.name)
     output.path(target)

@@ -240,15 +240,16 @@ def restore_files(
     """
     from ssl_restore.inference import folders, wrappers  # noqa: PLC0415
     from ssl_restore.inference.load import fingerprint  # noqa: PLC0415
+    from ssl_restore.weights import parts  # noqa: PLC0415
 
     with ExitStack() as stack:
         files = files.opened(stack)
         files.alone(stack, layers)
 
         def besides() -> dict[str, Any]:
-            weights = [files.weights_path(task)]
-            weights += [then.weights_path("dehaze")] if then is not None else []
-            return {"weights": [fingerprint(path) for path in weights]}
+            paths = [*parts(files.weights_path(task))]
+            paths += [then.weights_path("dehaze")] if then is not None else []
+            return {"weights": [fingerprint(path) for path in paths]}
 
         jobs = files.plan(layers, besides=besides)
         restorer, notify = wrap(files.load(task)), on_cluster.notify(files)

@@ -33,11 +33,13 @@ class Restorer(nn.Module):
         layer_names: Keys of what `layers` returns.
         thorough: From 0, which leaves what might belong to the scene, to 1, which takes what might
             be degradation; None: the restorer cannot be told.
+        careful: By how much less thorough it is at smaller sizes.
         coarse_from: Applied at half the size, too, and at a quarter of it to pictures with a
             longest side of so many pixels or more (`inference.fine_to_coarse`); None: never.
         overview_px: Longest side at which it first looks at the whole picture, before the tiles
             (`networks.overview`); None: it needs no such look.
         white: Display value that is white in what it is given, and is not left.
+        chooses: Whether `suited` gives another one for each picture.
     """
 
     stride: int
@@ -47,9 +49,11 @@ class Restorer(nn.Module):
     symmetry: tuple[int, ...] = SQUARE
     layer_names: tuple[str, ...] = ("clean",)
     thorough: float | None = None
+    careful: float = 0.25
     coarse_from: int | None = None
     overview_px: int | None = None
     white: float = 1.0
+    chooses: bool = False
 
     @property
     def layers_reach(self) -> int:
@@ -75,6 +79,16 @@ class Restorer(nn.Module):
     def layers(self, image: Tensor) -> Mapping[str, Tensor]:
         """`layer_names` -> (B, 1 or 3, scale H, scale W) each; `clean` is what `forward` gives."""
         return {"clean": self(image)}
+
+    def suited(self, windows: Tensor) -> Restorer:
+        """The one for a picture, of which (K, 3, h, w) are windows; itself unless it `chooses`."""
+        return self
+
+    def told(self: AnyRestorer, thorough: float) -> AnyRestorer:
+        """The same weights, told how thorough to be; for one that can be told."""
+        copied = copy.copy(self)
+        copied.thorough = thorough
+        return copied
 
     @property
     def core(self) -> Restorer:
@@ -104,7 +118,14 @@ class Wrapped(Restorer):
         self.stride, self.reach, self.scale = inner.stride, inner.reach, inner.scale
         self.task, self.symmetry = inner.task, inner.symmetry
         self.coarse_from, self.overview_px = inner.coarse_from, inner.overview_px
-        self.white = inner.white
+        self.white, self.chooses = inner.white, inner.chooses
+
+    def suited(self, windows: Tensor) -> Restorer:
+        copied = copy.copy(self)
+        inner = self.inner.suited(windows)
+        copied._modules = {**self._modules, "inner": inner}
+        copied.coarse_from, copied.chooses = inner.coarse_from, False
+        return copied
 
     def overview(self, small: Tensor) -> Tensor:
         return self.inner.overview(small)

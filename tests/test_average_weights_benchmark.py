@@ -25,6 +25,22 @@ def test_the_mean_lies_between_the_two(tmp_path, script):
     torch.testing.assert_close(found[name], before[name] + 0.25, atol=2e-3, rtol=0)
 
 
+def test_a_start_with_fewer_outputs_counts_as_zeros_there(tmp_path, script):
+    one = save_restorer(tmp_path / "one.safetensors")
+    header = checkpoint.read_header(one)
+    keywords = {**header.keywords, "colours": True}
+    other, mean = tmp_path / "other.safetensors", tmp_path / "mean.safetensors"
+    checkpoint.save(other, unet.build(**keywords), replace(header, keywords=keywords))
+    call = [str(one), str(other), "-o", str(mean), "--share", "0.25", "--coarse-from", "300"]
+    script("average_weights").main(call)
+    (learned, _), (found, told) = checkpoint.load(other), checkpoint.load(mean)
+    assert (told.keywords, told.coarse_from) == (keywords, 300)
+    new = learned.decoder.head.weight[4 * 4 :]
+    torch.testing.assert_close(found.decoder.head.weight[4 * 4 :], 0.25 * new, atol=2e-3, rtol=0)
+    script("average_weights").main([*call[:-1], "0"])
+    assert checkpoint.read_header(mean).coarse_from is None
+
+
 def test_another_network_is_refused(tmp_path, script):
     one = save_restorer(tmp_path / "one.safetensors", task="denoise")
     other, header = tmp_path / "other.safetensors", checkpoint.read_header(one)

@@ -18,6 +18,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.inference import clips
 from ssl_restore.inference.condition import WHOLE, told_range
 from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of
+from ssl_restore.inference.mixture import suited
 from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.tiles import check_tile, restore
 from ssl_restore.inference.wrappers import Layer
@@ -31,6 +32,7 @@ from ssl_restore.restorer import Restorer
 End = Callable[[Job, "str | None"], None]
 # (name of a picture, picture) -> what restores it, and what is called with its result
 Choose = Callable[[str, Picture], tuple[Restorer, Callable[[Pixels], None]]]
+USUAL_SCALE = 4  # of `fine_to_coarse`, up to which nothing is said
 SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/EXPERIMENTS.md)
 
 
@@ -154,7 +156,6 @@ class _Work:
 
     def restored(self, job: Job, picture: Picture, ready: Callable[[int], None]) -> Picture:
         self._say_levels(job, picture)
-        self._say_scale(job, picture)
         used = WHOLE
         if self.choose is None:
             used = told_range(job, picture.pixels, self.notify, self.said)
@@ -165,6 +166,8 @@ class _Work:
             own = used.around(self.restorer)
             if self.choose is not None:
                 own, judge = self.choose(name, picture)
+            own = suited(own, picture.pixels)
+            self._say_scale(job, own, picture)
             pixels = restore_pixels(
                 own, picture.pixels, scale=self.scale, tile=self.tile,
                 precision=self.precision, in_place=in_place, progress=ready,
@@ -186,9 +189,12 @@ class _Work:
     def for_clip(self, job: Job, source: Source) -> _Work:
         """The same for all frames of a clip: what is chosen is chosen by one of its middle."""
         notify = clips.once(self.notify)
-        if self.choose is None:
+        middle = source.middle().pixels() if self.choose or self.restorer.chooses else None
+        if middle is None:
             return replace(self, notify=notify)
-        own, _ = self.choose(str(job.source), Picture(source.middle().pixels()))
+        if self.choose is None:
+            return replace(self, restorer=suited(self.restorer, middle), notify=notify)
+        own, _ = self.choose(str(job.source), Picture(middle))
         return replace(self, restorer=own, choose=None, notify=notify)
 
     def put(self, job: Job, before: Picture, after: Picture) -> None:
@@ -210,10 +216,10 @@ class _Work:
         pixels = restore(layered, before.pixels, tile=self.tile, precision=self.precision)
         return Picture(to_whole_numbers(pixels))
 
-    def _say_scale(self, job: Job, picture: Picture) -> None:
+    def _say_scale(self, job: Job, restorer: Restorer, picture: Picture) -> None:
         height, width = picture.pixels.shape[:2]
-        found = scale_of(self.restorer, (height, width), self.scale)
-        if self.scale is None and found > 2:
+        found = scale_of(restorer, (height, width), self.scale)
+        if self.scale is None and found > USUAL_SCALE:
             self._say(
                 "scale",
                 f"{job.source}: {width}x{height}, restored down to 1/{found} of its size, for wide "

@@ -14,16 +14,17 @@ import torch
 from torch import Tensor
 
 from ssl_restore.errors import UserError
+from ssl_restore.inference.mixture import Mixture
 from ssl_restore.io import images
 from ssl_restore.networks import int8
-from ssl_restore.restorer import AnyRestorer
+from ssl_restore.restorer import Restorer
 
 PRECISION = "int8"
 SIDE_PX = 128  # of the pictures that are measured
 NOISE = (0.0, 25 / 255, 60 / 255)  # deviations
 
 
-def with_integers(restorer: AnyRestorer) -> AnyRestorer:
+def with_integers(restorer: Restorer) -> Restorer:
     """A copy whose residual blocks, but for the last, compute with integers of 8 bits.
 
     UserError for a restorer that has no such blocks or is not on the CPU, and where the processor
@@ -33,6 +34,8 @@ def with_integers(restorer: AnyRestorer) -> AnyRestorer:
         raise _refused("int8 is for processors; take the device cpu, or another precision")
     if not int8.is_exact():
         raise _refused("this processor, or this torch, lacks int8; use auto, bf16 or fp32")
+    if isinstance(restorer, Mixture):
+        return restorer.of_each(with_integers)
     if any(isinstance(part, int8.Int8Block) for part in restorer.modules()):
         return restorer
     ready = restorer.folded()

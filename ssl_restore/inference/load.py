@@ -10,8 +10,10 @@ from ssl_restore import discover, weights
 from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.inference import int8
+from ssl_restore.inference.mixture import Mixture
 from ssl_restore.inference.wrappers import checked_quality
 from ssl_restore.io import manifest
+from ssl_restore.networks import gate
 from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint
 
@@ -28,22 +30,33 @@ def load_restorer(
     """The restorer of a checkpoint, or without a path the one built in for the task.
 
     Args:
-        path: A checkpoint that `fit` wrote; None takes the task's built-in one.
+        path: A checkpoint that `fit` wrote; None takes the task's built-in one, which may be a
+            `Mixture`.
         device: Where it goes.
         task: Weights of another task are refused; None takes those of any.
         quality: For `fast` the smaller built-in one, where the task has it.
         trainable: Its norms stay by themselves, which is slower, but can be learned on.
         precision: `int8` for one that computes with integers; all others are chosen later.
     """
-    path = weights_path(path, task=task, quality=checked_quality(quality))
-    restorer, header = checkpoint.load(path, task=task)
-    if header.task in discover.names("tasks", "task"):
-        restorer.symmetry = discover.task(header.task).symmetry
-    restorer.coarse_from = header.coarse_from
-    if trainable:
-        return place(restorer, device)
-    restorer = place(restorer.folded(), device)
-    return int8.with_integers(restorer) if precision == int8.PRECISION else restorer
+    own = weights_path(path, task=task, quality=checked_quality(quality))
+
+    def ready(path: Path) -> Restorer:
+        restorer, header = checkpoint.load(path, task=task)
+        if header.task in discover.names("tasks", "task"):
+            restorer.symmetry = discover.task(header.task).symmetry
+        restorer.coarse_from = header.coarse_from
+        if trainable:
+            return place(restorer, device)
+        restorer = place(restorer.folded(), device)
+        return int8.with_integers(restorer) if precision == int8.PRECISION else restorer
+
+    _, *others = weights.parts(own)
+    if not others:
+        return ready(own)
+    expert, chooser = others
+    last, seen = ready(own), weights.built_in(own.stem.split("_")[0])
+    eye = last if seen == own else ready(seen)
+    return Mixture([ready(expert), last], place(gate.load(chooser), device), eye)
 
 
 def weights_path(path: Path | None, *, task: str | None = None, quality: str = "good") -> Path:

@@ -29,6 +29,9 @@ class Ranged(Wrapped):
             raise ValueError(f"white must be above 0 and at most 1, got {white}")
         self.white, self.beyond = white, beyond
 
+    def suited(self, windows: Tensor) -> Restorer:
+        return super().suited((windows / self.white).clamp(max=1))
+
     def overview(self, small: Tensor) -> Tensor:
         return self.inner.overview((small / self.white).clamp(max=1))
 

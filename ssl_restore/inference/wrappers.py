@@ -16,7 +16,6 @@ from ssl_restore.restorer import Restorer, Wrapped
 MIRRORED = 4  # the position that is mirrored left to right, and not rotated
 QUALITIES = ("fast", "good", "best")
 USUAL_QUALITY = "good"
-CAREFUL = 0.25
 
 
 class Strength(Wrapped):
@@ -47,19 +46,17 @@ def with_thoroughness(restorer: Restorer, thorough: float) -> Restorer:
         raise UserError(
             "these weights cannot be told; leave it out, or fit them anew", parameter="thorough"
         )
-    told = copy.copy(restorer)
-    told.thorough = float(thorough)
-    return told
+    return restorer.told(float(thorough))
 
 
 def for_smaller_sizes(restorer: Restorer) -> Restorer:
-    """The same restorer for smaller sizes of what it has restored: less thorough by `CAREFUL`,
-    where it can be told."""
+    """The same restorer for smaller sizes of what it has restored: less thorough, where it can be
+    told, by what it says (`careful`)."""
     copied = copy.copy(restorer)
     if isinstance(restorer, Wrapped):
         copied._modules = {**restorer._modules, "inner": for_smaller_sizes(restorer.inner)}
     elif restorer.thorough is not None:
-        copied.thorough = max(0.0, restorer.thorough - CAREFUL)
+        copied.thorough = max(0.0, restorer.thorough - restorer.careful)
     return copied
 
 

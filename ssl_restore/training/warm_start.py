@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ssl_restore import weights
 from ssl_restore.errors import UserError
+from ssl_restore.inference.load import load_restorer
+from ssl_restore.inference.mixture import Mixture
+from ssl_restore.io import images as files
+from ssl_restore.networks.gate import looked_at
 from ssl_restore.training import checkpoint
 from ssl_restore.types import Recipe
+
+LOOKED_AT = 12  # pictures of a folder
 
 
 def start_from(recipe: Recipe, path: Path) -> Recipe:
@@ -56,8 +64,9 @@ def grown(weights: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def default_start(recipe: Recipe) -> str | None:
-    """The built-in restorer of the recipe's task, where it is of a network that it can start from.
+def default_start(recipe: Recipe, images: Path | None = None) -> str | None:
+    """The built-in restorer of the recipe's task, where it is of a network that it can start from:
+    of several the one that suits most pictures of a folder.
 
     Those of other tasks do not count: what they have learned is another thing.
     """
@@ -65,4 +74,26 @@ def default_start(recipe: Recipe) -> str | None:
     if not path.is_file():
         return None
     header = checkpoint.read_header(path)
-    return str(path) if any(fits(header, form) for form in (recipe, *recipe.forms)) else None
+    if not any(fits(header, form) for form in (recipe, *recipe.forms)):
+        return None
+    other = weights.expert(recipe.task)
+    if images is not None and images.is_dir() and other.is_file() and _suits(recipe.task, images):
+        path = other
+    return str(path)
+
+
+def _suits(task: str, folder: Path) -> bool:
+    """Whether the other expert suits the pictures of a folder, of which a few are looked at."""
+    try:
+        paths = files.find(folder)
+    except UserError:  # which is said when they are read
+        return False
+    mixture, told = load_restorer(None, torch.device("cpu"), task=task), []
+    assert isinstance(mixture, Mixture)
+    for path in paths[:: math.ceil(len(paths) / LOOKED_AT)]:
+        try:
+            pixels = files.read(path).pixels
+        except UserError:
+            continue
+        told.append(mixture.look(looked_at(pixels))[1])
+    return bool(told) and float(np.median(told)) < 0

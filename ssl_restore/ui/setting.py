@@ -53,7 +53,7 @@ class Setting:
 
     def recorded(self) -> dict[str, Any]:
         """For the manifest of the results, as the commands have it."""
-        files = [] if self.by_solver else [self.file]
+        files = [] if self.by_solver else [*weights.parts(self.file)]
         files += [] if self.mask is None else [self.mask]
         return {
             "command": self.task, "version": __version__, "strength": self.strength,
@@ -96,6 +96,7 @@ def choices(task: str) -> dict[str, Path | None]:
     paths = set(weights.FOLDER.glob(f"{task}*.safetensors"))
     usual = weights.built_in(task)
     paths -= {weights.built_in(task, quality) for quality in QUALITIES} - {usual}
+    paths -= {*weights.parts(usual)[1:]}
     found = {
         path: loaded(path, CPU)
         for path in sorted(paths)

@@ -17,6 +17,25 @@ def built_in(task: str, quality: str = "good") -> Path:
     return FOLDER / f"{task}{own}.safetensors"
 
 
+def expert(task: str) -> Path:
+    """Another restorer of the task, for pictures that suit it better as its `gate` tells; may be
+    missing: then there is one for all pictures."""
+    return FOLDER / f"{task}_thin.safetensors"
+
+
+def gate(task: str) -> Path:
+    """What chooses between the `expert` and the built-in restorer of the task."""
+    return FOLDER / f"{task}_gate.safetensors"
+
+
+def parts(path: Path) -> tuple[Path, ...]:
+    """All files that belong to one of weights: those of a built-in restorer with an `expert`."""
+    task = path.stem.split("_")[0]
+    others = (expert(task), gate(task))
+    mixed = path in {built_in(task, quality) for quality in ("fast", "good", "best")}
+    return (path, *others) if mixed and others[0].is_file() else (path,)
+
+
 def veil() -> Path:
     """The dehazer for pictures from which rain was removed: `derain --veil`."""
     return built_in("veil")

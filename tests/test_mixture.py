@@ -1,0 +1,283 @@
+"""A gate that looks at a picture once, and the restorer that it chooses for it."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import av
+import numpy as np
+import pytest
+import torch
+
+import ssl_restore
+from ssl_restore import discover, weights
+from ssl_restore.errors import UserError
+from ssl_restore.inference import int8
+from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values
+from ssl_restore.inference.folders import restore_all
+from ssl_restore.inference.mixture import CERTAIN, USUAL, Mixture, suited
+from ssl_restore.inference.ranged import Ranged
+from ssl_restore.inference.wrappers import SelfEnsemble, Strength, with_thoroughness
+from ssl_restore.io import folders, images
+from ssl_restore.io.clips.encoders import Encoding
+from ssl_restore.io.picture import Picture
+from ssl_restore.networks import gate, unet
+from ssl_restore.objectives.rendered_rain import ODDS
+from ssl_restore.training import warm_start
+
+
+class Saying(torch.nn.Module):
+    """A gate that says what it was told to."""
+
+    def __init__(self, rain, camera):
+        super().__init__()
+        self.odds = (rain, camera)
+
+    def forward(self, maps):
+        return torch.tensor(self.odds)
+
+
+class Seeing(Mixture):
+    """One that keeps what it looked at."""
+
+    def look(self, windows):
+        self.seen.append(windows.clone())
+        return super().look(windows)
+
+
+def expert(seed):
+    """Small, and one that changes what it is given."""
+    torch.manual_seed(seed)
+    net = unet.build(width=4, blocks=(1, 1, 1), thorough=True)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    net.task = "derain"
+    return net.eval()
+
+
+@pytest.fixture
+def experts():
+    return [expert(1), expert(2)]
+
+
+def picture(height=90, width=70, seed=0):
+    generator = np.random.default_rng(seed)
+    return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def mixture(experts, rain=5.0, camera=5.0):
+    mixed = Seeing(experts, Saying(rain, camera), experts[-1])
+    mixed.seen = []
+    return mixed
+
+
+# The gate
+
+
+@pytest.mark.parametrize(
+    ("size", "share"), [((1, 1), 1), ((5, 128), 1), ((321, 481), 0.5), ((257, 16), 0.7)]
+)
+def test_windows_lie_in_the_picture_reach_its_edges_and_cover_half_of_it(size, share):
+    covered = np.zeros(size, bool)
+    found = gate.places(*size)
+    for rows, columns in found:
+        assert rows.start >= 0
+        assert columns.start >= 0
+        covered[rows, columns] = True
+    assert covered[0, 0]
+    assert covered[-1, -1]
+    assert share <= covered.mean() <= min(1, share + 0.15)
+    parts = [covered[place].shape for place in found]
+    assert len(set(parts)) == 1
+    assert max(parts[0]) <= gate.WINDOW_PX
+
+
+def test_windows_of_a_large_picture_are_few_and_reach_its_corners():
+    found = gate.places(3000, 4000)
+    assert len(found) == gate.ALONG**2
+    assert found[0] == (slice(0, 256), slice(0, 256))
+    assert found[-1] == (slice(2744, 3000), slice(3744, 4000))
+
+
+def maps_of(count, seed=0):
+    stream = torch.Generator().manual_seed(seed)
+    shapes = (4, 16, 12), (8, 8, 6)
+    return [torch.randn(count, *shape, generator=stream) for shape in shapes]
+
+
+def test_statistics_are_those_of_a_loop_over_features_and_windows():
+    maps = maps_of(3)
+    expected = []
+    for features in maps:
+        values = [features[:, channel].numpy() for channel in range(features.shape[1])]
+        expected += [value.mean() for value in values]
+        expected += [math.log(math.sqrt(value.var() + 1e-6)) for value in values]
+        expected += [math.log(max(value.max(), 1e-3)) for value in values]
+    assert np.allclose(gate.statistics(maps), expected, atol=1e-5)
+    net = gate.Gate(12).eval()
+    assert torch.allclose(net(maps), net.told(torch.tensor(expected)[None].float())[0], atol=1e-5)
+    assert torch.allclose(net(maps), net([features.flip(0) for features in maps]), atol=1e-5)
+
+
+def test_a_grey_picture_of_one_pixel_is_looked_at(experts):
+    given = np.zeros((1, 1, 1), np.uint8)
+    assert restore_pixels(mixture(experts), given).shape == given.shape
+
+
+def test_a_saved_gate_tells_the_same_and_one_of_another_version_is_refused(tmp_path, monkeypatch):
+    net, path = gate.Gate(12, width=5).eval(), tmp_path / "gate.safetensors"
+    net.mean.fill_(0.3)
+    net.save(path)
+    before = torch.random.get_rng_state()
+    assert torch.equal(gate.load(path)(maps_of(1)), net(maps_of(1)))
+    assert torch.equal(before, torch.random.get_rng_state())
+    monkeypatch.setattr(gate, "FORMAT", 2)
+    with pytest.raises(UserError, match="gate of another version; install ssl-restore again"):
+        gate.load(path)
+
+
+# What it chooses
+
+
+@pytest.mark.parametrize(("camera", "number"), [(-3.0, 0), (-0.01, 0), (0.0, 1), (4.0, 1)])
+def test_the_picture_is_restored_by_the_expert_that_suits_it(experts, camera, number):
+    mixed, given = mixture(experts, camera=camera), picture()
+    expert, other = (experts[n].told(USUAL[n]) for n in (number, 1 - number))
+    expected = restore_pixels(expert, given, precision="fp32")
+    assert np.array_equal(restore_pixels(mixed, given, precision="fp32"), expected)
+    other = restore_pixels(other, given, precision="fp32")
+    assert not np.array_equal(other, expected)
+    image = images.to_tensor(given)
+    assert torch.equal(
+        restore_values(mixed, image, precision="fp32"),
+        restore_values(expert, image, precision="fp32"),
+    )
+
+
+def test_it_looks_once_however_many_tiles_and_smaller_sizes(experts):
+    mixed, given = mixture(experts), picture(200, 180)
+    restore_pixels(mixed, given, scale=4, tile=64, precision="fp32")
+    (seen,) = mixed.seen
+    assert torch.equal(seen, gate.looked_at(given))
+
+
+@pytest.mark.parametrize("rain", [3.0, 0.0, -0.5, -1.5, -9.0])
+def test_where_no_rain_is_seen_it_is_less_thorough_by_the_odds(experts, rain):
+    chosen = mixture(experts, rain=rain).suited(torch.zeros(1, 3, 16, 16))
+    odds = ODDS ** (2 * chosen.thorough - 1) / ODDS ** (2 * USUAL[1] - 1)
+    least = ODDS ** (-2 * USUAL[1])  # where thorough is 0
+    expected = max(math.exp(min(0.0, rain - CERTAIN)), least)
+    assert odds == pytest.approx(expected)
+
+
+def test_who_is_told_how_thorough_to_be_is_so_whatever_is_seen(experts):
+    told = with_thoroughness(mixture(experts, rain=-9.0, camera=-1.0), 0.8)
+    chosen = told.suited(torch.zeros(1, 3, 16, 16))
+    assert (told.thorough, chosen.thorough) == (0.8, 0.8)
+    assert chosen.encoder is experts[0].encoder
+    assert experts[0].thorough == 0.5  # as before
+
+
+def test_wrappers_are_around_the_one_that_was_chosen(experts):
+    given, mixed = picture(), mixture(experts, camera=-1.0)
+    wrapped = Strength(SelfEnsemble(mixed), 0.5)
+    expected = Strength(SelfEnsemble(experts[0].told(USUAL[0])), 0.5)
+    assert wrapped.chooses
+    chosen = suited(wrapped, given)
+    assert not chosen.chooses
+    assert np.array_equal(
+        restore_pixels(wrapped, given, precision="fp32"),
+        restore_pixels(expected, given, precision="fp32"),
+    )
+
+
+def test_the_gate_sees_where_white_is(experts):
+    given = (picture().astype(np.uint16) * 16).clip(0, 4080)
+    mixed = mixture(experts)
+    restore_pixels(Ranged(mixed, 4080 / 65535), given, precision="fp32")
+    assert float(mixed.seen[0].max()) == pytest.approx(1.0, abs=0.01)
+
+
+def test_of_itself_it_is_the_last_expert_with_room_for_all(experts):
+    larger = unet.build(width=4, blocks=(1, 1, 1, 1), thorough=True).eval()
+    mixed, image = mixture([*experts[:1], larger]), torch.rand(1, 3, 32, 32)
+    assert torch.equal(mixed(image), larger(image))
+    assert mixed.layers(image).keys() == larger.layers(image).keys()
+    assert (mixed.stride, mixed.reach) == (larger.stride, larger.reach)
+    assert mixed.layers_reach == larger.layers_reach
+    assert mixture([larger, experts[0]]).stride == larger.stride
+
+
+def test_frames_of_a_clip_have_one_restorer_chosen_in_the_middle(experts, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for number in range(3):
+        images.write(tmp_path / f"frames/{number}.png", Picture(picture(seed=number)))
+    jobs = folders.plan(
+        (str(tmp_path / "frames"),), str(tmp_path / "out"), recursive=False, overwrite=False
+    )
+    mixed = mixture(experts)
+    assert restore_all(jobs, mixed, precision="fp32") == []
+    assert len(mixed.seen) == 3  # pictures of a folder: each has its own
+    clip = tmp_path / "clip.mkv"
+    frames = [images.read(tmp_path / f"frames/{number}.png").pixels[:88] for number in range(3)]
+    write_clip(clip, frames)
+    jobs = folders.plan((str(clip),), str(tmp_path / "clip_out"), clips=Encoding(None, None))
+    mixed = mixture(experts)
+    assert restore_all(jobs, mixed, precision="fp32") == []
+    assert len(mixed.seen) == 1
+
+
+def write_clip(path, frames):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "bgr0"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def test_it_goes_to_another_process(experts):
+    mixed = Mixture(experts, gate.Gate(4 + 8 + 16).eval(), experts[1])
+    copied = pickle.loads(pickle.dumps(mixed))
+    given = picture()
+    assert np.array_equal(
+        restore_pixels(copied, given, precision="fp32"),
+        restore_pixels(mixed, given, precision="fp32"),
+    )
+
+
+# The one that is installed
+
+
+def test_the_derainer_and_its_larger_one_choose_and_a_copy_of_one_expert_does_not(tmp_path):
+    for quality in ("good", "best"):
+        assert ssl_restore.load("derain", quality=quality).chooses
+    path = weights.built_in("derain")
+    assert weights.parts(path) == (path, weights.expert("derain"), weights.gate("derain"))
+    assert ssl_restore.load(path).chooses
+    copied = tmp_path / "restorer.safetensors"
+    copied.write_bytes(path.read_bytes())
+    assert not ssl_restore.load(copied).chooses
+    assert weights.parts(copied) == (copied,)
+    assert not ssl_restore.load("denoise").chooses
+
+
+@pytest.mark.skipif(not int8.int8.is_exact(), reason="this processor lacks int8")
+def test_both_experts_compute_with_integers():
+    mixed = int8.with_integers(ssl_restore.load("derain", device="cpu"))
+    for one in mixed.experts:
+        assert any(isinstance(part, int8.int8.Int8Block) for part in one.modules())
+
+
+def test_fit_starts_from_the_expert_that_suits_the_folder(tmp_path, monkeypatch):
+    recipe = discover.recipe("derain_unpaired", {})
+    images.write(tmp_path / "a.png", Picture(picture()))
+    (tmp_path / "b.png").write_text("no picture")
+    for odds, path in ((-2.0, weights.expert("derain")), (2.0, weights.built_in("derain"))):
+        monkeypatch.setattr(Mixture, "look", lambda self, windows, odds=odds: (0.0, odds))
+        assert warm_start.default_start(recipe, tmp_path) == str(path)
+    assert warm_start.default_start(recipe) == str(weights.built_in("derain"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert warm_start.default_start(recipe, empty) == str(weights.built_in("derain"))
