@@ -137,7 +137,7 @@ def measure(net: gate.Gate, seen: Tensor, truth: Tensor) -> None:
 
 def told_of(net: gate.Gate, eye: Restorer, folder: Path) -> Tensor:
     """(N, 2) of the pictures in a folder."""
-    mixture = Mixture([eye, eye], net, eye)
+    mixture = Mixture(eye, eye, net, eye)
     paths = images.find(folder)
     return torch.tensor([mixture.look(gate.looked_at(images.read(p).pixels)) for p in paths])
 

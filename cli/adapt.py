@@ -82,7 +82,7 @@ def command(
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.adapters.stream import Course  # noqa: PLC0415
     from ssl_restore.inference.load import load_restorer  # noqa: PLC0415
-    from ssl_restore.inference.mixture import suited  # noqa: PLC0415
+    from ssl_restore.inference.mixture import single  # noqa: PLC0415
     from ssl_restore.io import video  # noqa: PLC0415
     from ssl_restore.io.clips.encoders import Encoding  # noqa: PLC0415
     from ssl_restore.io.clips.suffixes import is_written  # noqa: PLC0415
@@ -100,7 +100,7 @@ def command(
         trainable=True,
     )
     if restorer.chooses:
-        restorer = suited(restorer, next(iter(frames)))
+        restorer = single(restorer, next(iter(frames)))
     known = chosen or discover.task(restorer.task)
     if known.stream is None:
         raise click.UsageError(f"no adapter learns to {known.name}; use `ssl-restore {known.name}`")

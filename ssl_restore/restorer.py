@@ -90,6 +90,11 @@ class Restorer(nn.Module):
         copied.thorough = thorough
         return copied
 
+    def at_smaller_sizes(self) -> Restorer:
+        """The one for smaller sizes of what this one has restored: less thorough by what it says
+        (`careful`), where it can be told."""
+        return self if self.thorough is None else self.told(max(0.0, self.thorough - self.careful))
+
     @property
     def core(self) -> Restorer:
         """The restorer inside all wrappers; itself where there is none."""
@@ -121,10 +126,15 @@ class Wrapped(Restorer):
         self.white, self.chooses = inner.white, inner.chooses
 
     def suited(self, windows: Tensor) -> Restorer:
+        return self._around(self.inner.suited(windows))
+
+    def at_smaller_sizes(self) -> Restorer:
+        return self._around(self.inner.at_smaller_sizes())
+
+    def _around(self, inner: Restorer) -> Restorer:
         copied = copy.copy(self)
-        inner = self.inner.suited(windows)
         copied._modules = {**self._modules, "inner": inner}
-        copied.coarse_from, copied.chooses = inner.coarse_from, False
+        copied.coarse_from, copied.chooses = inner.coarse_from, inner.chooses
         return copied
 
     def overview(self, small: Tensor) -> Tensor:

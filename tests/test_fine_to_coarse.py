@@ -17,7 +17,6 @@ from ssl_restore.inference.tiles import restore, restore_tensor
 from ssl_restore.inference.wrappers import (
     SelfEnsemble,
     Strength,
-    for_smaller_sizes,
 )
 from ssl_restore.io import images
 from ssl_restore.restorer import Restorer
@@ -45,12 +44,12 @@ def test_what_is_found_at_half_the_size_is_taken_from_the_result(tiny):
 def test_at_smaller_sizes_it_is_less_thorough():
     restorer = random_restorer(thorough=True)
     whole = SelfEnsemble(Strength(restorer, 0.5))
-    coarse = for_smaller_sizes(whole)
+    coarse = whole.at_smaller_sizes()
     assert coarse.core.thorough == 0.25
     assert (whole.core.thorough, restorer.thorough) == (0.5, 0.5)  # those stay as they were
     restorer.thorough = 0.1
-    assert for_smaller_sizes(restorer).thorough == 0
-    assert for_smaller_sizes(random_restorer()).thorough is None
+    assert restorer.at_smaller_sizes().thorough == 0
+    assert random_restorer().at_smaller_sizes().thorough is None
 
 
 class Dimmed(Restorer):

@@ -16,7 +16,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.inference import int8
 from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values
 from ssl_restore.inference.folders import restore_all
-from ssl_restore.inference.mixture import CERTAIN, USUAL, Mixture, suited
+from ssl_restore.inference.mixture import CERTAIN, USUAL, InTurn, Mixture, single, suited
 from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.wrappers import SelfEnsemble, Strength, with_thoroughness
 from ssl_restore.io import folders, images
@@ -67,7 +67,7 @@ def picture(height=90, width=70, seed=0):
 
 
 def mixture(experts, rain=5.0, camera=5.0):
-    mixed = Seeing(experts, Saying(rain, camera), experts[-1])
+    mixed = Seeing(*experts, Saying(rain, camera), experts[-1])
     mixed.seen = []
     return mixed
 
@@ -140,19 +140,52 @@ def test_a_saved_gate_tells_the_same_and_one_of_another_version_is_refused(tmp_p
 # What it chooses
 
 
-@pytest.mark.parametrize(("camera", "number"), [(-3.0, 0), (-0.01, 0), (0.0, 1), (4.0, 1)])
-def test_the_picture_is_restored_by_the_expert_that_suits_it(experts, camera, number):
+@pytest.mark.parametrize("camera", [0.0, 4.0])
+def test_the_rain_of_cameras_is_removed_by_the_second_alone(experts, camera):
     mixed, given = mixture(experts, camera=camera), picture()
-    expert, other = (experts[n].told(USUAL[n]) for n in (number, 1 - number))
-    expected = restore_pixels(expert, given, precision="fp32")
+    last = experts[1].told(USUAL[1])
+    expected = restore_pixels(last, given, precision="fp32")
     assert np.array_equal(restore_pixels(mixed, given, precision="fp32"), expected)
-    other = restore_pixels(other, given, precision="fp32")
-    assert not np.array_equal(other, expected)
+    assert not np.array_equal(restore_pixels(experts[0], given, precision="fp32"), expected)
     image = images.to_tensor(given)
     assert torch.equal(
         restore_values(mixed, image, precision="fp32"),
-        restore_values(expert, image, precision="fp32"),
+        restore_values(last, image, precision="fp32"),
     )
+
+
+@pytest.mark.parametrize("camera", [-3.0, -0.01])
+def test_thin_rain_is_removed_by_the_first_and_what_it_leaves_by_the_second(experts, camera):
+    mixed, image = mixture(experts, camera=camera), images.to_tensor(picture(96, 72))
+    first, second = (one.told(usual) for one, usual in zip(experts, USUAL, strict=True))
+    between = restore_values(first, image, precision="fp32")
+    expected = restore_values(second, between, precision="fp32")
+    found = restore_values(mixed, image, precision="fp32")
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert (between - expected).abs().max() > 0.01
+
+
+def test_both_in_turn_are_the_same_in_tiles_and_tell_the_rain_of_both(experts):
+    both, given = InTurn(*experts), picture(200, 180)
+    one, other = (restore_pixels(both, given, tile=tile, precision="fp32") for tile in (0, 64))
+    assert np.abs(one.astype(int) - other).max() <= 1
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        layers, first = both.layers(image), experts[0].layers(image)
+        second = experts[1].layers(first["clean"])
+        assert torch.equal(layers["rain"], first["rain"] + second["rain"])
+        assert torch.equal(layers["clean"], both(image))
+    assert both.layers_reach == experts[0].layers_reach + experts[1].layers_reach
+
+
+def test_at_smaller_sizes_the_second_is_alone_and_as_thorough(experts):
+    for one in experts:
+        one.coarse_from = 10
+    chosen = mixture(experts, camera=-1.0).suited(torch.zeros(1, 3, 16, 16))
+    coarse = chosen.at_smaller_sizes()
+    assert coarse.encoder is experts[1].encoder
+    assert coarse.thorough == chosen.second.thorough == USUAL[1]
+    assert (chosen.coarse_from, experts[0].at_smaller_sizes().thorough) == (10, 0.25)
 
 
 def test_it_looks_once_however_many_tiles_and_smaller_sizes(experts):
@@ -174,15 +207,16 @@ def test_where_no_rain_is_seen_it_is_less_thorough_by_the_odds(experts, rain):
 def test_who_is_told_how_thorough_to_be_is_so_whatever_is_seen(experts):
     told = with_thoroughness(mixture(experts, rain=-9.0, camera=-1.0), 0.8)
     chosen = told.suited(torch.zeros(1, 3, 16, 16))
-    assert (told.thorough, chosen.thorough) == (0.8, 0.8)
-    assert chosen.encoder is experts[0].encoder
+    assert (told.thorough, chosen.first.thorough, chosen.second.thorough) == (0.8, 0.8, 0.8)
+    assert chosen.first.encoder is experts[0].encoder
     assert experts[0].thorough == 0.5  # as before
 
 
 def test_wrappers_are_around_the_one_that_was_chosen(experts):
     given, mixed = picture(), mixture(experts, camera=-1.0)
     wrapped = Strength(SelfEnsemble(mixed), 0.5)
-    expected = Strength(SelfEnsemble(experts[0].told(USUAL[0])), 0.5)
+    both = (one.told(usual) for one, usual in zip(experts, USUAL, strict=True))
+    expected = Strength(SelfEnsemble(InTurn(*both)), 0.5)
     assert wrapped.chooses
     chosen = suited(wrapped, given)
     assert not chosen.chooses
@@ -199,14 +233,21 @@ def test_the_gate_sees_where_white_is(experts):
     assert float(mixed.seen[0].max()) == pytest.approx(1.0, abs=0.01)
 
 
-def test_of_itself_it_is_the_last_expert_with_room_for_all(experts):
+def test_of_itself_it_is_the_second_with_room_for_both(experts):
     larger = unet.build(width=4, blocks=(1, 1, 1, 1), thorough=True).eval()
-    mixed, image = mixture([*experts[:1], larger]), torch.rand(1, 3, 32, 32)
+    mixed, image = mixture([experts[0], larger]), torch.rand(1, 3, 32, 32)
     assert torch.equal(mixed(image), larger(image))
     assert mixed.layers(image).keys() == larger.layers(image).keys()
-    assert (mixed.stride, mixed.reach) == (larger.stride, larger.reach)
-    assert mixed.layers_reach == larger.layers_reach
+    assert (mixed.stride, mixed.reach) == (larger.stride, larger.reach + experts[0].reach)
     assert mixture([larger, experts[0]]).stride == larger.stride
+
+
+def test_who_learns_on_starts_from_one_of_them(experts):
+    for camera, number in ((-1.0, 0), (1.0, 1)):
+        chosen = single(mixture(experts, camera=camera), picture())
+        assert chosen.encoder is experts[number].encoder
+        assert chosen.thorough == USUAL[number]
+    assert single(experts[0], picture()) is experts[0]
 
 
 def test_frames_of_a_clip_have_one_restorer_chosen_in_the_middle(experts, tmp_path):
@@ -238,7 +279,7 @@ def write_clip(path, frames):
 
 
 def test_it_goes_to_another_process(experts):
-    mixed = Mixture(experts, gate.Gate(4 + 8 + 16).eval(), experts[1])
+    mixed = Mixture(*experts, gate.Gate(4 + 8 + 16).eval(), experts[1])
     copied = pickle.loads(pickle.dumps(mixed))
     given = picture()
     assert np.array_equal(
@@ -266,7 +307,7 @@ def test_the_derainer_and_its_larger_one_choose_and_a_copy_of_one_expert_does_no
 @pytest.mark.skipif(not int8.int8.is_exact(), reason="this processor lacks int8")
 def test_both_experts_compute_with_integers():
     mixed = int8.with_integers(ssl_restore.load("derain", device="cpu"))
-    for one in mixed.experts:
+    for one in (mixed.thin, mixed.inner):
         assert any(isinstance(part, int8.int8.Int8Block) for part in one.modules())
 
 

@@ -23,7 +23,6 @@ from ssl_restore.errors import UserError
 from ssl_restore.inference import tiles
 from ssl_restore.inference.mixture import suited
 from ssl_restore.inference.tiles import restore, restore_tensor
-from ssl_restore.inference.wrappers import for_smaller_sizes
 from ssl_restore.io.picture import Pixels, peak
 from ssl_restore.networks.gate import places
 from ssl_restore.restorer import Restorer
@@ -75,7 +74,7 @@ def restore_pixels(
         notify=notify,
     )  # fmt: skip
     sizes = _sizes((height, width), scale_of(restorer, (height, width), scale))
-    coarse = for_smaller_sizes(restorer) if sizes else restorer
+    coarse = restorer.at_smaller_sizes() if sizes else restorer
     if tile is None and height * width > tiles.LARGE_PIXELS:  # which is in memory beside them
         margin = tiles.margin_of(coarse)
         tile = min(tiles.tile_sides(height, width, None, margin, coarse.stride))
@@ -127,7 +126,7 @@ def restore_values(
         restorer = restorer.suited(torch.cat(windows).clamp(0, 1))
     result = restore_tensor(restorer, image, tile=tile, precision=precision).to(image)
     sizes = _sizes(size, scale_of(restorer, size, scale))
-    coarse = for_smaller_sizes(restorer) if sizes else restorer
+    coarse = restorer.at_smaller_sizes() if sizes else restorer
     for small in sizes:
         down = F.interpolate(result, small, mode="area")
         taken = down - restore_tensor(coarse, down, tile=tile, precision=precision).to(down)

@@ -35,7 +35,7 @@ def with_integers(restorer: Restorer) -> Restorer:
     if not int8.is_exact():
         raise _refused("this processor, or this torch, lacks int8; use auto, bf16 or fp32")
     if isinstance(restorer, Mixture):
-        return restorer.of_each(with_integers)
+        return restorer.of_both(with_integers)
     if any(isinstance(part, int8.Int8Block) for part in restorer.modules()):
         return restorer
     ready = restorer.folded()

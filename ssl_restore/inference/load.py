@@ -56,7 +56,7 @@ def load_restorer(
     expert, chooser = others
     last, seen = ready(own), weights.built_in(own.stem.split("_")[0])
     eye = last if seen == own else ready(seen)
-    return Mixture([ready(expert), last], place(gate.load(chooser), device), eye)
+    return Mixture(ready(expert), last, place(gate.load(chooser), device), eye)
 
 
 def weights_path(path: Path | None, *, task: str | None = None, quality: str = "good") -> Path:

@@ -1,6 +1,7 @@
-"""Several restorers of a task, of which a gating network chooses one for every picture.
+"""Restorers of a task that follow each other, as a gating network tells for every picture.
 
-    restored = f_k(I | thorough),   k the expert that I suits,   thorough less where nothing is seen
+    restored = g(f(I | thorough) | thorough),   f only where I suits it,   less thorough where
+                                                nothing is seen that is to be removed
 
 Thin streaks in sharp pictures and the rain of cameras, out of focus and compressed, are learned
 better by two small networks than by one; and whether it rains at all is seen in the whole picture,
@@ -11,11 +12,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ssl_restore.device import autocast
 from ssl_restore.inference.tiles import to_multiple
@@ -24,38 +25,63 @@ from ssl_restore.networks.gate import Gate, looked_at
 from ssl_restore.objectives.rendered_rain import ODDS
 from ssl_restore.restorer import Restorer, Wrapped
 
-USUAL = (0.5, 0.3)  # how thorough each expert is where the picture shows rain
-CERTAIN = 0.0  # log odds of rain, below which it is less so
+USUAL = (0.5, 0.3)  # how thorough each is where the picture shows rain
+CERTAIN = 0.0  # log odds of rain, below which they are less so
+
+
+class InTurn(Restorer):
+    """image (B, 3, H, W), sides multiples of `stride`, -> the same shape: what the second restorer
+    makes of what the first has made of it; at smaller sizes the second alone."""
+
+    def __init__(self, first: Restorer, second: Restorer) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+        self.stride = max(first.stride, second.stride)
+        self.reach = first.reach + second.reach
+        self.task, self.symmetry = second.task, second.symmetry
+        self.layer_names, self.coarse_from = second.layer_names, second.coarse_from
+
+    @property
+    def layers_reach(self) -> int:
+        return self.first.layers_reach + self.second.layers_reach
+
+    def forward(self, image: Tensor) -> Tensor:
+        restored: Tensor = self.second(self.first(image).to(image))
+        return restored
+
+    def layers(self, image: Tensor) -> dict[str, Tensor]:
+        """Those of the second, of what the first left, but the rain of both."""
+        one = self.first.layers(image)
+        other = self.second.layers(one["clean"].to(image))
+        return {**other, "rain": one["rain"] + other["rain"]}
+
+    def at_smaller_sizes(self) -> Restorer:
+        return self.second.at_smaller_sizes()
 
 
 class Mixture(Wrapped):
-    """image (B, 3, H, W), sides multiples of `stride`, -> the same shape, by the last expert, which
-    is for what cameras see; `suited` gives the one for a picture.
+    """image (B, 3, H, W), sides multiples of `stride`, -> the same shape, by the second expert;
+    `suited` gives what restores a picture.
 
     Args:
-        experts: Restorers of one task, for thin rain and for that of cameras.
+        thin: For thin streaks in sharp pictures; what it leaves is restored by the other.
+        camera: For the rain that cameras see.
         gate: Which of them suits a picture, and whether it shows what is to be removed.
         eye: Whose features the gate reads.
     """
 
-    def __init__(self, experts: Sequence[Restorer], gate: Gate, eye: Restorer) -> None:
-        super().__init__(experts[-1])
-        self.inner.careful = 0.0  # it has learned what drops are at smaller sizes, too
-        self.others = nn.ModuleList(experts[:-1])
-        self.gate, self.eye = gate, eye
-        self.stride = max(expert.stride for expert in experts)
-        self.reach = max(expert.reach for expert in experts)
-        self.layer_names = self.inner.layer_names
-        self.thorough: float | None = USUAL[-1]
+    def __init__(self, thin: Restorer, camera: Restorer, gate: Gate, eye: Restorer) -> None:
+        super().__init__(camera)
+        camera.careful = 0.0  # it has learned what drops are at smaller sizes, too
+        self.thin, self.gate, self.eye = thin, gate, eye
+        both = InTurn(thin, camera)
+        self.stride, self.reach, self.layer_names = both.stride, both.reach, both.layer_names
+        self.thorough: float | None = USUAL[1]
         self.chooses, self.asked = True, False  # whether it was asked how thorough to be
 
     @property
     def layers_reach(self) -> int:
-        return max(expert.layers_reach for expert in self.experts)
-
-    @property
-    def experts(self) -> list[Restorer]:
-        return [*self.others, self.inner]
+        return self.thin.layers_reach + self.inner.layers_reach
 
     @torch.inference_mode()
     def look(self, windows: Tensor) -> tuple[float, float]:
@@ -69,24 +95,29 @@ class Mixture(Wrapped):
 
     def suited(self, windows: Tensor) -> Restorer:
         rain, camera = self.look(windows)
-        which = int(camera >= 0)
-        expert = self.experts[which]
-        if self.asked or expert.thorough is None:
-            return expert
         # Odds of rain that are lower by so much, as `thorough` shifts them: ODDS^(2 thorough - 1).
         less = min(0.0, rain - CERTAIN) / (2 * math.log(ODDS))
-        return expert.told(max(0.0, USUAL[which] + less))
+        thin, last = (
+            one if self.asked else one.told(max(0.0, usual + less))
+            for one, usual in zip((self.thin, self.inner), USUAL, strict=True)
+        )
+        return last if camera >= 0 else InTurn(thin, last)
+
+    def single(self, windows: Tensor) -> Restorer:
+        """The expert that suits a picture best, to be learned on."""
+        _, camera = self.look(windows)
+        return (self.thin if camera < 0 else self.inner).told(USUAL[int(camera >= 0)])
 
     def told(self, thorough: float) -> Mixture:
-        copied = self.of_each(lambda expert: expert.told(thorough))
+        copied = self.of_both(lambda expert: expert.told(thorough))
         copied.thorough, copied.asked = thorough, True
         return copied
 
-    def of_each(self, change: Callable[[Restorer], Restorer]) -> Mixture:
+    def of_both(self, change: Callable[[Restorer], Restorer]) -> Mixture:
         """The same of its experts changed."""
-        *others, last = map(change, self.experts)
         copied = copy.copy(self)
-        copied._modules = {**self._modules, "others": nn.ModuleList(others), "inner": last}
+        changed = {"thin": change(self.thin), "inner": change(self.inner)}
+        copied._modules = {**self._modules, **changed}
         return copied
 
     def forward(self, image: Tensor) -> Tensor:
@@ -98,7 +129,16 @@ class Mixture(Wrapped):
 
 
 def suited(restorer: Restorer, pixels: Pixels) -> Restorer:
-    """The restorer for a picture (H, W, 1 or 3)."""
-    if not restorer.chooses:
-        return restorer
-    return restorer.suited(looked_at(pixels).to(next(restorer.parameters()).device))
+    """What restores a picture (H, W, 1 or 3)."""
+    return restorer.suited(_windows(restorer, pixels)) if restorer.chooses else restorer
+
+
+def single(restorer: Restorer, pixels: Pixels) -> Restorer:
+    """The restorer, or of several the one that suits a picture (H, W, 1 or 3), to be learned on."""
+    return (
+        restorer.single(_windows(restorer, pixels)) if isinstance(restorer, Mixture) else restorer
+    )
+
+
+def _windows(restorer: Restorer, pixels: Pixels) -> Tensor:
+    return looked_at(pixels).to(next(restorer.parameters()).device)

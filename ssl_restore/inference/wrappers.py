@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -47,17 +46,6 @@ def with_thoroughness(restorer: Restorer, thorough: float) -> Restorer:
             "these weights cannot be told; leave it out, or fit them anew", parameter="thorough"
         )
     return restorer.told(float(thorough))
-
-
-def for_smaller_sizes(restorer: Restorer) -> Restorer:
-    """The same restorer for smaller sizes of what it has restored: less thorough, where it can be
-    told, by what it says (`careful`)."""
-    copied = copy.copy(restorer)
-    if isinstance(restorer, Wrapped):
-        copied._modules = {**restorer._modules, "inner": for_smaller_sizes(restorer.inner)}
-    elif restorer.thorough is not None:
-        copied.thorough = max(0.0, restorer.thorough - restorer.careful)
-    return copied
 
 
 class SelfEnsemble(Wrapped):

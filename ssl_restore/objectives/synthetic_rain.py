@@ -58,7 +58,7 @@ WIDE = Shares(  # what the built-in restorer has learned from
 
 
 EXPOSURE = Sensor(gain=(0.5, 1.2))
-COARSE_FROM = 2000  # of restorers that have: they find wide streaks at smaller sizes
+COARSE_FROM = 500  # of restorers that have: they find wide streaks at smaller sizes
 
 
 class SyntheticRain(nn.Module):

@@ -23,7 +23,7 @@ from ssl_restore.adapters.rain_of_frames import RAIN
 from ssl_restore.adapters.stream import Course
 from ssl_restore.errors import UserError
 from ssl_restore.inference.load import load_restorer
-from ssl_restore.inference.mixture import suited
+from ssl_restore.inference.mixture import single
 from ssl_restore.inference.tiles import restore
 from ssl_restore.inference.wrappers import with_self_ensemble
 from ssl_restore.io import images
@@ -58,7 +58,7 @@ def solve(
     if "optical_depth" not in restorer.layer_names:
         raise UserError(f"a {type(restorer).__name__} predicts no rain; give a derainer")
     frame = images.to_pixels(image.cpu(), SIXTEEN_BIT)
-    restorer = suited(restorer, frame)
+    restorer = single(restorer, frame)
     course = Course(
         steps=STEPS if steps is None and seconds is None else steps, seconds=seconds,
         seed=int(torch.randint(2**62, (), generator=generator)), quality=quality,
