@@ -1,7 +1,9 @@
 """Restorers of a task that follow each other, as a gating network tells for every picture.
 
-    restored = g(f(I | thorough) | thorough),   f only where I suits it,   less thorough where
-                                                nothing is seen that is to be removed
+    restored = g(f(I | thorough) | thorough),   f where thin rain is seen alone
+
+The lower the odds of rain in the picture, the less thorough both are: the odds that light is rain,
+8^(2 thorough - 1), fall by as much. Below thorough = 0 so much less of what was found is taken.
 
 Thin streaks in sharp pictures and the rain of cameras, out of focus and compressed, are learned
 better by two small networks than by one; and whether it rains at all is seen in the whole picture,
@@ -20,13 +22,15 @@ from torch import Tensor
 
 from ssl_restore.device import autocast
 from ssl_restore.inference.tiles import to_multiple
+from ssl_restore.inference.wrappers import Strength
 from ssl_restore.io.picture import Pixels
 from ssl_restore.networks.gate import Gate, looked_at
 from ssl_restore.objectives.rendered_rain import ODDS
 from ssl_restore.restorer import Restorer, Wrapped
 
-USUAL = (0.5, 0.3)  # how thorough each is where the picture shows rain
-CERTAIN = 0.0  # log odds of rain, below which they are less so
+USUAL = (0.5, 0.2)  # how thorough each is where the picture shows rain
+CERTAIN = 0.7  # log odds of rain, below which they are less so, and then take a share alone
+ODDS_RANGE = 2 * math.log(ODDS)  # of log odds, that `thorough` from 0 to 1 stands for
 
 
 class InTurn(Restorer):
@@ -95,13 +99,16 @@ class Mixture(Wrapped):
 
     def suited(self, windows: Tensor) -> Restorer:
         rain, camera = self.look(windows)
-        # Odds of rain that are lower by so much, as `thorough` shifts them: ODDS^(2 thorough - 1).
-        less = min(0.0, rain - CERTAIN) / (2 * math.log(ODDS))
+        if self.asked:
+            return self.inner if camera >= 0 else InTurn(self.thin, self.inner)
+        less = min(0.0, rain - CERTAIN)
         thin, last = (
-            one if self.asked else one.told(max(0.0, usual + less))
+            one.told(max(0.0, usual + less / ODDS_RANGE))
             for one, usual in zip((self.thin, self.inner), USUAL, strict=True)
         )
-        return last if camera >= 0 else InTurn(thin, last)
+        restorer = last if camera >= 0 else InTurn(thin, last)
+        share = math.exp(min(0.0, less + USUAL[1] * ODDS_RANGE))
+        return restorer if share == 1 else Strength(restorer, share)
 
     def single(self, windows: Tensor) -> Restorer:
         """The expert that suits a picture best, to be learned on."""
