@@ -30,6 +30,7 @@ from ssl_restore.calibration.motion import Mask, Values
 from ssl_restore.evaluation.baselines import opening_1x5
 from ssl_restore.inference.fine_to_coarse import restore_pixels
 from ssl_restore.inference.load import load_restorer
+from ssl_restore.inference.mixture import single
 from ssl_restore.io import video
 from ssl_restore.io.picture import Pixels
 
@@ -157,6 +158,7 @@ def main() -> None:
         tell(name, restored)
         if asked.sheet is not None:
             sheet(asked.sheet, frames, restored, places[0])
+        learner = single(restorer, frames[0])
         for method in asked.method:
             adapt: Callable[..., Iterable[Pixels]] = discover.builder("adapters", method)(
                 discover.task("derain").stream
@@ -164,7 +166,10 @@ def main() -> None:
             for online in (False, True):
                 course = Course(online=online, notify=print)
                 mode = "online" if online else "offline"
-                tell(f"{name}, {method} {mode}", list(adapt(restorer, frames, course)))
+                tell(
+                    f"{name}, {method} {mode}",
+                    list(adapt(learner, frames, course)),
+                )
 
 
 if __name__ == "__main__":
