@@ -139,7 +139,7 @@ def test_sizes_of_a_few_pixels_are_left_out(tiny):
 
 def test_checkpoints_tell_whether_they_ask_for_it(tiny, tmp_path):
     on = torch.device("cpu")
-    assert load.load_restorer(None, on, task="derain").coarse_from == 2000
+    assert load.load_restorer(None, on, task="derain").coarse_from == 500
     assert load.load_restorer(None, on, task="denoise").coarse_from is None
     assert load.load_restorer(tiny, on).coarse_from is None
     coarse = save_restorer(tmp_path / "coarse.safetensors", coarse_from=100)

@@ -21,7 +21,7 @@ needs_int8 = pytest.mark.skipif(not int8.is_exact(), reason="this processor or t
 
 @pytest.fixture(scope="module")
 def derain():
-    return ssl_restore.load("derain", device="cpu")
+    return ssl_restore.load("derain", device="cpu").core
 
 
 @pytest.fixture(scope="module")

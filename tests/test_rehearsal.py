@@ -54,7 +54,7 @@ def test_from_scratch_there_is_nothing_to_forget(net, batch):
 @pytest.mark.parametrize(
     ("recipe", "applied_at"),
     [(rrcl.build(width=4), 900), (rrcl.build(width=4, rehearsal=0.0), None),
-     (derain_unpaired.build(width=4), 2000)],
+     (derain_unpaired.build(width=4), 500)],
 )  # fmt: skip
 def test_what_rehearses_is_applied_at_the_sizes_of_its_start(tmp_path, net, recipe, applied_at):
     path = tmp_path / "start.safetensors"
