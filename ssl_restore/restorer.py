@@ -40,6 +40,7 @@ class Restorer(nn.Module):
             (`networks.overview`); None: it needs no such look.
         white: Display value that is white in what it is given, and is not left.
         chooses: Whether `suited` gives another one for each picture.
+        note: What the user should know of the picture that it was chosen for; None: nothing.
     """
 
     stride: int
@@ -54,6 +55,7 @@ class Restorer(nn.Module):
     overview_px: int | None = None
     white: float = 1.0
     chooses: bool = False
+    note: str | None = None
 
     @property
     def layers_reach(self) -> int:
@@ -135,6 +137,7 @@ class Wrapped(Restorer):
         copied = copy.copy(self)
         copied._modules = {**self._modules, "inner": inner}
         copied.coarse_from, copied.chooses = inner.coarse_from, inner.chooses
+        copied.note = inner.note
         return copied
 
     def overview(self, small: Tensor) -> Tensor:

@@ -205,6 +205,16 @@ def test_where_no_rain_is_seen_odds_fall_by_those_of_rain(experts, rain):
     assert odds == pytest.approx(math.exp(min(0.0, rain - CERTAIN)))
 
 
+def test_a_picture_in_which_no_rain_is_seen_is_named_once(experts, tmp_path):
+    for number in range(2):
+        images.write(tmp_path / f"{number}.png", Picture(picture(seed=number)))
+    jobs = folders.plan((str(tmp_path),), str(tmp_path / "out"), recursive=False, overwrite=False)
+    for rain, count in ((-5.0, 1), (5.0, 0)):
+        lines = []
+        restore_all(jobs, mixture(experts, rain=rain), precision="fp32", notify=lines.append)
+        assert len([line for line in lines if "hardly any rain is seen" in line]) == count
+
+
 def test_who_is_told_how_thorough_to_be_is_so_whatever_is_seen(experts):
     told = with_thoroughness(mixture(experts, rain=-9.0, camera=-1.0), 0.8)
     chosen = told.suited(torch.zeros(1, 3, 16, 16))

@@ -168,6 +168,8 @@ class _Work:
                 own, judge = self.choose(name, picture)
             own = suited(own, picture.pixels)
             self._say_scale(job, own, picture)
+            if own.note is not None:
+                self._say("note", f"{job.source}: {own.note}")
             pixels = restore_pixels(
                 own, picture.pixels, scale=self.scale, tile=self.tile,
                 precision=self.precision, in_place=in_place, progress=ready,

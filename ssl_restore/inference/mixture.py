@@ -32,6 +32,8 @@ USUAL = (0.5, 0.3)  # how thorough each is where the picture shows rain
 CERTAIN = 0.7  # log odds of rain, below which they are less so, and then take a share alone
 ODDS_RANGE = 2 * math.log(ODDS)  # of log odds, that `thorough` from 0 to 1 stands for
 
+UNSEEN = "hardly any rain is seen in it, so little is taken; `thorough=0.3` takes more"
+
 
 class InTurn(Restorer):
     """image (B, 3, H, W), sides multiples of `stride`, -> the same shape: what the second restorer
@@ -108,7 +110,11 @@ class Mixture(Wrapped):
         )
         restorer = last if camera >= 0 else InTurn(thin, last)
         share = math.exp(min(0.0, less + USUAL[1] * ODDS_RANGE))
-        return restorer if share == 1 else Strength(restorer, share)
+        if share == 1:
+            return restorer
+        careful = Strength(restorer, share)
+        careful.note = UNSEEN
+        return careful
 
     def single(self, windows: Tensor) -> Restorer:
         """The expert that suits a picture best, to be learned on."""
