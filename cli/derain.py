@@ -30,7 +30,7 @@ Examples:
 @click.option(
     "--thorough",
     type=options.FiniteRange(0, 1),
-    help="0 leaves what might be no rain, 1 takes what might be.  [default: 0.3, of thin streaks "
+    help="0 leaves what might be no rain, 1 takes what might be.  [default: 0.35, of thin streaks "
     "0.5, and less where no rain is seen; 0.5 with --weights]",
 )
 @click.option(

@@ -28,11 +28,11 @@ from ssl_restore.networks.gate import Gate, looked_at
 from ssl_restore.objectives.rendered_rain import ODDS
 from ssl_restore.restorer import Restorer, Wrapped
 
-USUAL = (0.5, 0.3)  # how thorough each is where the picture shows rain
+USUAL = (0.5, 0.35)  # how thorough each is where the picture shows rain
 CERTAIN = 0.7  # log odds of rain, below which they are less so, and then take a share alone
 ODDS_RANGE = 2 * math.log(ODDS)  # of log odds, that `thorough` from 0 to 1 stands for
 
-UNSEEN = "hardly any rain is seen in it, so little is taken; `thorough=0.3` takes more"
+UNSEEN = "hardly any rain is seen in it, so little is taken; `thorough=0.35` takes more"
 
 
 class InTurn(Restorer):
