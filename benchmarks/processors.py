@@ -97,7 +97,7 @@ class InRuntime(Restorer):
 def methods(tasks: Sequence[str], threads: int, runtime: bool) -> dict[str, tuple[Restorer, str]]:
     found: dict[str, tuple[Restorer, str]] = {}
     for task in tasks:
-        restorer = load_restorer(None, torch.device("cpu"), task=task)
+        restorer = load_restorer(None, torch.device("cpu"), task=task).core
         found[f"{task}, fp32"] = restorer, "fp32"
         if device.has_fast_bfloat16(torch.device("cpu")):
             found[f"{task}, bf16"] = restorer, "bf16"
