@@ -166,10 +166,7 @@ def main() -> None:
             for online in (False, True):
                 course = Course(online=online, notify=print)
                 mode = "online" if online else "offline"
-                tell(
-                    f"{name}, {method} {mode}",
-                    list(adapt(learner, frames, course)),
-                )
+                tell(f"{name}, {method} {mode}", list(adapt(learner, frames, course)))
 
 
 if __name__ == "__main__":

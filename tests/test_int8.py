@@ -59,6 +59,13 @@ def test_all_blocks_but_the_last_and_those_of_the_veil_compute_with_integers(who
 
 
 @needs_int8
+def test_both_networks_of_a_mixture_compute_with_integers():
+    mixed = ssl_restore.load("derain", device="cpu", precision="int8")
+    for one in (mixed.thin, mixed.inner):
+        assert any(isinstance(part, int8.Int8Block) for part in one.modules())
+
+
+@needs_int8
 def test_tiles_give_nearly_what_the_whole_picture_gives(whole, rainy):
     tiled = restore(whole, rainy, tile=48, precision="fp32")
     assert np.abs(tiled.astype(int) - restore(whole, rainy, tile=0, precision="fp32")).max() <= 2

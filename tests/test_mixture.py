@@ -13,7 +13,6 @@ import torch
 import ssl_restore
 from ssl_restore import discover, weights
 from ssl_restore.errors import UserError
-from ssl_restore.inference import int8
 from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values
 from ssl_restore.inference.folders import restore_all
 from ssl_restore.inference.mixture import CERTAIN, USUAL, InTurn, Mixture, single, suited
@@ -261,6 +260,23 @@ def test_who_learns_on_starts_from_one_of_them(experts):
     assert single(experts[0], picture()) is experts[0]
 
 
+def test_a_layer_is_that_of_what_restored_the_picture(experts, tmp_path):
+    given = picture(96, 72)
+    images.write(tmp_path / "a.png", Picture(given))
+    jobs = folders.plan(
+        (str(tmp_path / "a.png"),), str(tmp_path / "b.png"), recursive=False, overwrite=False,
+        layers=tmp_path / "layers",
+    )  # fmt: skip
+    mixed = mixture(experts, camera=-1.0)
+    assert restore_all(jobs, mixed, precision="fp32", layer="rain") == []
+    both = InTurn(*(one.told(usual) for one, usual in zip(experts, USUAL, strict=True)))
+    with torch.no_grad():
+        rain = both.layers(images.to_tensor(given))["rain"]
+    expected = (255 * rain.clamp(0, 1)).round()[0].expand(3, -1, -1).permute(1, 2, 0).numpy()
+    (written,) = (tmp_path / "layers").glob("*.png")
+    assert np.abs(images.read(written).pixels - expected).max() <= 1
+
+
 def test_frames_of_a_clip_have_one_restorer_chosen_in_the_middle(experts, tmp_path):
     (tmp_path / "frames").mkdir()
     for number in range(3):
@@ -313,13 +329,6 @@ def test_the_derainer_and_its_larger_one_choose_and_a_copy_of_one_expert_does_no
     assert not ssl_restore.load(copied).chooses
     assert weights.parts(copied) == (copied,)
     assert not ssl_restore.load("denoise").chooses
-
-
-@pytest.mark.skipif(not int8.int8.is_exact(), reason="this processor lacks int8")
-def test_both_experts_compute_with_integers():
-    mixed = int8.with_integers(ssl_restore.load("derain", device="cpu"))
-    for one in (mixed.thin, mixed.inner):
-        assert any(isinstance(part, int8.int8.Int8Block) for part in one.modules())
 
 
 def test_fit_starts_from_the_expert_that_suits_the_folder(tmp_path, monkeypatch):

@@ -10,13 +10,10 @@ weight of its own, so that one full of texture counts less.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,7 +22,7 @@ from degradations.sensor import quantise
 from degradations.streaks import RainParams
 from ssl_restore.calibration.rain_statistics import direction, statistics
 from ssl_restore.device import autocast
-from ssl_restore.errors import UserError
+from ssl_restore.networks import named
 from ssl_restore.objectives.opening import opening
 
 FORMAT = 1
@@ -198,8 +195,7 @@ class RainEstimator(nn.Module):
         return predicted
 
     def save(self, path: Path) -> None:
-        metadata = {"format": str(FORMAT), "keywords": json.dumps(self.keywords)}
-        save_file(self.state_dict(), path, metadata={**metadata, "names": " ".join(NAMES)})
+        named.save(self, path, keywords=self.keywords, names=NAMES, version=FORMAT)
 
 
 def to_scale(values: Tensor) -> Tensor:
@@ -224,11 +220,4 @@ def from_scale(predicted: Tensor) -> Tensor:
 
 def load(path: Path) -> RainEstimator:
     """The estimator in a safetensors file; UserError for one of another version."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != str(FORMAT) or metadata.get("names") != " ".join(NAMES):
-            raise UserError(f"{path}: an estimator of another version; install ssl-restore again")
-        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced below
-            estimator = RainEstimator(**json.loads(metadata["keywords"]))
-        estimator.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    return estimator.eval()
+    return named.load(RainEstimator, path, what="an estimator", names=NAMES, version=FORMAT)

@@ -146,7 +146,7 @@ class _Work:
     precision: str
     max_pixels: int
     then: Restorer | None
-    layered: Layer | None
+    layered: Restorer | None
     choose: Choose | None
     notify: Callable[[str], None]
     said: set[str] = field(default_factory=set)
@@ -195,7 +195,9 @@ class _Work:
         if middle is None:
             return replace(self, notify=notify)
         if self.choose is None:
-            return replace(self, restorer=suited(self.restorer, middle), notify=notify)
+            layered = None if self.layered is None else suited(self.layered, middle)
+            own = suited(self.restorer, middle)
+            return replace(self, restorer=own, layered=layered, notify=notify)
         own, _ = self.choose(str(job.source), Picture(middle))
         return replace(self, restorer=own, choose=None, notify=notify)
 
@@ -211,7 +213,7 @@ class _Work:
     def _layer_of(self, job: Job, before: Picture, after: Picture) -> Picture:
         if self.layered is None:
             return taken(before, after)
-        layered: Restorer = self.layered
+        layered = suited(self.layered, before.pixels)
         used = told_range(job, before.pixels, self.notify, self.said)
         if used.white != used.most:
             layered = Ranged(layered, used.white / used.most, beyond=False)

@@ -10,19 +10,16 @@ Computation 1991.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ssl_restore.errors import UserError
 from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels
+from ssl_restore.networks import named
 
 FORMAT = 1
 NAMES = ("rain", "camera")  # log odds of rain, and of the second restorer against the first
@@ -70,8 +67,7 @@ class Gate(nn.Module):
         return self.told(statistics(maps)[None])[0]
 
     def save(self, path: Path) -> None:
-        metadata = {"format": str(FORMAT), "keywords": json.dumps(self.keywords)}
-        save_file(self.state_dict(), path, metadata={**metadata, "names": " ".join(NAMES)})
+        named.save(self, path, keywords=self.keywords, names=NAMES, version=FORMAT)
 
 
 def statistics(maps: Sequence[Tensor]) -> Tensor:
@@ -107,11 +103,4 @@ def looked_at(pixels: Pixels) -> Tensor:
 
 def load(path: Path) -> Gate:
     """The gate in a safetensors file; UserError for one of another version."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != str(FORMAT) or metadata.get("names") != " ".join(NAMES):
-            raise UserError(f"{path}: a gate of another version; install ssl-restore again")
-        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced below
-            gate = Gate(**json.loads(metadata["keywords"]))
-        gate.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    return gate.eval()
+    return named.load(Gate, path, what="a gate", names=NAMES, version=FORMAT)

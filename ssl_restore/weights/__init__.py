@@ -32,8 +32,9 @@ def parts(path: Path) -> tuple[Path, ...]:
     """All files that belong to one of weights: those of a built-in restorer with an `expert`."""
     task = path.stem.split("_")[0]
     others = (expert(task), gate(task))
-    mixed = path in {built_in(task, quality) for quality in ("fast", "good", "best")}
-    return (path, *others) if mixed and others[0].is_file() else (path,)
+    if not others[0].is_file():
+        return (path,)
+    return (path, *others) if path in {built_in(task), built_in(task, "best")} else (path,)
 
 
 def veil() -> Path:

@@ -1,0 +1,40 @@
+"""Small networks whose outputs have names, in files that tell them and what builds the network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ssl_restore.errors import UserError
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def save(
+    net: nn.Module, path: Path, *, keywords: dict[str, Any], names: Sequence[str], version: int
+) -> None:
+    """Weights, and the `keywords` that the network was built with."""
+    metadata = {"format": str(version), "keywords": json.dumps(keywords), "names": " ".join(names)}
+    save_file(net.state_dict(), path, metadata=metadata)
+
+
+def load(
+    build: Callable[..., Net], path: Path, *, what: str, names: Sequence[str], version: int
+) -> Net:
+    """What `build` makes of its keywords, with the weights, in evaluation mode; UserError for one
+    of another version, or with other outputs."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if metadata.get("format") != str(version) or metadata.get("names") != " ".join(names):
+            raise UserError(f"{path}: {what} of another version; install ssl-restore again")
+        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced below
+            net = build(**json.loads(metadata["keywords"]))
+        net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    return net.eval()
