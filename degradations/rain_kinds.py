@@ -29,7 +29,9 @@ from .types import Range, uniform
 
 BLENDED = 0.6  # share of the layers that hide what is behind them
 BLENDED_LIGHT: Range = (0.5, 1.1)  # L
-TINT_SPREAD = 0.04  # of the colours of a layer about grey
+SKY_SPREAD = 0.1  # of the colours of the light that all layers of an image scatter, about grey
+TINT_SPREAD = 0.04  # and of those of a layer about it
+TINTS: Range = (0.6, 1.5)
 LIT = 0.1  # share of images whose rain lamps light
 GUSTS = 0.3  # share of layers whose density varies over the picture
 SMOOTH_PROFILE = 0.25  # share of layers without flat tops, S = c at most
@@ -157,6 +159,8 @@ def mix_kinds(
     }  # fmt: skip
     chosen = {name: torch.where(instead, value, getattr(p, name)) for name, value in own.items()}
     tint = 1 + TINT_SPREAD * torch.randn(batch, most, 3, generator=generator)
+    sky = 1 + SKY_SPREAD * torch.randn(batch, 1, 3, generator=generator)
+    tint = (tint * sky).clamp(*TINTS)
     swing = flag(WOBBLING) * uniform((0.0, 0.25), each, generator)
     gusts = flag(GUSTS) * torch.rand(each, generator=generator)
     none, one = torch.zeros(()), torch.ones(())

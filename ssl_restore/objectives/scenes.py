@@ -33,7 +33,8 @@ RESIDUALS = 0.5  # of which, of those whose coder kept the ground and coded what
 CHANGES = Jpeg(quality=(5.0, 60.0))  # of what changed
 GREY = 128 / 255  # that JPEG keeps
 FLAT: Range = (0.01, 0.1)  # standard deviation of blocks, below which they become their mean
-STORED_SIZE: Range = (0.5, 1.6)  # over that in which they are seen
+STORED_SIZE: Range = (0.4, 1.6)  # over that in which they are seen
+REPEATED = 0.4  # share of what was stored smaller that is enlarged by repeating its pixels
 SOFT_SIGMA_PX: Range = (0.4, 1.3)
 SHARPER: Range = (0.2, 1.5)
 
@@ -178,6 +179,7 @@ def stored(
         factor = float(uniform(STORED_SIZE, (1,), generator, log=True)) if scaled else 1.0
         size = images[0].shape[-2:]
         other = [max(8, round(side * factor)) for side in size]
+        repeated = factor < 1 and torch.rand((), generator=generator) < REPEATED
         smaller = tuple(_resized(image, other) for image in images) if scaled else images
         if in_clip and changes:
             smaller = residual(smaller, generator)
@@ -186,6 +188,8 @@ def stored(
         else:
             every = torch.ones(len(images[0]), dtype=torch.bool)
             smaller = degrade_chosen(every, smaller, FILES, generator)
+        if repeated:
+            return tuple(F.interpolate(image, size, mode="nearest-exact") for image in smaller)
         return tuple(_resized(image, size) for image in smaller) if scaled else smaller
 
     return _on_share(images, share, generator, coded)
