@@ -331,6 +331,13 @@ def test_the_derainer_and_its_larger_one_choose_and_a_copy_of_one_expert_does_no
     assert not ssl_restore.load("denoise").chooses
 
 
+def test_the_restorers_that_a_mixture_is_made_of_stay_as_they_are(experts):
+    before = experts[1].careful
+    mixed = mixture(experts)
+    assert experts[1].careful == before > 0
+    assert mixed.inner.at_smaller_sizes().thorough == mixed.inner.thorough
+
+
 def test_fit_starts_from_the_expert_that_suits_the_folder(tmp_path, monkeypatch):
     recipe = discover.recipe("derain_unpaired", {})
     images.write(tmp_path / "a.png", Picture(picture()))
@@ -342,3 +349,11 @@ def test_fit_starts_from_the_expert_that_suits_the_folder(tmp_path, monkeypatch)
     empty = tmp_path / "empty"
     empty.mkdir()
     assert warm_start.default_start(recipe, empty) == str(weights.built_in("derain"))
+    monkeypatch.setattr(Mixture, "look", lambda self, windows: (0.0, -2.0))
+    below = tmp_path / "top" / "below"
+    below.mkdir(parents=True)
+    images.write(below / "a.png", Picture(picture()))
+    assert warm_start.default_start(recipe, below.parent) == str(weights.built_in("derain"))
+    assert warm_start.default_start(recipe, below.parent, recursive=True) == str(
+        weights.expert("derain")
+    )

@@ -16,6 +16,7 @@ from degradations import (
     join_streaks,
     light_around,
     light_layers,
+    rain_kinds,
     render,
     streak_layer,
 )
@@ -245,6 +246,20 @@ def test_a_kind_stays_in_its_ranges(kind):
         assert low * 0.999 <= float(values.min())
         assert float(values.max()) <= high * 1.001
     assert (p.apart.opacity <= 1).all()
+
+
+def test_the_layers_of_an_image_have_nearly_the_colour_of_its_sky():
+    tint = (
+        Rain(kinds=("bokeh",), rain_free=0.0, populations=(3, 3))
+        .populate(2000, stream())
+        .apart.tint
+    )
+    within = float(tint.std(dim=1).mean())
+    between = float(tint.mean(dim=1).std())
+    assert within == pytest.approx(rain_kinds.TINT_SPREAD, rel=0.2)
+    assert between == pytest.approx(rain_kinds.SKY_SPREAD, rel=0.1)
+    ordinary = Rain(rain_free=0.0).sample((4, 3, 8, 8), stream())
+    assert ordinary.layers is None
 
 
 def test_an_unknown_kind_is_refused():

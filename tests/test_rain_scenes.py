@@ -69,6 +69,19 @@ def test_files_are_changed_alike_for_the_rainy_picture_and_its_truth():
         assert torch.equal(change((image, image), 0.0, stream())[0], image)
 
 
+def test_some_files_are_enlarged_by_repeating_their_pixels():
+    image = photographs(1, 48)
+    repeated = 0
+    for seed in range(60):
+        one, _ = scenes.stored((image, image), 1.0, stream(seed))
+        rows = (one[:, :, 1:] == one[:, :, :-1]).all(dim=(0, 1, 3))
+        columns = (one[..., 1:] == one[..., :-1]).all(dim=(0, 1, 2))
+        assert rows.any() == columns.any()
+        repeated += int(rows.any())
+        assert int(rows.sum()) <= 48 * (1 - scenes.STORED_SIZE[0]) + 1
+    assert 2 <= repeated <= 20
+
+
 def test_resampled_pictures_are_sharper_or_softer_than_they_were():
     image = photographs(60, 24)
     ratio = sharpness(scenes.resampled((image,), 1.0, stream())[0]) / sharpness(image)

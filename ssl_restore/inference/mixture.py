@@ -77,8 +77,9 @@ class Mixture(Wrapped):
     """
 
     def __init__(self, thin: Restorer, camera: Restorer, gate: Gate, eye: Restorer) -> None:
-        super().__init__(camera)
+        camera = copy.copy(camera)
         camera.careful = 0.0  # it has learned what drops are at smaller sizes, too
+        super().__init__(camera)
         self.thin, self.gate, self.eye = thin, gate, eye
         both = InTurn(thin, camera)
         self.stride, self.reach, self.layer_names = both.stride, both.reach, both.layer_names

@@ -87,7 +87,7 @@ class Request:
         built = discover.recipe(recipe, settings)
         self._check(recipe, built, discover.settings(build))
         if self.start is None and not self.from_scratch:
-            start = warm_start.default_start(built, self.images)
+            start = warm_start.default_start(built, self.images, recursive=self.recursive)
         minutes = MINUTES if self.minutes is None else self.minutes
         return RunPlan(
             recipe=str(Path(recipe).resolve()) if recipe.endswith(".py") else recipe,

@@ -64,9 +64,11 @@ def grown(weights: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def default_start(recipe: Recipe, images: Path | None = None) -> str | None:
+def default_start(
+    recipe: Recipe, images: Path | None = None, *, recursive: bool = False
+) -> str | None:
     """The built-in restorer of the recipe's task, where it is of a network that it can start from:
-    of several the one that suits most pictures of a folder.
+    of several the one that suits most pictures of a folder, in sub-folders too where `recursive`.
 
     Those of other tasks do not count: what they have learned is another thing.
     """
@@ -77,15 +79,15 @@ def default_start(recipe: Recipe, images: Path | None = None) -> str | None:
     if not any(fits(header, form) for form in (recipe, *recipe.forms)):
         return None
     other = weights.expert(recipe.task)
-    if images is not None and images.is_dir() and other.is_file() and _suits(recipe.task, images):
-        path = other
+    if images is not None and images.is_dir() and other.is_file():
+        path = other if _suits(recipe.task, images, recursive) else path
     return str(path)
 
 
-def _suits(task: str, folder: Path) -> bool:
+def _suits(task: str, folder: Path, recursive: bool) -> bool:
     """Whether the other expert suits the pictures of a folder, of which a few are looked at."""
     try:
-        paths = files.find(folder)
+        paths = files.find(folder, recursive=recursive)
     except UserError:  # which is said when they are read
         return False
     mixture, told = load_restorer(None, torch.device("cpu"), task=task), []
