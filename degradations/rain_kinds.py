@@ -6,7 +6,8 @@ Display space, pixels. A drop near the camera is a disc of confusion, smeared al
 a flat top, hard edges and abrupt ends, and all of a layer are about equally bright. That is what a
 layer of its own ceiling c makes of streaks `hardness` times as bright. Of a share of the layers
 they blend: o = c / L hides the background, so that they fade into a light L (`rain.add_rain`).
-Drops from one place of a roof follow each other along one path.
+Drops from one place of a roof follow each other along one path. All of an image refract the light
+of the same sky, or lamp, so that they have nearly one colour, often bluer than the ground.
 
 The ranges span the widths, lengths and lights that were measured in clips of fixed cameras
 (benchmarks/EXPERIMENTS.md).
@@ -29,8 +30,8 @@ from .types import Range, uniform
 
 BLENDED = 0.6  # share of the layers that hide what is behind them
 BLENDED_LIGHT: Range = (0.5, 1.1)  # L
-SKY_SPREAD = 0.1  # of the colours of the light that all layers of an image scatter, about grey
-TINT_SPREAD = 0.04  # and of those of a layer about it
+SKY_SPREAD = 0.1  # of the colours of the light around, about grey
+TINT_SPREAD = 0.04  # of those of a layer about it
 TINTS: Range = (0.6, 1.5)
 LIT = 0.1  # share of images whose rain lamps light
 GUSTS = 0.3  # share of layers whose density varies over the picture

@@ -170,7 +170,8 @@ def stored(
     images: tuple[Tensor, ...], share: float, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
     """The same random `share` of pictures that belong together stored as JPEG or in a clip, half of
-    them at another size: blocks of what is on the web are seldom of eight pixels."""
+    them at another size: blocks of what is on the web are seldom of eight pixels. Smaller ones are
+    enlarged smoothly, or by repeating their pixels."""
 
     def coded(images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
         in_clip = torch.rand((), generator=generator) < CLIPS
