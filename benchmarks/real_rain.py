@@ -4,10 +4,12 @@
     python benchmarks/real_rain.py ./clips/ --restored mine=./restored/ --sheet real_rain.png
 
 A row for each clip and restorer: PSNR (dB, RGB) against the background where nothing but rain has
-moved, the share of the rain's light that is left, and how far all else was changed (root mean
-square, of 255). Rain is where a frame is brighter than its background by more than 8 of 255, over
-3 x 3 pixels; all else lies more than two pixels away from it. The median is without noise and
-softer than a frame, so look at the sheet, too: input, background, and what was restored.
+moved, the share of the rain's light that is left, how far all else was changed, and how far it is
+from its background then (root mean squares, of 255). Rain is where a frame is brighter than its
+background by more than 8 of 255, over 3 x 3 pixels; all else lies more than two pixels away from
+it. Fainter rain is there, too: where the distance falls below that of the input, the change is for
+the better. The median is without noise and softer than a frame, so look at the sheet, too: input,
+background, and what was restored.
 
 `--half` measures the second half of each clip, of which `fit` to the first half knows nothing:
 
@@ -39,10 +41,12 @@ NEAR_PX = 5
 FRAMES = 400  # of a clip, at most
 SHOWN_PX = 320  # side of the pictures on the sheet
 Restore = Callable[[str, Place], Pixels]
+Scores = tuple[float, float, float, float]
 
 
-def scores(place: Place, restored: Pixels) -> tuple[float, float, float]:
-    """PSNR on the mask, share of light left, root mean square change elsewhere."""
+def scores(place: Place, restored: Pixels) -> Scores:
+    """PSNR on the mask, share of light left, root mean square change elsewhere, and distance to the
+    background there."""
     frame, truth, mask = (
         values.astype(np.float64) for values in (place.frame, place.background, place.mask)
     )
@@ -54,8 +58,10 @@ def scores(place: Place, restored: Pixels) -> tuple[float, float, float]:
     before, after = (
         np.clip(values[rain].mean(axis=1), 0, None).sum() for values in (frame - truth, error)
     )
-    change = np.sqrt(np.square((restored - frame)[counted & ~near]).mean())
-    return float(level), float(after / max(before, 1e-9)), float(change)
+    change, distance = (
+        np.sqrt(np.square((restored - other)[counted & ~near]).mean()) for other in (frame, truth)
+    )
+    return float(level), float(after / max(before, 1e-9)), float(change), float(distance)
 
 
 def places(clip: Path, count: int, side: int, *, half: bool) -> list[Place]:
@@ -130,7 +136,7 @@ def main() -> None:
     for pair in asked.restored:
         name, _, folder = pair.partition("=")
         rows[name] = read_back(Path(folder))
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in rows}
+    found: dict[str, list[Scores]] = {name: [] for name in rows}
     strips: list[np.ndarray] = []
     for clip in clips:
         measured = places(clip, asked.count, asked.side, half=asked.half)
@@ -151,8 +157,8 @@ def main() -> None:
 
 
 def tell(clip: str, name: str, mean: np.ndarray) -> None:
-    level, left, change = mean
-    numbers = f"{level:6.2f} dB  light {left:4.0%}  change {change:4.1f}"
+    level, left, change, distance = mean
+    numbers = f"{level:6.2f} dB  light {left:4.0%}  change {change:4.2f}  distance {distance:4.2f}"
     print(f"{clip:22} {name:14} {numbers}", flush=True)
 
 

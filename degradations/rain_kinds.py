@@ -30,7 +30,7 @@ from .types import Range, uniform
 
 BLENDED = 0.6  # share of the layers that hide what is behind them
 BLENDED_LIGHT: Range = (0.5, 1.1)  # L
-SKY_SPREAD = 0.1  # of the colours of the light around, about grey
+SKY_SPREAD = 0.15  # of the colours of the light around, about grey
 TINT_SPREAD = 0.04  # of those of a layer about it
 TINTS: Range = (0.6, 1.5)
 LIT = 0.1  # share of images whose rain lamps light

@@ -27,16 +27,25 @@ def place(light=40, size=40):
 
 def test_scores_of_known_restorations(bench):
     p = place()
-    level, left, change = bench.scores(p, p.frame)
+    level, left, change, distance = bench.scores(p, p.frame)
     assert left == pytest.approx(1)
-    assert change == 0
+    assert change == distance == 0
     assert level == pytest.approx(10 * np.log10(255**2 / (40**2 * 4 / 40)))
     half = p.background + (p.frame - p.background) // 2
     assert bench.scores(p, half)[1] == pytest.approx(0.5)
     darker = (p.background - 3).astype(np.uint8)
-    _, left, change = bench.scores(p, darker)
+    _, left, change, distance = bench.scores(p, darker)
     assert left == 0
-    assert change == pytest.approx(3)
+    assert change == distance == pytest.approx(3)
+
+
+def test_faint_rain_that_is_taken_brings_a_frame_nearer_to_its_background(bench):
+    p = place()
+    p.frame[:, 25:30] += np.uint8(5)
+    _, left, change, distance = bench.scores(p, p.background)
+    assert (left, distance) == (0, 0)
+    assert change > 1
+    assert bench.scores(p, p.frame)[3] == pytest.approx(change)
 
 
 def test_what_is_masked_does_not_count(bench):
@@ -45,7 +54,7 @@ def test_what_is_masked_does_not_count(bench):
     mask[:, 30:] = False
     spoilt = p.background.copy()
     spoilt[:, 30:] = 255
-    _, left, change = bench.scores(Place(1, p.frame, p.background, mask), spoilt)
+    _, left, change, _ = bench.scores(Place(1, p.frame, p.background, mask), spoilt)
     assert (left, change) == (0, 0)
 
 
@@ -63,7 +72,7 @@ def test_rows_of_a_clip(bench, tmp_path, monkeypatch, capsys):
 
     said = run(clips, "--count", 2, "--write", tmp_path / "measured")
     assert "input" in said
-    assert "light 100%  change  0.0" in said
+    assert "light 100%  change 0.00" in said
     measured = images.find(tmp_path / "measured")
     assert len(measured) == 2
     (tmp_path / "perfect").mkdir()
