@@ -157,7 +157,7 @@ def quality(function: F) -> F:
         show_default=True,
         type=click.Choice(["fast", "good", "best"]),
         help="fast: of denoise, a weaker network in half the time; best: also mirrored (noise: "
-        "turned, too), in 2 (8) times the time, of derain by a larger network.",
+        "turned, too), in 2 (8) times the time.",
     )(function)
 
 

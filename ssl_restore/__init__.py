@@ -58,8 +58,7 @@ def load(
             the path of a checkpoint that `fit` wrote.
         task: Refuse a checkpoint that was learned for another task.
         scale: Of `upscale`: 2, which is the default, or 4.
-        quality: `fast` loads the smaller built-in restorer of `denoise`, `best` the larger one of
-            `derain`.
+        quality: `fast` loads the smaller built-in restorer of `denoise`.
         device: `auto` takes CUDA where there is one; else as torch names them.
         trainable: Keep its norms apart, which is slower, so that it can be learned on.
         precision: `int8` loads one that computes with integers of 8 bits, on an x86 processor, of

@@ -318,9 +318,7 @@ def test_it_goes_to_another_process(experts):
 # The one that is installed
 
 
-def test_the_derainer_and_its_larger_one_choose_and_a_copy_of_one_expert_does_not(tmp_path):
-    for quality in ("good", "best"):
-        assert ssl_restore.load("derain", quality=quality).chooses
+def test_the_built_in_derainer_chooses_and_a_copy_of_one_expert_does_not(tmp_path):
     path = weights.built_in("derain")
     assert weights.parts(path) == (path, weights.expert("derain"), weights.gate("derain"))
     assert ssl_restore.load(path).chooses

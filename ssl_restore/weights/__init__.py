@@ -6,14 +6,12 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 SMALLER = ("denoise",)  # tasks with a smaller network, too
-LARGER = ("derain",)  # with a larger one
 
 
 def built_in(task: str, quality: str = "good") -> Path:
     """The restorer that the command of that name uses and `fit` starts from, or for `fast` the
-    smaller and for `best` the larger one, where the task has it; may be missing."""
-    others = {"fast": SMALLER, "best": LARGER}
-    own = f"_{quality}" if task in others.get(quality, ()) else ""
+    smaller one, where the task has it; may be missing."""
+    own = "_fast" if quality == "fast" and task in SMALLER else ""
     return FOLDER / f"{task}{own}.safetensors"
 
 
@@ -32,9 +30,7 @@ def parts(path: Path) -> tuple[Path, ...]:
     """All files that belong to one of weights: those of a built-in restorer with an `expert`."""
     task = path.stem.split("_")[0]
     others = (expert(task), gate(task))
-    if not others[0].is_file():
-        return (path,)
-    return (path, *others) if path in {built_in(task), built_in(task, "best")} else (path,)
+    return (path, *others) if path == built_in(task) and others[0].is_file() else (path,)
 
 
 def veil() -> Path:
