@@ -13,6 +13,9 @@ of the log odds.
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +85,29 @@ def drawn(
 
 
 def rendered(
-    photographs: data.Pictures, eye: Restorer, count: int, seed: int
+    paths: list[Path], eye: Path, count: int, seed: int, part: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """`count` pictures, half as either derainer knows them."""
-    stream, both = rng.derive(seed, "render", 0), renderers()
+    """`count` pictures of these photographs, half as either derainer knows them."""
+    photographs, restorer = data.load(paths, patch=SIDE_PX), checkpoint.load(eye)[0].folded()
+    stream, both = rng.derive(seed, "render", part), renderers()
     pairs = []
     for number in range(count // DRAWN):
-        pairs.append(drawn(photographs, both[number % 2], number % 2, eye, stream))
+        pairs.append(drawn(photographs, both[number % 2], number % 2, restorer, stream))
         if number % 250 == 249:
             print(f"{DRAWN * (number + 1)} pictures", flush=True)
     seen, truth = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    return seen, truth
+
+
+def rendered_in_parts(
+    paths: list[Path], eye: Path, count: int, seed: int, processes: int
+) -> tuple[Tensor, Tensor]:
+    """As `rendered`, by so many processes at once: of as many, the same pictures."""
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        parts = list(
+            pool.map(partial(rendered, paths, eye, count // processes, seed), range(processes))
+        )
+    seen, truth = (torch.cat(both) for both in zip(*parts, strict=True))
     return seen, truth
 
 
@@ -152,22 +168,23 @@ def main() -> None:
     parser.add_argument("--measure", type=Path)
     parser.add_argument("--weights", type=Path, default=weights.built_in("derain"))
     parser.add_argument("--pictures", type=int, default=6000)
+    parser.add_argument("--processes", type=int, default=1, help="That render at once.")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folders", type=Path, nargs="*", default=[])
     options = parser.parse_args()
-    eye = checkpoint.load(options.weights)[0].folded()
     paths = images.find(options.photographs)
     if options.measure is None:
         own = [path for number, path in enumerate(paths) if number % 7]
-        photographs = data.load(own, patch=SIDE_PX)
-        seen, truth = rendered(photographs, eye, options.pictures, options.seed)
+        seen, truth = rendered_in_parts(
+            own, options.weights, options.pictures, options.seed, options.processes
+        )
         net = learn(seen, truth, options.epochs, options.seed)
         net.save(options.output)
     else:
         net = gate.load(options.measure)
-    aside = data.load(paths[::7], patch=SIDE_PX)
-    measure(net, *rendered(aside, eye, 400, seed=1))
+    measure(net, *rendered(paths[::7], options.weights, 400, seed=1))
+    eye = checkpoint.load(options.weights)[0].folded()
     for folder in options.folders:
         told = told_of(net, eye, folder)
         points = torch.tensor([0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98])
