@@ -45,6 +45,7 @@ def solve_files(
     from ssl_restore.inference.load import fingerprint  # noqa: PLC0415
     from ssl_restore.inference.solve import solve_all  # noqa: PLC0415
     from ssl_restore.inference.tiles import check_tile  # noqa: PLC0415
+    from ssl_restore.weights import parts  # noqa: PLC0415
 
     usual: dict[str, Any] = {}
     if method is None:
@@ -59,7 +60,7 @@ def solve_files(
         learned = "restorer" in known
 
         def besides() -> dict[str, Any]:
-            weights = [files.weights_path(task)] if learned else []
+            weights = [*parts(files.weights_path(task))] if learned else []
             masks = [mask] if mask is not None and mask.is_file() else []
             return {"solver": method, "weights": [fingerprint(path) for path in weights + masks]}
 

@@ -148,11 +148,11 @@ def test_checkpoints_tell_whether_they_ask_for_it(tiny, tmp_path):
 
 def test_a_scale_that_was_chosen_is_said(tmp_path):
     coarse = save_restorer(tmp_path / "coarse.safetensors", coarse_from=50)
-    write_photo(tmp_path / "a.png", 60, 120, seed=1)
+    write_photo(tmp_path / "a.png", 130, 240, seed=1)  # at 1/16 it would be 8 px high
     call = ["derain", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--weights", str(coarse)]
     result = CliRunner().invoke(main, call)
     assert result.exit_code == 0, result.output
-    line = "a.png: 120x60, restored down to 1/8 of its size, for wide streaks; --scale 1 leaves"
+    line = "a.png: 240x130, restored down to 1/8 of its size, for wide streaks; --scale 1 leaves"
     assert line in result.stderr
     again = [*call[:2], str(tmp_path / "c.png"), *call[3:], "--scale", "1"]
     result = CliRunner().invoke(main, again)

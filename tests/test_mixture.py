@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from pathlib import Path
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ from ssl_restore import discover, weights
 from ssl_restore.errors import UserError
 from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values
 from ssl_restore.inference.folders import restore_all
+from ssl_restore.inference.load import fingerprint
 from ssl_restore.inference.mixture import CERTAIN, USUAL, InTurn, Mixture, single, suited
 from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.wrappers import SelfEnsemble, Strength, with_thoroughness
@@ -246,7 +248,8 @@ def test_the_gate_sees_where_white_is(experts):
 def test_of_itself_it_is_the_second_with_room_for_both(experts):
     larger = unet.build(width=4, blocks=(1, 1, 1, 1), thorough=True).eval()
     mixed, image = mixture([experts[0], larger]), torch.rand(1, 3, 32, 32)
-    assert torch.equal(mixed(image), larger(image))
+    assert mixed.thorough == mixed.inner.thorough == USUAL[1]
+    assert torch.equal(mixed(image), larger.told(USUAL[1])(image))
     assert mixed.layers(image).keys() == larger.layers(image).keys()
     assert (mixed.stride, mixed.reach) == (larger.stride, larger.reach + experts[0].reach)
     assert mixture([larger, experts[0]]).stride == larger.stride
@@ -277,7 +280,7 @@ def test_a_layer_is_that_of_what_restored_the_picture(experts, tmp_path):
     assert np.abs(images.read(written).pixels - expected).max() <= 1
 
 
-def test_frames_of_a_clip_have_one_restorer_chosen_in_the_middle(experts, tmp_path):
+def test_frames_of_a_clip_have_one_restorer_chosen_by_a_few_of_them(experts, tmp_path):
     (tmp_path / "frames").mkdir()
     for number in range(3):
         images.write(tmp_path / f"frames/{number}.png", Picture(picture(seed=number)))
@@ -293,7 +296,8 @@ def test_frames_of_a_clip_have_one_restorer_chosen_in_the_middle(experts, tmp_pa
     jobs = folders.plan((str(clip),), str(tmp_path / "clip_out"), clips=Encoding(None, None))
     mixed = mixture(experts)
     assert restore_all(jobs, mixed, precision="fp32") == []
-    assert len(mixed.seen) == 1
+    (seen,) = mixed.seen
+    assert torch.equal(seen, torch.cat([gate.looked_at(frame) for frame in frames]))
 
 
 def write_clip(path, frames):
@@ -334,6 +338,34 @@ def test_the_restorers_that_a_mixture_is_made_of_stay_as_they_are(experts):
     mixed = mixture(experts)
     assert experts[1].careful == before > 0
     assert mixed.inner.at_smaller_sizes().thorough == mixed.inner.thorough
+
+
+@pytest.mark.parametrize("part", ["expert", "gate"])
+def test_a_part_that_is_missing_or_damaged_is_named(tmp_path, monkeypatch, part):
+    for path in weights.parts(weights.built_in("derain")):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    own = getattr(weights, part)("derain")
+    content = own.read_bytes()
+    header = int.from_bytes(content[:8], "little") + 8
+    not_finite = content[:header] + b"\xff" * (len(content) - header)
+    for damaged in (content[:-9], b"", b"junk" * 99, not_finite):
+        own.write_bytes(damaged)
+        with pytest.raises(UserError, match=own.name):
+            ssl_restore.load("derain")
+    own.unlink()
+    with pytest.raises(UserError, match=f"{own.name}.*install ssl-restore again"):
+        ssl_restore.load("derain")
+    with pytest.raises(UserError, match=f"{own.name}.*install ssl-restore again"):
+        fingerprint(own)
+
+
+def test_the_built_in_derainer_is_known_however_its_path_is_written(tmp_path, monkeypatch):
+    path = weights.built_in("derain")
+    (tmp_path / "link.safetensors").symlink_to(path)
+    monkeypatch.chdir(path.parent)
+    for other in (tmp_path / "link.safetensors", Path(path.name)):
+        assert ssl_restore.load(other).chooses
 
 
 def test_fit_starts_from_the_expert_that_suits_the_folder(tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ def restore_pixels(
         restorer, pixels, tile=tile, precision=precision, in_place=in_place, progress=progress,
         notify=notify,
     )  # fmt: skip
-    sizes = _sizes((height, width), scale_of(restorer, (height, width), scale))
+    sizes = sizes_at((height, width), scale_of(restorer, (height, width), scale))
     coarse = restorer.at_smaller_sizes() if sizes else restorer
     if tile is None and height * width > tiles.LARGE_PIXELS:  # which is in memory beside them
         margin = tiles.margin_of(coarse)
@@ -125,7 +125,7 @@ def restore_values(
         windows = [image[..., rows, columns] for rows, columns in places(*size)]
         restorer = restorer.suited(torch.cat(windows).clamp(0, 1))
     result = restore_tensor(restorer, image, tile=tile, precision=precision).to(image)
-    sizes = _sizes(size, scale_of(restorer, size, scale))
+    sizes = sizes_at(size, scale_of(restorer, size, scale))
     coarse = restorer.at_smaller_sizes() if sizes else restorer
     for small in sizes:
         down = F.interpolate(result, small, mode="area")
@@ -134,8 +134,8 @@ def restore_values(
     return result
 
 
-def _sizes(size: tuple[int, int], scale: int) -> list[tuple[int, int]]:
-    """At 1/N and each double of it below 1, the largest first."""
+def sizes_at(size: tuple[int, int], scale: int) -> list[tuple[int, int]]:
+    """At 1/N and each double of it below 1, the largest first; tiny ones are left out."""
     found = []
     while scale > 1:
         small = round(size[0] / scale), round(size[1] / scale)

@@ -17,7 +17,7 @@ from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.inference import clips
 from ssl_restore.inference.condition import WHOLE, told_range
-from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of
+from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of, sizes_at
 from ssl_restore.inference.mixture import suited
 from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.tiles import check_tile, restore
@@ -32,6 +32,7 @@ from ssl_restore.restorer import Restorer
 End = Callable[[Job, "str | None"], None]
 # (name of a picture, picture) -> what restores it, and what is called with its result
 Choose = Callable[[str, Picture], tuple[Restorer, Callable[[Pixels], None]]]
+LOOKED_AT = (1 / 6, 1 / 2, 5 / 6)  # shares of the time of a clip, at which it is looked at
 USUAL_SCALE = 4  # of `fine_to_coarse`, up to which nothing is said
 SMALL_PIXELS = 1_000_000  # up to this, side by side is faster (benchmarks/EXPERIMENTS.md)
 
@@ -189,17 +190,16 @@ class _Work:
         return picture.restored(pixels)
 
     def for_clip(self, job: Job, source: Source) -> _Work:
-        """The same for all frames of a clip: what is chosen is chosen by one of its middle."""
+        """The same for all frames of a clip: what is chosen is chosen by a few of them."""
         notify = clips.once(self.notify)
-        middle = source.middle().pixels() if self.choose or self.restorer.chooses else None
-        if middle is None:
+        if self.choose is not None:
+            own, _ = self.choose(str(job.source), Picture(source.at(0.5).pixels()))
+            return replace(self, restorer=own, choose=None, notify=notify)
+        if not self.restorer.chooses:
             return replace(self, notify=notify)
-        if self.choose is None:
-            layered = None if self.layered is None else suited(self.layered, middle)
-            own = suited(self.restorer, middle)
-            return replace(self, restorer=own, layered=layered, notify=notify)
-        own, _ = self.choose(str(job.source), Picture(middle))
-        return replace(self, restorer=own, choose=None, notify=notify)
+        few = [source.at(share).pixels() for share in LOOKED_AT]
+        layered = None if self.layered is None else suited(self.layered, *few)
+        return replace(self, restorer=suited(self.restorer, *few), layered=layered, notify=notify)
 
     def put(self, job: Job, before: Picture, after: Picture) -> None:
         if job.layer is not None:
@@ -222,7 +222,7 @@ class _Work:
 
     def _say_scale(self, job: Job, restorer: Restorer, picture: Picture) -> None:
         height, width = picture.pixels.shape[:2]
-        found = scale_of(restorer, (height, width), self.scale)
+        found = 2 ** len(sizes_at((height, width), scale_of(restorer, (height, width), None)))
         if self.scale is None and found > USUAL_SCALE:
             self._say(
                 "scale",

@@ -53,10 +53,9 @@ def load_restorer(
     _, *others = weights.parts(own)
     if not others:
         return ready(own)
-    expert, chooser = others
-    last, seen = ready(own), weights.built_in(own.stem.split("_")[0])
-    eye = last if seen == own else ready(seen)
-    return Mixture(ready(expert), last, place(gate.load(chooser), device), eye)
+    _check_installed(*others)
+    last, expert = ready(own), ready(others[0])
+    return Mixture(expert, last, place(gate.load(others[1]), device), last)
 
 
 def weights_path(path: Path | None, *, task: str | None = None, quality: str = "good") -> Path:
@@ -75,16 +74,24 @@ def weights_path(path: Path | None, *, task: str | None = None, quality: str = "
                 f"no restorer is built in for the task {task!r}; give the `weights` of your own "
                 f"fit, or restore with its solver, {discover.task(task).solver}"
             )
-    if path.parent == weights.FOLDER and not path.is_file():
-        raise UserError(
-            f"this installation lacks the built-in restorer {path.stem} ({path}); install "
-            "ssl-restore again, or give the `weights` of your own fit"
-        )
+    if path.parent == weights.FOLDER:
+        _check_installed(path)
     return path
+
+
+def _check_installed(*paths: Path) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise UserError(
+                f"this installation lacks the built-in restorer {path.stem} ({path}); install "
+                "ssl-restore again, or give the `weights` of your own fit"
+            )
 
 
 def fingerprint(path: Path) -> str:
     """Of the content of a file of weights; UserError where it cannot be read."""
+    if path.parent == weights.FOLDER:
+        _check_installed(path)
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "no such file"
         raise UserError(f"{path}: {what}; give a restorer.safetensors that fit wrote")

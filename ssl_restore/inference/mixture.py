@@ -28,11 +28,11 @@ from ssl_restore.networks.gate import Gate, looked_at
 from ssl_restore.objectives.rendered_rain import ODDS
 from ssl_restore.restorer import Restorer, Wrapped
 
-USUAL = (0.5, 0.35)  # how thorough each is where the picture shows rain
+USUAL = (0.5, 0.25)  # how thorough each is where the picture shows rain
 CERTAIN = 0.7  # log odds of rain, below which they are less so, and then take a share alone
 ODDS_RANGE = 2 * math.log(ODDS)  # of log odds, that `thorough` from 0 to 1 stands for
 
-UNSEEN = "hardly any rain is seen in it, so little is taken; `thorough=0.35` takes more"
+UNSEEN = "hardly any rain is seen in it, so little is taken; give `thorough` (say 0.5) to take more"
 
 
 class InTurn(Restorer):
@@ -77,7 +77,7 @@ class Mixture(Wrapped):
     """
 
     def __init__(self, thin: Restorer, camera: Restorer, gate: Gate, eye: Restorer) -> None:
-        camera = copy.copy(camera)
+        thin, camera = (one.told(usual) for one, usual in zip((thin, camera), USUAL, strict=True))
         camera.careful = 0.0  # it has learned what drops are at smaller sizes, too
         super().__init__(camera)
         self.thin, self.gate, self.eye = thin, gate, eye
@@ -142,9 +142,9 @@ class Mixture(Wrapped):
         return self.inner.layers(image, **told)
 
 
-def suited(restorer: Restorer, pixels: Pixels) -> Restorer:
-    """What restores a picture (H, W, 1 or 3)."""
-    return restorer.suited(_windows(restorer, pixels)) if restorer.chooses else restorer
+def suited(restorer: Restorer, *pixels: Pixels) -> Restorer:
+    """What restores a picture (H, W, 1 or 3), or a clip, of which these are frames."""
+    return restorer.suited(_windows(restorer, *pixels)) if restorer.chooses else restorer
 
 
 def single(restorer: Restorer, pixels: Pixels) -> Restorer:
@@ -154,5 +154,5 @@ def single(restorer: Restorer, pixels: Pixels) -> Restorer:
     )
 
 
-def _windows(restorer: Restorer, pixels: Pixels) -> Tensor:
-    return looked_at(pixels).to(next(restorer.parameters()).device)
+def _windows(restorer: Restorer, *pixels: Pixels) -> Tensor:
+    return torch.cat([looked_at(one) for one in pixels]).to(next(restorer.parameters()).device)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -29,12 +29,20 @@ def load(
     build: Callable[..., Net], path: Path, *, what: str, names: Sequence[str], version: int
 ) -> Net:
     """What `build` makes of its keywords, with the weights, in evaluation mode; UserError for one
-    of another version, or with other outputs."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
+    that is missing, damaged, of another version, or with other outputs."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; install ssl-restore again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata.get("format") != str(version) or metadata.get("names") != " ".join(names):
             raise UserError(f"{path}: {what} of another version; install ssl-restore again")
+        if not all(value.isfinite().all() for value in weights.values()):
+            raise ValueError("not finite")
         with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced below
             net = build(**json.loads(metadata["keywords"]))
-        net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        net.load_state_dict(weights)
+    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: {what} that is damaged; install ssl-restore again") from error
     return net.eval()

@@ -22,7 +22,7 @@ QUALITY = 95
 def read(path: Path, max_pixels: int) -> Picture:
     """A picture, the first page of a stack, or a frame from the middle of a clip."""
     if is_clip(path):
-        return Picture(Clip(path, max_pixels).middle().pixels())
+        return Picture(Clip(path, max_pixels).at(0.5).pixels())
     return next(images.pages(path, max_pixels=max_pixels))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 SMALLER = ("denoise",)  # tasks with a smaller network, too
+MIXED = ("derain",)  # with an `expert` and a `gate`
 
 
 def built_in(task: str, quality: str = "good") -> Path:
@@ -16,8 +17,8 @@ def built_in(task: str, quality: str = "good") -> Path:
 
 
 def expert(task: str) -> Path:
-    """Another restorer of the task, for pictures that suit it better as its `gate` tells; may be
-    missing: then there is one for all pictures."""
+    """Another restorer of a task of `MIXED`, for pictures that suit it better as its `gate`
+    tells."""
     return FOLDER / f"{task}_thin.safetensors"
 
 
@@ -28,9 +29,10 @@ def gate(task: str) -> Path:
 
 def parts(path: Path) -> tuple[Path, ...]:
     """All files that belong to one of weights: those of a built-in restorer with an `expert`."""
-    task = path.stem.split("_")[0]
-    others = (expert(task), gate(task))
-    return (path, *others) if path == built_in(task) and others[0].is_file() else (path,)
+    for task in MIXED:
+        if path.resolve() == built_in(task).resolve():
+            return path, expert(task), gate(task)
+    return (path,)
 
 
 def veil() -> Path:

@@ -32,8 +32,8 @@ class PictureFrames:
     def first(self) -> ClipFrame:
         return self._frame(0)
 
-    def middle(self) -> ClipFrame:
-        return self._frame(len(self._paths) // 2)
+    def at(self, share: float) -> ClipFrame:
+        return self._frame(int(len(self._paths) * share))
 
     def timing(self) -> Timing:
         return Timing(len(self._paths), len(self._paths), constant=True, cut_off=False)

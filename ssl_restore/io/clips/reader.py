@@ -178,15 +178,23 @@ class Clip:
                 "fetch the clip again"
             ) from error
 
-    def middle(self) -> ClipFrame:
-        """A frame from the middle, or the first where the clip cannot be sought in."""
+    def at(self, share: float) -> ClipFrame:
+        """The frame shown after a share, below 1, of the time; the first where the clip cannot be
+        sought in."""
+        length = self.stream.duration
+        if length is None:  # as in Matroska, which tells that of the whole file
+            length = round((self.container.duration or 0) / av.time_base / self.time_base)
+        wanted, found = (self.stream.start_time or 0) + int(length * share), self.first
         with Clip(self.path, self._max_pixels) as again:
-            start, length = self.stream.start_time or 0, self.stream.duration or 0
             try:
-                again.container.seek(start + length // 2, stream=again.stream)
-                return next(again._frames())
-            except (av.FFmpegError, UserError, StopIteration):
+                again.container.seek(wanted, stream=again.stream)
+                for frame in again._frames():  # from a key frame on
+                    if frame.pts > wanted:
+                        break
+                    found = frame
+            except (av.FFmpegError, UserError):
                 return self.first
+        return found
 
     def timing(self) -> Timing:
         """Of all frames; reads a file that does not change only once, and decodes nothing."""
