@@ -30,8 +30,8 @@ Examples:
 @click.option(
     "--thorough",
     type=options.FiniteRange(0, 1),
-    help="0 leaves what might be no rain, 1 takes what might be.  [default: 0.35, of thin streaks "
-    "0.5, and less where no rain is seen; 0.5 with --weights]",
+    help="0 leaves what might be no rain, 1 takes what might be.  [default: 0.25, or 0.5 for "
+    "thin streaks, less where hardly any rain is seen; 0.5 with --weights]",
 )
 @click.option(
     "--scale",

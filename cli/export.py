@@ -54,7 +54,7 @@ def command(
     restorer = ssl_restore.load(weights or str(task), task=task, scale=factor, device="cpu")
     if restorer.chooses:
         restorer = restorer.core
-        click.echo("of two networks the one for the rain that cameras see is written", err=True)
+        click.echo("of its two networks, the one for rain as cameras see it is written", err=True)
     write = export.darktable if darktable else export.export
     difference = write(restorer, target, weights="built-in" if weights is None else weights.name)
     output.path(target)
