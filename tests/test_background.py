@@ -129,7 +129,7 @@ def test_held_frames_are_those_of_one_window(tmp_path):
 def test_fit_learns_from_frames_and_their_backgrounds(tmp_path):
     source, clean = rainy_clip(tmp_path / "rainy", count=25)
     words = [
-        "fit", "--images", str(source), "-o", str(tmp_path / "run"), "--steps", "120",
+        "fit", "--images", str(source), "-o", str(tmp_path / "run"), "--steps", "200",
         "--from-scratch", "--set", "width=8", "--set", "patch=32", "--set", "lr=3e-3",
         "--set", "decay=0.9", "--set", "batch=4",
     ]  # fmt: skip

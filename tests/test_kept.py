@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from learning import plan_for
+from rainy_clips import rainy_clip
 
 from ssl_restore import discover
 from ssl_restore.errors import UserError
+from ssl_restore.restorer import Restorer
 from ssl_restore.training import checkpoint, session
-from ssl_restore.training.kept import worse_than
+from ssl_restore.training.kept import farther_than, worse_than
 
 CPU = torch.device("cpu")
 
@@ -53,6 +55,51 @@ def unet():
 def test_most_of_the_pictures_that_show_something_decide(unet, verdicts, expected):
     pictures = [np.zeros((16, 16, 3), np.uint8)] * len(verdicts)
     assert worse_than(unet, unet, pictures, Says(*verdicts)) == expected
+
+
+class Darker(Restorer):
+    """Takes so much light of every pixel."""
+
+    stride, reach = 1, 0
+
+    def __init__(self, light):
+        super().__init__()
+        self.light = torch.nn.Parameter(torch.tensor(light / 255))
+
+    def forward(self, image):
+        return image - self.light
+
+
+def test_of_frames_the_distance_to_a_known_background_decides():
+    place = np.zeros((16, 16, 9), np.uint8)
+    place[..., :3], place[..., 3:6], place[:8, :, 6:] = 90, 60, 255
+    place[8:, :, 3:6] = 90  # where nothing is known
+    for lights, expected in (((20, 25), None), ((25, 20), "farther"), ((25, 40), "farther")):
+        reason = farther_than(*map(Darker, lights), [place] * 3)
+        assert reason is None if expected is None else expected in reason
+    opposite = place.copy()
+    opposite[..., 3:6] = 90
+    assert farther_than(Darker(25), Darker(20), [place, opposite]) is None
+    assert farther_than(Darker(25), Darker(20), [place, place, opposite]) is not None
+
+
+@pytest.mark.parametrize("reason", [None, "farther from what was behind the rain"])
+def test_a_run_on_a_clip_is_judged_by_its_backgrounds(pictures, tmp_path, monkeypatch, reason):
+    clip, _ = rainy_clip(tmp_path / "clip", count=25)
+    plan = plan_for(clip, pictures("clean"), recipe="fixed_camera")
+    first = session.prepare(plan, tmp_path / "first", CPU)
+    list(session.train(first))
+    plan = type(plan)(**{**vars(plan), "start": str(first.run.weights)})
+    second, said = session.prepare(plan, tmp_path / "second", CPU), []
+
+    def judged(start, learned, places, *, precision):
+        assert [place.shape[2] for place in places] == [9] * 4
+        return reason
+
+    monkeypatch.setattr(session, "farther_than", judged)
+    list(session.train(second, judge=Says(), notify=said.append))
+    assert (second.run.folder / "learned.safetensors").is_file() == (reason is not None)
+    assert len(said) == (reason is not None)
 
 
 def started(pictures, tmp_path, size=(24, 32)):

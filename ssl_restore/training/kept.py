@@ -1,7 +1,8 @@
 """Whether what a run has learned is better than what it started from, without a truth.
 
 The task itself says of a picture why one result is worse than another (more light in lines along
-the rain, texture that is missing ...). Where it says so of most of the pictures, the start is kept.
+the rain, texture that is missing ...). Of frames whose background is known, their distance to it
+does. Where that is so of most of the pictures, the start is kept.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore
@@ -42,6 +45,30 @@ def worse_than(
             continue
         before, after = (restore(one, pixels, precision=precision) for one in (start, learned))
         verdicts.append(frames.rejected_reason(pixels, before, after))
+    return _of_most(verdicts)
+
+
+def farther_than(
+    start: Restorer, learned: Restorer, places: Sequence[Pixels], *, precision: str = "auto"
+) -> str | None:
+    """Why most frames are restored worse than by the start; None where they are not.
+
+    Args:
+        places: (H, W, 9) uint8 each: a frame, its background, and 255 where that is known.
+    """
+    verdicts = []
+    for place in places:
+        frame, background, known = (place[..., part : part + 3] for part in (0, 3, 6))
+        before, after = (
+            np.square(restore(one, frame, precision=precision) - background.astype(float))
+            for one in (start, learned)
+        )
+        worse = after[known > 0].sum() > before[known > 0].sum()
+        verdicts.append("farther from what was behind the rain" if worse else None)
+    return _of_most(verdicts)
+
+
+def _of_most(verdicts: Sequence[str | None]) -> str | None:
     reasons = [reason for reason in verdicts if reason is not None]
     if 2 * len(reasons) <= len(verdicts):
         return None

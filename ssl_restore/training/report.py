@@ -74,10 +74,13 @@ def sample(
     return Sample(degraded, restored, [measure(*pair) if measure else {} for pair in pairs])
 
 
-def middles(pictures: Sequence[np.ndarray], side: int = MEASURED_PX) -> list[Pixels]:
-    """The middle of four pictures at most, spread evenly over all, up to `side` pixels, uint8."""
+def middles(
+    pictures: Sequence[np.ndarray], side: int = MEASURED_PX, channels: int = 3
+) -> list[Pixels]:
+    """The middle of four pictures at most, spread evenly over all, up to `side` pixels, uint8, of
+    the first `channels`."""
     picked = np.linspace(0, len(pictures) - 1, min(COLUMNS, len(pictures))).astype(int)
-    return [_middle(_eight_bit(pictures[index][:, :, :3]), side) for index in picked]
+    return [_middle(_eight_bit(pictures[index][:, :, :channels]), side) for index in picked]
 
 
 def _middle(pixels: Pixels, side: int) -> Pixels:

@@ -23,7 +23,7 @@ from ssl_restore.restorer import Restorer
 from ssl_restore.training import data, material, report
 from ssl_restore.training.fit import Row, fit
 from ssl_restore.training.group import barrier, rank, world
-from ssl_restore.training.kept import Judge, keep_start, worse_than
+from ssl_restore.training.kept import Judge, farther_than, keep_start, worse_than
 from ssl_restore.training.parts import usual_parts
 from ssl_restore.training.run import Run, RunPlan
 from ssl_restore.training.turn import Diverged
@@ -282,8 +282,13 @@ def _keep_the_better(
     """Put the start in the place of what was learned, where that is worse."""
     if job.start is None or job.plan.start is None:
         return
-    pictures = report.middles(job.shown, JUDGED_PX)
-    reason = worse_than(job.start, job.recipe.ema, pictures, judge, precision=precision)
+    both, places = (job.start, job.recipe.ema), job.pictures.get("places")
+    if places is not None:
+        middles = report.middles(places.pixels, JUDGED_PX, channels=9)
+        reason = farther_than(*both, middles, precision=precision)
+    else:
+        middles = report.middles(job.shown, JUDGED_PX)
+        reason = worse_than(*both, middles, judge, precision=precision)
     if reason is None:
         return
     worse = f"what was learned restores most pictures worse than its start ({reason})"
