@@ -111,9 +111,13 @@ def is_staircase(function, value):
 
 
 def gradient(function, value):
+    """None where nothing depends on the value, as on the taper of streaks beside the picture."""
     value = value.clone().requires_grad_()
-    weights = torch.rand(function(value).shape, generator=stream(7), dtype=value.dtype)
-    return torch.autograd.grad((function(value) * weights).sum(), value, allow_unused=True)[0]
+    result = function(value)
+    if not result.requires_grad:
+        return None
+    weights = torch.rand(result.shape, generator=stream(7), dtype=value.dtype)
+    return torch.autograd.grad((result * weights).sum(), value, allow_unused=True)[0]
 
 
 def check_gradient(function, value):

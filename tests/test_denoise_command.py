@@ -102,7 +102,7 @@ def test_each_task_opens_its_own_built_in_restorer(tmp_path, monkeypatch):
     monkeypatch.setattr(
         weights, "built_in", lambda task, quality="good": asked.append(task) or files[task]
     )
-    monkeypatch.setattr(weights, "expert", lambda task: tmp_path / "none")
+    monkeypatch.setattr(weights, "MIXED", ())
     source = write_photo(tmp_path / "a.png")
     for task in ("denoise", "derain"):
         call = [task, str(source), str(tmp_path / f"{task}.png"), "--precision", "fp32"]

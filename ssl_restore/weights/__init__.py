@@ -29,9 +29,9 @@ def gate(task: str) -> Path:
 
 def parts(path: Path) -> tuple[Path, ...]:
     """All files that belong to one of weights: those of a built-in restorer with an `expert`."""
-    for task in MIXED:
-        if path.resolve() == built_in(task).resolve():
-            return path, expert(task), gate(task)
+    task = path.resolve().stem
+    if task in MIXED and path.resolve() == built_in(task).resolve():
+        return path, expert(task), gate(task)
     return (path,)
 
 
