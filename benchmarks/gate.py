@@ -102,7 +102,7 @@ def rendered(
 def rendered_in_parts(
     paths: list[Path], eye: Path, count: int, seed: int, processes: int
 ) -> tuple[Tensor, Tensor]:
-    """As `rendered`, by so many processes at once: of as many, the same pictures."""
+    """As `rendered`, by so many processes at once; other pictures for another number of them."""
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         parts = list(
             pool.map(partial(rendered, paths, eye, count // processes, seed), range(processes))

@@ -32,7 +32,7 @@ BLENDED = 0.6  # share of the layers that hide what is behind them
 BLENDED_LIGHT: Range = (0.5, 1.1)  # L
 SKY_SPREAD = 0.15  # of the colours of the light around, about grey
 TINT_SPREAD = 0.04  # of those of a layer about it
-TINTS: Range = (0.6, 1.5)
+TINTS: Range = (0.6, 1.5)  # beyond which no colour goes
 LIT = 0.1  # share of images whose rain lamps light
 GUSTS = 0.3  # share of layers whose density varies over the picture
 SMOOTH_PROFILE = 0.25  # share of layers without flat tops, S = c at most

@@ -128,9 +128,8 @@ def restore(
         scale: Restores the result at 1/2, 1/4, ... 1 / scale of its size, too, for what is larger
             than the restorer knows; None: 2 or more, by the size, for the built-in one of `derain`,
             else 1.
-        quality: `best` averages over all positions that the task does not tell apart, and takes
-            the larger built-in restorer where there is one, which is of `derain`; `fast` takes the
-            smaller one, of `denoise`.
+        quality: `best` averages over all positions that the task does not tell apart; `fast` takes
+            the smaller built-in restorer of `denoise`.
         tile: Side of a tile (pixels); None chooses, 0 takes the image at once.
         precision: `auto` (bfloat16 where the processor is fast at it), `bf16`, `fp32` or `int8`, as
             of `load`, which is to be preferred for more than one picture.

@@ -124,11 +124,19 @@ def test_smaller_sizes_of_a_large_picture_have_tiles_no_larger_than_its_own(tiny
 )
 def test_the_scale_fits_the_size(longest, expected):
     restorer = random_restorer()
-    assert scale_of(restorer, (50, longest), None) == 1  # it does not ask for any
+    assert scale_of(restorer, (300, longest), None) == 1  # it does not ask for any
     restorer.coarse_from = 2000
-    assert scale_of(restorer, (50, longest), None) == expected
-    assert scale_of(restorer, (longest, 50), None) == expected
-    assert scale_of(restorer, (50, longest), 1) == 1
+    assert scale_of(restorer, (300, longest), None) == expected
+    assert scale_of(restorer, (longest, 300), None) == expected
+    assert scale_of(restorer, (300, longest), 1) == 1
+
+
+@pytest.mark.parametrize(("shortest", "expected"), [(3, 2), (61, 2), (62, 4), (250, 16)])
+def test_a_scale_that_leaves_too_few_pixels_does_not_fit(shortest, expected):
+    restorer = random_restorer()
+    restorer.coarse_from = 500
+    for size in ((shortest, 9000), (9000, shortest)):
+        assert scale_of(restorer, size, None) == expected
 
 
 def test_sizes_of_a_few_pixels_are_left_out(tiny):

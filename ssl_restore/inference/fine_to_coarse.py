@@ -34,7 +34,8 @@ BAND_VALUES = 4_000_000  # that are enlarged at a time
 
 def scale_of(restorer: Restorer, size: tuple[int, int], scale: int | None) -> int:
     """The given N, or for None the one that fits the size: 1 for a restorer that asks for none
-    (`coarse_from`); else 2, 4 where the longest side is `coarse_from` or more, 8 from twice that.
+    (`coarse_from`); else 2, 4 where the longest side is `coarse_from` or more, 8 from twice that,
+    while no side is below LEAST_PX.
 
     UserError for an N that is not from 1 to 16.
     """
@@ -51,6 +52,8 @@ def scale_of(restorer: Restorer, size: tuple[int, int], scale: int | None) -> in
         return 1
     fitting = 2
     while fitting < LARGEST_SCALE and fitting * restorer.coarse_from <= 2 * max(size):
+        if round(min(size) / (2 * fitting)) < LEAST_PX:
+            break
         fitting *= 2
     return fitting
 
@@ -73,7 +76,7 @@ def restore_pixels(
         restorer, pixels, tile=tile, precision=precision, in_place=in_place, progress=progress,
         notify=notify,
     )  # fmt: skip
-    sizes = sizes_at((height, width), scale_of(restorer, (height, width), scale))
+    sizes = _sizes((height, width), scale_of(restorer, (height, width), scale))
     coarse = restorer.at_smaller_sizes() if sizes else restorer
     if tile is None and height * width > tiles.LARGE_PIXELS:  # which is in memory beside them
         margin = tiles.margin_of(coarse)
@@ -125,7 +128,7 @@ def restore_values(
         windows = [image[..., rows, columns] for rows, columns in places(*size)]
         restorer = restorer.suited(torch.cat(windows).clamp(0, 1))
     result = restore_tensor(restorer, image, tile=tile, precision=precision).to(image)
-    sizes = sizes_at(size, scale_of(restorer, size, scale))
+    sizes = _sizes(size, scale_of(restorer, size, scale))
     coarse = restorer.at_smaller_sizes() if sizes else restorer
     for small in sizes:
         down = F.interpolate(result, small, mode="area")
@@ -134,7 +137,7 @@ def restore_values(
     return result
 
 
-def sizes_at(size: tuple[int, int], scale: int) -> list[tuple[int, int]]:
+def _sizes(size: tuple[int, int], scale: int) -> list[tuple[int, int]]:
     """At 1/N and each double of it below 1, the largest first; tiny ones are left out."""
     found = []
     while scale > 1:

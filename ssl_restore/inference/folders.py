@@ -17,7 +17,7 @@ from ssl_restore.device import out_of_memory, thread_pool
 from ssl_restore.errors import UserError
 from ssl_restore.inference import clips
 from ssl_restore.inference.condition import WHOLE, told_range
-from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of, sizes_at
+from ssl_restore.inference.fine_to_coarse import restore_pixels, scale_of
 from ssl_restore.inference.mixture import suited
 from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.tiles import check_tile, restore
@@ -222,7 +222,7 @@ class _Work:
 
     def _say_scale(self, job: Job, restorer: Restorer, picture: Picture) -> None:
         height, width = picture.pixels.shape[:2]
-        found = 2 ** len(sizes_at((height, width), scale_of(restorer, (height, width), None)))
+        found = scale_of(restorer, (height, width), self.scale)
         if self.scale is None and found > USUAL_SCALE:
             self._say(
                 "scale",
