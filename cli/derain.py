@@ -22,6 +22,8 @@ Examples:
   ssl-restore derain ./rainy/ ./more/ --thorough 0.8
 """
 
+ADAPTED_S = 45.0
+
 
 @click.command(epilog=EXAMPLES)
 @restoration.arguments
@@ -42,7 +44,7 @@ Examples:
 @click.option("--layers", type=options.PATH, help="Folder for pictures of what was taken.")
 @click.option("--adapt", is_flag=True, help="First learn from each picture, for --seconds.")
 @click.option(
-    "--seconds", type=options.FiniteRange(1), default=45.0, show_default=True, help="For --adapt."
+    "--seconds", type=options.FiniteRange(1), help="Time for --adapt to learn.  [default: 45]"
 )
 def command(
     *,
@@ -52,7 +54,7 @@ def command(
     scale: int | None,
     layers: Path | None,
     adapt: bool,
-    seconds: float,
+    seconds: float | None,
     **given: Any,
 ) -> None:
     """Remove the rain from INPUT; write to OUTPUT.
@@ -69,8 +71,11 @@ def command(
         if adapt and given_too:
             raise click.UsageError(f"give --adapt or {name}, not both")
     if adapt:
-        solving.solve_files("derain", files, seconds=seconds, strength=strength)
+        limit = ADAPTED_S if seconds is None else seconds
+        solving.solve_files("derain", files, seconds=limit, strength=strength)
         return
+    if seconds is not None:
+        raise click.UsageError("--seconds belongs to --adapt: give that, too")
     from ssl_restore import weights  # noqa: PLC0415
     from ssl_restore.inference.wrappers import with_thoroughness  # noqa: PLC0415
 

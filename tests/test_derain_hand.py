@@ -82,6 +82,7 @@ def test_thorough_changes_what_is_taken(told, pictures, tmp_path):
         (["--strength", "-1"], "-1.0 is not in the range 0<=x<=2"),
         (["--thorough", "0.5"], "--thorough: these weights cannot be told"),
         (["--thorough", "0.5", "--adapt"], "--adapt or --thorough, not both"),
+        (["--seconds", "5"], "--seconds belongs to --adapt"),
         (["--layers", "x", "--adapt"], "--adapt or --layers, not both"),
         (["--layers", "{out}"], "the results go there; give another folder"),
         (["--layers", "{rainy}/0.png"], "is a file; give a folder"),

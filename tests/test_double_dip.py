@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,15 @@ def test_haze_starts_near_the_transmission_and_the_airlight_that_were_put_in():
     start = double_dip_haze.dark_channel_start(clean * t + 0.9 * (1 - t))
     assert float((start["transmission"] - t).abs().mean()) < 0.06
     assert float(start["airlight"].max()) == pytest.approx(0.9, abs=0.1)
+
+
+def test_the_haze_of_a_start_is_thicker_at_the_top():
+    image = torch.full((1, 3, 96, 128), 0.5)
+    image[:, :, 0, 0] = 0.9  # the airlight
+    depth = -double_dip_haze.dark_channel_start(image)["transmission"].log()
+    flat = -math.log(1 - double_dip_haze.OMEGA * 0.5 / 0.9)
+    expected = flat * (1 + double_dip_haze.GROUND * (0.5 - torch.arange(96) / 95))
+    torch.testing.assert_close(depth[0, 0, 20:, 64], expected[20:], atol=1e-3, rtol=0)
 
 
 def test_layers_of_haze_recombine_to_the_picture_where_there_is_light_left():

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import typing
 
+import numpy as np
 import pytest
 import torch
 from learning import randomised, small_network
@@ -243,7 +244,13 @@ def test_thorough_is_told_image_by_image():
     assert net.thorough == 0.5  # the one that was wrapped stays as it was
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "much"])
+@pytest.mark.parametrize("value", [1, np.float32(0.25), np.float64(0.5), np.int64(0)])
+def test_thorough_is_any_number(value):
+    told = with_thoroughness(small_network("unet", {"thorough": True}), value)
+    assert told.thorough == value
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "much", np.float32("nan"), None])
 def test_thorough_outside_its_range_is_refused(value):
     with pytest.raises(UserError, match="0 to 1 is expected"):
         with_thoroughness(small_network("unet", {"thorough": True}), value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +40,7 @@ def with_thoroughness(restorer: Restorer, thorough: float) -> Restorer:
 
     UserError outside 0 to 1, and for a restorer that cannot be told.
     """
-    if not (isinstance(thorough, (int, float)) and 0 <= thorough <= 1):
+    if not (isinstance(thorough, (int, float, np.number)) and 0 <= thorough <= 1):
         raise UserError(f"0 to 1 is expected, got {thorough!r}", parameter="thorough")
     if restorer.thorough is None:
         raise UserError(

@@ -3,7 +3,11 @@
     I = t J + (1 - t) A
 
 The start is that of the dark channel (He, Sun and Tang, PAMI 2011), with the mean of three windows,
-of which the wider ones look beyond white things, and a neutral airlight.
+of which the wider ones look beyond white things, and a neutral airlight. White things near the
+camera seem far, and what is higher in a picture is usually farther away: so its optical depth d is
+drawn towards its mean and tilted, y from -1/2 at the top to 1/2,
+
+    t = exp(-((1 - e) d + e mean(d)) (1 - g y))
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ WINDOWS = (23, 45, 91)  # of the dark channel, in pixels of a picture of 600
 OMEGA = 0.98
 REACH = 0.15  # radius of the guided filter, of the longest side
 LEAST = 0.1  # transmission
+EVEN, GROUND = 0.2, 0.2  # e, g
 TOLERANCE = 0.1  # for colours near the airlight, as in `dark_channel`
 WEIGHTS = {"mixture": 1.0, "start": 1.0, "exclusion": 0.1, "airlight": 1.0}
 LATER = 0.3  # of the weight of the start while the layers are drawn together
@@ -79,7 +84,10 @@ def dark_channel_start(image: Tensor) -> Layers:
     light = max(float(values.reshape(3, -1)[:, haziest].max()), dark_channel.LEAST_AIRLIGHT)
     dark = np.mean([dark_channel.dark_channel(values, side) for side in sides], axis=0)
     t = dark_channel.guided(values, 1 - OMEGA * dark / light, max(1, round(REACH * longest)))
-    transmission = torch.from_numpy(t).to(image)[None, None].clamp(LEAST, 1)
+    depth = -torch.from_numpy(t).to(image)[None, None].clamp(LEAST, 1).log()
+    y = torch.linspace(-0.5, 0.5, image.shape[2]).to(image)[:, None]
+    depth = ((1 - EVEN) * depth + EVEN * depth.mean()) * (1 - GROUND * y)
+    transmission = (-depth).exp().clamp(LEAST, 1)
     clean = (image - light) / transmission + light
     airlight = torch.full_like(image, light)
     return {"clean": clean.clamp(0, 1), "transmission": transmission, "airlight": airlight}
