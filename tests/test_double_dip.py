@@ -103,6 +103,23 @@ def test_the_haze_of_a_start_is_thicker_at_the_top():
     torch.testing.assert_close(depth[0, 0, 20:, 64], expected[20:], atol=1e-3, rtol=0)
 
 
+def test_an_even_bright_wall_is_no_farther_than_what_stands_around_it(monkeypatch):
+    dark = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(7)) > 0.3
+    clean = scene(96, 128, cell=4) * dark
+    clean[..., 30:66, 40:88] = 0.8
+    image = clean * 0.6 + 0.9 * 0.4
+    image[..., 0, 0] = 0.9  # the airlight
+
+    def wall():
+        found = double_dip_haze.dark_channel_start(image)["transmission"]
+        return float(found[..., 44:52, 60:68].mean())
+
+    trusted = wall()
+    monkeypatch.setattr(double_dip_haze, "TRUSTED", 1e6)  # all alike
+    assert wall() < trusted - 0.1
+    assert trusted < 0.65
+
+
 def test_layers_of_haze_recombine_to_the_picture_where_there_is_light_left():
     image = scene()
     layers = drawn(image)

@@ -95,19 +95,27 @@ def airlight_of(values: Values, side: int) -> Values:
     return np.maximum(colour, LEAST_AIRLIGHT)
 
 
-def guided(guide: Values, values: Values, radius: int) -> Values:
-    """values (H, W) smoothed but at edges of the mean of a guide (3, H, W): a local a g + b."""
+def guided(guide: Values, values: Values, radius: int, trust: Values | None = None) -> Values:
+    """values (H, W) smoothed but at edges of the mean of a guide (3, H, W): a local a g + b, fitted
+    with the weights `trust` (H, W), above 0, where they are given."""
     grey = guide.mean(axis=0)
     scale = max(1.0, max(grey.shape) / GUIDE_PX)
     size = tuple(max(1, round(side / scale)) for side in grey.shape[::-1])
-    g, v = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (grey, values))
+    g, v, w = (
+        cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+        for plane in (grey, values, np.ones_like(grey) if trust is None else trust)
+    )
     side = 2 * max(1, round(radius / scale)) + 1
 
     def mean(plane: Values) -> Values:
         return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT))
 
-    a = (mean(g * v) - mean(g) * mean(v)) / (mean(g * g) - mean(g) ** 2 + GUIDE_EPS)
-    b = mean(v) - a * mean(g)
+    total = mean(w)
+    mean_g, mean_v = mean(w * g) / total, mean(w * v) / total
+    a = (mean(w * g * v) / total - mean_g * mean_v) / (
+        mean(w * g * g) / total - mean_g**2 + GUIDE_EPS
+    )
+    b = mean_v - a * mean_g
     full = grey.shape[::-1]
     gain, offset = (cv2.resize(mean(plane), full) for plane in (a, b))
     return np.asarray(gain * grey + offset)

@@ -3,15 +3,18 @@
     I = t J + (1 - t) A
 
 The start is that of the dark channel (He, Sun and Tang, PAMI 2011), with the mean of three windows,
-of which the wider ones look beyond white things, and a neutral airlight. White things near the
-camera seem far, and what is higher in a picture is usually farther away: so its optical depth d is
-drawn towards its mean and tilted, y from -1/2 at the top to 1/2,
+of which the wider ones look beyond white things, and a neutral airlight. On an even, bright wall
+nothing is dark however near it is: so the guided filter trusts a place by the square of the
+contrast that it has without haze, (max - min of a window) / t. What is higher in a picture is
+usually farther away: the optical depth d is drawn to its mean a little and tilted, y from -1/2 at
+the top to 1/2,
 
     t = exp(-((1 - e) d + e mean(d)) (1 - g y))
 """
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -24,7 +27,8 @@ WINDOWS = (23, 45, 91)  # of the dark channel, in pixels of a picture of 600
 OMEGA = 0.98
 REACH = 0.15  # radius of the guided filter, of the longest side
 LEAST = 0.1  # transmission
-EVEN, GROUND = 0.2, 0.2  # e, g
+EVEN, GROUND = 0.1, 0.1  # e, g
+TRUSTED = 0.01  # least, of a place without contrast
 TOLERANCE = 0.1  # for colours near the airlight, as in `dark_channel`
 WEIGHTS = {"mixture": 1.0, "start": 1.0, "exclusion": 0.1, "airlight": 1.0}
 LATER = 0.3  # of the weight of the start while the layers are drawn together
@@ -83,7 +87,11 @@ def dark_channel_start(image: Tensor) -> Layers:
     haziest = np.argsort(-hazy, kind="stable")[: max(1, round(dark_channel.BRIGHTEST * hazy.size))]
     light = max(float(values.reshape(3, -1)[:, haziest].max()), dark_channel.LEAST_AIRLIGHT)
     dark = np.mean([dark_channel.dark_channel(values, side) for side in sides], axis=0)
-    t = dark_channel.guided(values, 1 - OMEGA * dark / light, max(1, round(REACH * longest)))
+    rough = 1 - OMEGA * dark / light
+    around, grey = np.ones((sides[1], sides[1]), np.uint8), values.mean(axis=0)
+    contrast = (cv2.dilate(grey, around) - cv2.erode(grey, around)) / rough.clip(LEAST, 1)
+    trust = contrast**2 + TRUSTED
+    t = dark_channel.guided(values, rough, max(1, round(REACH * longest)), trust)
     depth = -torch.from_numpy(t).to(image)[None, None].clamp(LEAST, 1).log()
     y = torch.linspace(-0.5, 0.5, image.shape[2]).to(image)[:, None]
     depth = ((1 - EVEN) * depth + EVEN * depth.mean()) * (1 - GROUND * y)
