@@ -2,11 +2,16 @@
 
 The task itself says of a picture why one result is worse than another (more light in lines along
 the rain, texture that is missing ...). Of frames whose background is known, their distance to it
-does. Where that is so of most of the pictures, the start is kept.
+does. Where that is so of most of the pictures, the mean of the weights of both is tried, and else
+the start is kept.
+
+Reference: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022 (means of a start
+and of what was learned from it).
 """
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +24,7 @@ from ssl_restore.inference.tiles import restore
 from ssl_restore.io.files import replacing
 from ssl_restore.io.picture import Pixels
 from ssl_restore.restorer import Restorer
+from ssl_restore.training import checkpoint
 from ssl_restore.types import FrameDegradation
 
 Judge = Callable[[Restorer], FrameDegradation]
@@ -75,13 +81,39 @@ def _of_most(verdicts: Sequence[str | None]) -> str | None:
     return Counter(reasons).most_common(1)[0][0]
 
 
+def halfway(start: Restorer, learned: Restorer) -> Restorer:
+    """A restorer like both, with the mean of their weights."""
+    mean = copy.deepcopy(learned)
+    ends = start.state_dict()
+    mean.load_state_dict(
+        {
+            name: value.lerp(ends[name].to(value), 0.5) if value.is_floating_point() else value
+            for name, value in learned.state_dict().items()
+        }
+    )
+    return mean
+
+
 def keep_start(start: Path, weights: Path) -> Path:
     """Put the start in the place of what was learned, which is kept beside it: its new path.
 
     Whichever moment a kill hits, the weights are whole.
     """
+    aside = _aside(weights)
+    with replacing(weights) as temporary:
+        shutil.copyfile(start, temporary)
+    return aside
+
+
+def keep_mean(mean: Restorer, weights: Path) -> Path:
+    """Put a mean in the place of what was learned, as `keep_start` does."""
+    aside = _aside(weights)
+    checkpoint.save(weights, mean, checkpoint.read_header(weights))
+    return aside
+
+
+def _aside(weights: Path) -> Path:
     aside = weights.with_name(f"learned{weights.suffix}")
-    for source, target in ((weights, aside), (start, weights)):
-        with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
+    with replacing(aside) as temporary:
+        shutil.copyfile(weights, temporary)
     return aside

@@ -75,11 +75,14 @@ def sample(
 
 
 def middles(
-    pictures: Sequence[np.ndarray], side: int = MEASURED_PX, channels: int = 3
+    pictures: Sequence[np.ndarray],
+    side: int = MEASURED_PX,
+    channels: int = 3,
+    most: int = COLUMNS,
 ) -> list[Pixels]:
-    """The middle of four pictures at most, spread evenly over all, up to `side` pixels, uint8, of
-    the first `channels`."""
-    picked = np.linspace(0, len(pictures) - 1, min(COLUMNS, len(pictures))).astype(int)
+    """The middle of a few pictures, spread evenly over all, up to `side` pixels, uint8, of the
+    first `channels`."""
+    picked = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)
     return [_middle(_eight_bit(pictures[index][:, :, :channels]), side) for index in picked]
 
 

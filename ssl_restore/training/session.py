@@ -23,7 +23,14 @@ from ssl_restore.restorer import Restorer
 from ssl_restore.training import data, material, report
 from ssl_restore.training.fit import Row, fit
 from ssl_restore.training.group import barrier, rank, world
-from ssl_restore.training.kept import Judge, farther_than, keep_start, worse_than
+from ssl_restore.training.kept import (
+    Judge,
+    farther_than,
+    halfway,
+    keep_mean,
+    keep_start,
+    worse_than,
+)
 from ssl_restore.training.parts import usual_parts
 from ssl_restore.training.run import Run, RunPlan
 from ssl_restore.training.turn import Diverged
@@ -33,7 +40,7 @@ from ssl_restore.types import Batch, Recipe
 SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 120.0
 CALIBRATED_PICTURES = 64  # of the folder, at most
-JUDGED_PX = 1000  # of a picture by which what was learned is compared with its start
+JUDGED, JUDGED_PX = 12, 1000  # pictures, and their sides, by which it is compared with its start
 HELD_OUT = 4  # degraded pictures that are not learned from, at most and of ten times as many
 CALIBRATIONS = {  # settings of recipes that take one: its kind, and what is learned without it
     "calibration": ("rain", "with rain of all kinds"),
@@ -208,8 +215,8 @@ def train(
 
     With `measure`, which gives scores of (degraded, restored) pixels without a truth, the rows at
     which samples are drawn, and the last one, have those of the pictures held out. With a `judge`
-    of the task, a run that restores most of them worse than its start did ends with the weights of
-    the start, and says so.
+    of the task, a run that restores most of them worse than its start did ends with the mean of
+    both, or with the weights of the start, and says so.
     """
     run, plan, recipe = job.run, job.plan, job.recipe
     done, spent = run.load(recipe) if resume else (0, 0.0)
@@ -279,23 +286,33 @@ def _with_advice(error: Diverged, run: Run, plan: RunPlan) -> Diverged:
 def _keep_the_better(
     job: TrainingJob, judge: Judge, precision: str, notify: Callable[[str], None]
 ) -> None:
-    """Put the start in the place of what was learned, where that is worse."""
+    """Put the mean of what was learned and its start in its place, or the start, where it is worse
+    than that."""
     if job.start is None or job.plan.start is None:
         return
-    both, places = (job.start, job.recipe.ema), job.pictures.get("places")
-    if places is not None:
-        middles = report.middles(places.pixels, JUDGED_PX, channels=9)
-        reason = farther_than(*both, middles, precision=precision)
-    else:
-        middles = report.middles(job.shown, JUDGED_PX)
-        reason = worse_than(*both, middles, judge, precision=precision)
-    if reason is None:
+    start, learned, weights = job.start, job.recipe.ema, job.run.weights
+    places = job.pictures.get("places")
+
+    def reason(restorer: Restorer) -> str | None:
+        if places is not None:
+            middles = report.middles(places.pixels, JUDGED_PX, channels=9, most=JUDGED)
+            return farther_than(start, restorer, middles, precision=precision)
+        middles = report.middles(job.shown, JUDGED_PX, most=JUDGED)
+        return worse_than(start, restorer, middles, judge, precision=precision)
+
+    against = reason(learned)
+    if against is None:
         return
-    worse = f"what was learned restores most pictures worse than its start ({reason})"
+    worse = f"what was learned restores most pictures worse than its start ({against})"
+    mean = halfway(start, learned)
+    if reason(mean) is None:
+        aside = keep_mean(mean, weights)
+        notify(f"{worse}; the mean of both, which does not, is kept; {aside} is what was learned")
+        return
     if not Path(job.plan.start).is_file():
-        notify(f"{worse}, but {job.plan.start} is gone: use other weights than {job.run.weights}")
+        notify(f"{worse}, but {job.plan.start} is gone: use other weights than {weights}")
         return
-    aside = keep_start(Path(job.plan.start), job.run.weights)
+    aside = keep_start(Path(job.plan.start), weights)
     notify(f"{worse}, which is kept; {aside} is what was learned")
 
 
