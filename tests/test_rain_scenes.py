@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 
 import numpy as np
 import pytest
@@ -71,24 +70,16 @@ def test_files_are_changed_alike_for_the_rainy_picture_and_its_truth():
 
 
 def test_some_files_are_enlarged_by_repeating_their_pixels():
-    image = photographs(1, 47)
-    even = 0
-    for seed in range(80):
+    image = photographs(1, 48)
+    repeated = 0
+    for seed in range(60):
         one, _ = scenes.stored((image, image), 1.0, stream(seed))
-        assert one.shape == image.shape
-        rows = (one[:, :, 1:] != one[:, :, :-1]).any(dim=(0, 1, 3)).nonzero()[:, 0] + 1
-        columns = (one[..., 1:] != one[..., :-1]).any(dim=(0, 1, 2)).nonzero()[:, 0] + 1
-        even += any(bool((rows % n == 0).all() and (columns % n == 0).all()) for n in (2, 3, 4))
-    assert 5 <= even <= 25
-
-
-@pytest.mark.parametrize("times", [1.6, 2, 2.6, 3, 4.4])
-@pytest.mark.parametrize("size", [(47, 60), (48, 129)])
-def test_repeated_pixels_fill_the_size(times, size):
-    small = photographs(1, 96)[..., : math.ceil(size[0] / times), : math.ceil(size[1] / times)]
-    large = scenes._repeated(small, times, torch.Size(size))
-    rows, columns = (((torch.arange(side) + 0.5) / times).long() for side in size)
-    assert torch.equal(large, small[..., rows[:, None], columns])
+        rows = (one[:, :, 1:] == one[:, :, :-1]).all(dim=(0, 1, 3))
+        columns = (one[..., 1:] == one[..., :-1]).all(dim=(0, 1, 2))
+        assert rows.any() == columns.any()
+        repeated += int(rows.any())
+        assert int(rows.sum()) <= 48 * (1 - scenes.STORED_SIZE[0]) + 1
+    assert 2 <= repeated <= 20
 
 
 def test_resampled_pictures_are_sharper_or_softer_than_they_were():

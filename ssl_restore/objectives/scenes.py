@@ -9,7 +9,6 @@ them: a restorer that has learned from nothing else keeps sharp streaks before s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -35,9 +34,7 @@ CHANGES = Jpeg(quality=(5.0, 60.0))  # of what changed
 GREY = 128 / 255  # that JPEG keeps
 FLAT: Range = (0.01, 0.1)  # standard deviation of blocks, below which they become their mean
 STORED_SIZE: Range = (0.4, 1.6)  # over that in which they are seen
-REPEATED = 0.4  # share of those that are stored smaller and enlarged by repeating their pixels
-REPEATS: Range = (1.5, 4.5)  # how often
-WHOLE = 0.75  # share of them in which each is repeated equally often
+REPEATED = 0.4  # share of what was stored smaller that is enlarged by repeating its pixels
 SOFT_SIGMA_PX: Range = (0.4, 1.3)
 SHARPER: Range = (0.2, 1.5)
 
@@ -180,15 +177,10 @@ def stored(
         in_clip = torch.rand((), generator=generator) < CLIPS
         changes = torch.rand((), generator=generator) < RESIDUALS
         scaled = torch.rand((), generator=generator) < SCALED
-        repeated = scaled and torch.rand((), generator=generator) < REPEATED
-        if repeated:
-            times = float(uniform(REPEATS, (1,), generator))
-            whole = torch.rand((), generator=generator) < WHOLE
-            times = round(times) if whole else times
-        else:
-            times = 1 / float(uniform(STORED_SIZE, (1,), generator, log=True)) if scaled else 1.0
+        factor = float(uniform(STORED_SIZE, (1,), generator, log=True)) if scaled else 1.0
         size = images[0].shape[-2:]
-        other = [max(8, math.ceil(side / times)) for side in size]
+        other = [max(8, round(side * factor)) for side in size]
+        repeated = factor < 1 and torch.rand((), generator=generator) < REPEATED
         smaller = tuple(_resized(image, other) for image in images) if scaled else images
         if in_clip and changes:
             smaller = residual(smaller, generator)
@@ -198,16 +190,10 @@ def stored(
             every = torch.ones(len(images[0]), dtype=torch.bool)
             smaller = degrade_chosen(every, smaller, FILES, generator)
         if repeated:
-            return tuple(_repeated(image, times, size) for image in smaller)
+            return tuple(F.interpolate(image, size, mode="nearest-exact") for image in smaller)
         return tuple(_resized(image, size) for image in smaller) if scaled else smaller
 
     return _on_share(images, share, generator, coded)
-
-
-def _repeated(image: Tensor, times: float, size: torch.Size) -> Tensor:
-    """Enlarged `times` by repeating pixels, and cut to a size."""
-    large = F.interpolate(image, scale_factor=float(times), mode="nearest-exact")
-    return large[..., : size[0], : size[1]]
 
 
 def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
