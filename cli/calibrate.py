@@ -74,12 +74,14 @@ def command(
         raise click.UsageError(
             f"--sheet, --focal-px and --exposure-s are for rain, not for --{kind}"
         )
-    sheet = sheet or output.with_suffix(".png")
-    for path in (output, sheet) if kind == "rain" else (output,):
-        check_target(path, overwrite=overwrite)
+    if output.suffix.lower() != ".json":
+        raise click.UsageError(f"-o: the name of a calibration ends in .json; got {output.name}")
     paths = [pictures]
     if pictures.is_dir():
         paths = images.find(pictures, recursive=recursive, notify=say)
+    sheet = sheet or output.with_suffix(".png")
+    for path in (output, sheet) if kind == "rain" else (output,):
+        check_target(path, overwrite=overwrite, inputs=paths)
     measure = discover.builder("calibration", kind, "calibrate")
     chosen = devices.choose(device)
     with bar(min(limit or len(paths), len(paths)), "picture", "calibrate") as shown:

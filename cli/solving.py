@@ -50,7 +50,7 @@ def solve_files(
     usual: dict[str, Any] = {}
     if method is None:
         method, usual = discover.task(task).solver, dict(discover.task(task).solver_settings)
-    solve = discover.solver(method)
+    solve = discover.solver_for(method, task)
     known = discover.settings(solve)
     if files.precision == "int8":
         raise click.UsageError("a solver learns, which int8 cannot: give another --precision")

@@ -91,6 +91,24 @@ def solver(name: str) -> Callable[..., Any]:
     return builder("solvers", plain, "solve")
 
 
+def solver_for(name: str, task: str) -> Callable[..., Any]:
+    """The `solve` of a file in `solvers`; UserError where its TASKS are others than this one."""
+    solve, plain = solver(name), name.replace("-", "_")
+    if name.endswith(".py") or task in _tasks_of(plain):
+        return solve
+    known = [one for one in names("solvers", "solve") if task in _tasks_of(one)]
+    others = f"; for {task}: {', '.join(known)}" if known else ""
+    raise UserError(f"{plain} is for {', '.join(_tasks_of(plain))}{others}", parameter="method")
+
+
+def _tasks_of(solver: str) -> tuple[str, ...]:
+    for node in _parsed(_ROOT / "solvers" / f"{solver}.py").body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "TASKS":
+            found: tuple[str, ...] = ast.literal_eval(node.value)
+            return found
+    raise AttributeError(f"{solver} names no TASKS")
+
+
 def summary(kind: str, name: str) -> str:
     """First line of a file's docstring, without importing it."""
     return (ast.get_docstring(_parsed(_ROOT / kind / f"{name}.py")) or "").split("\n", 1)[0]

@@ -179,6 +179,26 @@ def test_the_command_replaces_nothing(small, tmp_path):
     assert (tmp_path / "rain.json").read_text() == "mine"
 
 
+@pytest.mark.parametrize("kind", [(), ("--noise",), ("--haze",)])
+def test_the_command_never_replaces_a_picture(small, tmp_path, kind):
+    folder = small[1]
+    picture = sorted(folder.glob("*.png"))[0]
+    before = picture.read_bytes()
+    result = command(folder, "-o", picture, "--overwrite", *kind)
+    assert result.exit_code == 2
+    assert f"ends in .json; got {picture.name}" in result.stderr
+    sheets = [
+        ("-o", tmp_path / "rain.json", "--sheet", picture),
+        ("-o", picture.with_suffix(".json")),
+    ]
+    for words in () if kind else sheets:
+        result = command(folder, "--overwrite", *words)
+        assert result.exit_code == 1
+        assert f"{picture}: is one of the inputs; give another name" in result.stderr
+    assert picture.read_bytes() == before
+    assert not [*tmp_path.rglob("*.json")]
+
+
 def test_the_command_says_that_there_is_no_rain(small, tmp_path):
     result = command(small[0], "-o", tmp_path / "rain.json")
     assert result.exit_code == 1

@@ -73,6 +73,14 @@ def test_thorough_changes_what_is_taken(told, pictures, tmp_path):
     assert not np.array_equal(values(tmp_path / "0.png"), values(tmp_path / "1.png"))
 
 
+def test_a_result_and_a_folder_of_layers_of_one_name_are_refused(tiny, pictures, tmp_path):
+    rainy, target = pictures("rainy", 1) / "0.png", tmp_path / "both.png"
+    result = derain(rainy, target, "--weights", tiny, "--layers", target)
+    assert result.exit_code == 1
+    assert f"{target}: would be a result and a folder; give another folder" in result.stderr
+    assert not target.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -120,6 +120,23 @@ def test_an_even_bright_wall_is_no_farther_than_what_stands_around_it(monkeypatc
     assert trusted < 0.65
 
 
+@pytest.mark.parametrize("size", [(1, 1), (7, 30)])
+def test_a_picture_too_small_to_separate_is_refused(size):
+    with pytest.raises(UserError, match=f"{size[1]} x {size[0]} is too small to separate; give"):
+        drawn(torch.rand(1, 3, *size))
+
+
+def test_a_picture_without_haze_and_too_little_time_are_said():
+    said = []
+    clear = scene(cell=4) * (torch.arange(96) % 3 > 0)
+    drawn(clear, notify=said.append)
+    assert said == ["hardly any haze was found in it; it is changed all the same"]
+    said.clear()
+    drawn(clear * 0.4 + 0.55, steps=10_000, seconds=0.5, notify=said.append)
+    assert len(said) == 1
+    assert said[0].startswith("the time was up after ")
+
+
 def test_layers_of_haze_recombine_to_the_picture_where_there_is_light_left():
     image = scene()
     layers = drawn(image)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from calls import ssl_restore
 from moving import scene
 from torch.nn import functional as F
 
@@ -212,3 +213,34 @@ def test_distances_may_change_at_edges_and_pay_elsewhere():
     at_edge[..., 4:] = elsewhere[..., 2:] = 1.0
     assert roughness(at_edge, picture) < 1e-6
     assert roughness(elsewhere, picture).item() == pytest.approx(1 / 7)
+
+
+@pytest.mark.parametrize("recipe", ["dehaze_unpaired", "cycle_dehaze"])
+def test_folders_that_were_swapped_are_said(tmp_path, recipe):
+    for folder, tau in (("hazy", 0.9), ("clear", 0.02)):
+        for seed in range(2):
+            path = tmp_path / folder / f"{seed}.png"
+            path.parent.mkdir(exist_ok=True)
+            images.write(path, images.Picture(hazy(tau)))
+    small = ("--set", "width=4", "--set", "batch=2", "--set", "patch=64", "--from-scratch")
+    for first, second, swapped in (("hazy", "clear", False), ("clear", "hazy", True)):
+        code, stderr = ssl_restore(
+            "fit", "--recipe", recipe, "--images", tmp_path / first, "--clean", tmp_path / second,
+            "-o", tmp_path / f"run_{first}", *small, "--steps", 1,
+        )  # fmt: skip
+        assert code == 0
+        assert ("were the folders swapped?" in stderr) == swapped
+
+
+def test_one_small_patch_that_cannot_be_normalised_is_one_line(tmp_path):
+    for folder in ("hazy", "clear"):
+        (tmp_path / folder).mkdir()
+        for seed in range(2):
+            images.write(tmp_path / folder / f"{seed}.png", images.Picture(hazy(0.5)))
+    code, stderr = ssl_restore(
+        "fit", "--recipe", "dehaze_unpaired", "--images", tmp_path / "hazy", "--clean",
+        tmp_path / "clear", "-o", tmp_path / "run", "--from-scratch", "--steps", "1",
+        "--set", "width=4", "--set", "batch=1", "--set", "patch=32",
+    )  # fmt: skip
+    assert code == 2
+    assert "`batch` of 2 or more, or a larger `patch`" in stderr

@@ -130,6 +130,7 @@ def test_wrong_calls_are_one_line_and_write_nothing(photo, mixtures, tmp_path):
     fails(separate(photo, out, "--seconds", "0.000001"), 2, "--seconds: 1e-06 is less than a step")
     fails(separate(photo, out, "--seconds", "0"), 2, "--seconds")
     fails(separate(photo, out, "--sheet", tmp_path / "sheet.gif"), 2, "sheet.gif: unknown suffix")
+    fails(separate(photo, out, "--sheet", out / "clean.png"), 1, "clean.png: is one of the layers")
     fails(separate(tmp_path / "missing.png", out), 1, "missing.png: no such file")
     assert not out.exists()
 

@@ -6,23 +6,26 @@ calls; all promise layers of the picture's size.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from tiny import random_restorer
 
 from ssl_restore import discover, rng, solvers
 from ssl_restore.errors import UnknownName, UserError
 from ssl_restore.networks import denoiser
+from ssl_restore_cli.main import main
 
 NAMES = discover.names("solvers", "solve")
 KNOWN = {  # keywords that mean the same in all solvers
     "generator", "restorer", "steps", "seconds", "progress", "notify", "tile", "precision",
 }  # fmt: skip
-REFUSING = {"blind_deblur", "relight"}  # tiny pictures, those without edges; without a mask
+REFUSING = {"blind_deblur", "double_dip", "relight"}  # what is tiny or has no edges; no mask
 SMALL = {"steps": 2, "width": 8, "batch": 2, "patch": 32, "precision": "fp32"}
 TOY = '''
 """Splits a picture into what is above its mean and what is below."""
@@ -40,6 +43,26 @@ def toy(tmp_path_factory):
     path = tmp_path_factory.mktemp("solvers") / "halves.py"
     path.write_text(TOY)
     return str(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_tasks_have_commands_and_others_refuse_it(name, toy):
+    module = importlib.import_module(f"ssl_restore.solvers.{name}")
+    assert module.TASKS
+    assert set(module.TASKS) <= set(main.list_commands(None))
+    for task in module.TASKS:
+        assert discover.solver_for(name, task) is module.solve
+    with pytest.raises(UserError, match=f"{name} is for {module.TASKS[0]}"):
+        discover.solver_for(name, "export")
+    assert discover.solver_for(toy, "export")
+
+
+def test_those_for_a_task_are_named(tmp_path, pictures):
+    hazy, target = str(pictures("hazy", 1) / "0.png"), tmp_path / "out.png"
+    result = CliRunner().invoke(main, ["dehaze", hazy, str(target), "--method", "blind-deblur"])
+    assert result.exit_code != 0
+    assert "blind_deblur is for deblur; for dehaze: dark_channel, double_dip" in result.stderr
+    assert not target.exists()
 
 
 @pytest.fixture(params=[*NAMES, "toy"])

@@ -76,12 +76,6 @@ def separate(
     if skip and book is not None and not _to_do(book, origin, list(targets.values()), overwrite):
         return list(targets.values())
     picture = images.read(source, max_pixels=max_pixels)
-    height, width = picture.pixels.shape[:2]
-    if min(height, width) < LEAST_SIDE_PX:
-        raise UserError(
-            f"{source}: {width} x {height} is too small to separate; give at least "
-            f"{LEAST_SIDE_PX} x {LEAST_SIDE_PX}"
-        )
     tensors = {
         name: images.to_tensor(_read_same_size(path, picture, source, max_pixels)).to(device)
         for name, path in (("second", second), ("hints", hints))
@@ -173,6 +167,8 @@ def _check_targets(targets: list[Path], inputs: list[Path], folder: Path, overwr
         check_writable(target.parent)
         if any(target.exists() and target.samefile(path) for path in inputs):
             raise UserError(f"{target}: is one of the inputs; give another folder")
+    if len({target.absolute() for target in targets}) < len(targets):
+        raise UserError(f"{targets[-1]}: is one of the layers; give the sheet another name")
     existing = [target for target in targets if os.path.lexists(target)]
     if existing and not overwrite:
         raise UserError(

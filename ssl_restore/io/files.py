@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -124,15 +124,19 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"{folder}: no permission to write into {place}; give another folder")
 
 
-def check_target(path: Path, *, overwrite: bool, folder: bool = False) -> None:
-    """UserError where a file, or a `folder`, of this name cannot be written, or exists, unless
-    `overwrite`."""
+def check_target(
+    path: Path, *, overwrite: bool, folder: bool = False, inputs: Iterable[Path] = ()
+) -> None:
+    """UserError where a file, or a `folder`, of this name cannot be written, is one of the inputs,
+    or exists, unless `overwrite`."""
     if path.is_dir() and not folder:
         raise UserError(f"{path}: is a folder; give the name of a file in it")
     if path.is_file() and folder:
         raise UserError(f"{path}: is a file; give the name of a folder")
     if path.exists() and not (path.is_file() or folder):
         raise UserError(f"{path}: is no regular file; give the name of one")
+    if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
+        raise UserError(f"{path}: is one of the inputs; give another name")
     if os.path.lexists(path) and not overwrite:
         raise UserError(f"{path}: exists; `overwrite` replaces it, or give another name")
     if not path.absolute().parent.is_dir():

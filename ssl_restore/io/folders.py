@@ -150,9 +150,12 @@ def _check(jobs: list[Job], inputs: Sequence[Path]) -> None:
                 f"{job.target}: would be the result of {other.source} and of {job.source}; restore "
                 "them into folders of their own"
             )
+    files = {target.absolute() for target in owners}
     for path in _results(jobs):
         if path.exists() and _identity(path) in given:
             raise UserError(f"{path}: is one of the inputs; give another output")
+        if path.absolute().parent in files:
+            raise UserError(f"{path.parent}: would be a result and a folder; give another folder")
 
 
 def _results(jobs: Sequence[Job]) -> list[Path]:

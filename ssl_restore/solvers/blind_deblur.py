@@ -23,6 +23,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.solvers import blur_evidence, blur_kernel
 from ssl_restore.solvers.deconvolution import deconvolve_large
 
+TASKS = ("deblur",)
 LEAST_PX = 32  # side of a picture in which a kernel can be found
 FIRST_PX = 31  # side of the kernel that is tried first
 LARGEST_PX = 151

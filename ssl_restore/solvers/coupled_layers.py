@@ -27,6 +27,7 @@ from ssl_restore.training.optimizers import constant
 from ssl_restore.types import Batch, Learning, Player
 
 FIRST_STAGE = 0.3  # share of the run
+ENOUGH_STEPS = 100  # below which the layers are far from what they would become
 SHOWN_EVERY_S = 10.0
 
 Layers = dict[str, Tensor]
@@ -129,6 +130,10 @@ def draw_layers(
         raise UserError(
             f"{course.seconds:g} is less than a step takes; give more, or a smaller `side`",
             parameter="seconds",
+        )
+    if made < min(ENOUGH_STEPS, course.steps):
+        course.notify(
+            f"the time was up after {made} steps, too few to draw its layers; give more `seconds`"
         )
     course.progress(1.0)
     layers = cut(joined if stopping.best is None else stopping.best)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ssl_restore.calibration.dark_channel import dehazed
 
+TASKS = ("dehaze",)
 SKY_SHARE = 0.05  # of the picture, from which it is said
 CLEAR = 0.8  # median transmission above which there is hardly any haze
 

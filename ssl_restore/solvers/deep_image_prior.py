@@ -34,6 +34,7 @@ from ssl_restore.training.fit import fit
 from ssl_restore.training.optimizers import constant, warm_up_cosine
 from ssl_restore.types import Batch, Learning, Player
 
+TASKS = ("denoise", "inpaint", "dedrop", "upscale")
 PIECE_PX = 512  # a larger picture is taken apart: memory stays that of a piece
 MARGIN_PX = 16
 ENOUGH_STEPS = 300  # fewer leave the picture blurred

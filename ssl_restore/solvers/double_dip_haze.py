@@ -29,6 +29,7 @@ REACH = 0.15  # radius of the guided filter, of the longest side
 LEAST = 0.1  # transmission
 EVEN, GROUND = 0.1, 0.1  # e, g
 TRUSTED = 0.01  # least, of a place without contrast
+CLEAR = 0.75  # median transmission above which there is hardly any haze
 TOLERANCE = 0.1  # for colours near the airlight, as in `dark_channel`
 WEIGHTS = {"mixture": 1.0, "start": 1.0, "exclusion": 0.1, "airlight": 1.0}
 LATER = 0.3  # of the weight of the start while the layers are drawn together
@@ -69,6 +70,8 @@ class HazyPicture(Drawing):
 def separate(image: Tensor, course: Course) -> Layers:
     """{"clean", "transmission", "airlight"} of an image (1, 3, H, W)."""
     start, target = dark_channel_start(image), course.reduced(image)
+    if float(start["transmission"].median()) > CLEAR:
+        course.notify("hardly any haze was found in it; it is changed all the same")
     start = {name: course.reduced(layer) for name, layer in start.items()}
     networks: list[nn.Module] = [course.network(channels, image.device) for channels in (3, 1)]
     drawing = HazyPicture(networks, target, start, LATER)

@@ -42,6 +42,7 @@ from ssl_restore.training.optimizers import adamw, warm_up_cosine
 from ssl_restore.training.turn import Diverged
 from ssl_restore.types import Average, Batch, Learning, Player
 
+TASKS = ("denoise",)
 SQUARE_PX = 16
 ASIDE = 0.1  # share of the squares that are no target
 DECAY = 0.98  # of the average of the weights

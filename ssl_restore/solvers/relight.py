@@ -28,6 +28,7 @@ from degradations.depth import box_mean
 from ssl_restore.errors import UserError
 from ssl_restore.networks.overview import shrunk
 
+TASKS = ("deshadow",)
 WORK_PX = 512  # longest side at which gain and penumbra are measured
 DARKEST = 2e-3  # linear light below which noise would be measured
 BAND_PX, MARGIN_PX = 13, 3.0  # beside the penumbra

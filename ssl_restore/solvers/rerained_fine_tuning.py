@@ -29,6 +29,7 @@ from ssl_restore.inference.wrappers import with_self_ensemble
 from ssl_restore.io import images
 from ssl_restore.restorer import Restorer
 
+TASKS = ("derain",)
 STEPS = 300  # without a time limit
 SIXTEEN_BIT = np.empty((1, 1, 3), np.uint16)  # an example of the pixels that are wanted
 

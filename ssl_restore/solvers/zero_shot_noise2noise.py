@@ -27,6 +27,7 @@ from ssl_restore.training import data
 from ssl_restore.training.fit import fit
 from ssl_restore.types import Batch, Learning, Player
 
+TASKS = ("denoise",)
 WIDTH = 48
 LEAST_SIDE_PX = 4
 

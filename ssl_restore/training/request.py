@@ -170,7 +170,8 @@ def start(
             notify(failure)
     plan = _calibrated(request, plan, notify)
     job = session.prepare(plan, folder, device, on_read=on_read)
-    for note in job.notes:
+    doubt = session.doubted(job) if request.calibrate and rank() == 0 else None
+    for note in (*job.notes, *([doubt] if doubt else [])):
         notify(note)
     return job
 

@@ -40,6 +40,7 @@ from ssl_restore.types import Batch, Recipe
 SAVE_EVERY_S = 60.0
 SAMPLE_EVERY_S = 120.0
 CALIBRATED_PICTURES = 64  # of the folder, at most
+DOUBTED_PICTURES = 16  # where nothing is learned from what is measured
 JUDGED, JUDGED_PX = 12, 1000  # pictures, and their sides, by which it is compared with its start
 HELD_OUT = 4  # degraded pictures that are not learned from, at most and of ten times as many
 CALIBRATIONS = {  # settings of recipes that take one: its kind, and what is learned without it
@@ -194,6 +195,25 @@ def with_calibration(
     if not file.is_file():
         return plan, failure
     return replace(plan, settings={**plan.settings, key: file.name}), failure
+
+
+def doubted(job: TrainingJob) -> str | None:
+    """A line of `doubt` about the clean pictures, for a recipe that takes no calibration."""
+    plan, task = job.plan, job.recipe.task
+    unasked = not any(key in plan.settings for key in CALIBRATIONS)
+    if plan.images is None or plan.clean is None or task not in discover.names("tasks", "task"):
+        return None
+    kind = discover.task(task).calibration
+    doubt = discover.doubt(kind) if kind and unasked else None
+    if doubt is None:
+        return None
+    calibrate = discover.builder("calibration", kind, "calibrate")
+    find = partial(images.find, recursive=plan.recursive)
+    try:
+        found = calibrate(find(Path(plan.images)), job.device, limit=DOUBTED_PICTURES).calibration
+    except UserError:  # none of them can be measured
+        return None
+    return doubt(found, find(Path(plan.clean)), job.device)
 
 
 def _in_place(settings: dict[str, Any], run: Run) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class Turns:
 
     def _terms(self, objective: nn.Module, part: Part) -> tuple[Tensor, Tensor]:
         """Terms (T,) in the order of the weights, and the sum that is lowered."""
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.precision), _normalised():
             terms = objective(part.batch, part.generator)
         total = weighted(terms, self.player.weights)
         return torch.stack([terms[name].detach().float() for name in self.player.weights]), total
@@ -168,6 +168,20 @@ def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tenso
             f"the objective returned {sorted(terms)}, the recipe weights {sorted(weights)}"
         )
     return torch.stack([weight * terms[name].float() for name, weight in weights.items()]).sum()
+
+
+@contextmanager
+def _normalised() -> Iterator[None]:
+    """UserError where a batch holds too little for the statistics of a layer."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            "one patch so small cannot be normalised; set a `batch` of 2 or more, or a larger "
+            "`patch`", parameter="settings",
+        ) from error  # fmt: skip
 
 
 @contextmanager
