@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ssl_restore.errors import UserError
 from ssl_restore.training import checkpoint
+from ssl_restore.training.kept import mean_of
 from ssl_restore.training.warm_start import grown
 
 
@@ -35,15 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = {name: header.keywords.get(name) for name in first.keywords}
     if (first.network, first.keywords) != (header.network, known):
         raise UserError(f"{given.start}: is of another network than {given.learned}")
-    own = grown(before.state_dict(), restorer)
-    mean = {
-        name: own[name].lerp(learned, given.share) if learned.is_floating_point() else learned
-        for name, learned in restorer.state_dict().items()
-    }
-    checkpoint.load_weights(restorer, mean, given.start)
+    mean = mean_of(grown(before.state_dict(), restorer), restorer, given.share)
     if given.coarse_from is not None:
         header = replace(header, coarse_from=given.coarse_from or None)
-    checkpoint.save(given.output, restorer, header)
+    checkpoint.save(given.output, mean, header)
 
 
 if __name__ == "__main__":

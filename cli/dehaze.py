@@ -25,7 +25,10 @@ Examples:
 @click.option(
     "--layers", type=options.PATH, help="Folder for the transmission: white is near, black far."
 )
-@click.option("--method", help="A solver instead of a restorer: dark_channel, double_dip ...")
+@click.option(
+    "--method",
+    help="A solver instead of a restorer: dark_channel or double_dip.  Clear pictures change, too.",
+)
 @click.option(
     "--seconds", type=options.FiniteRange(1), help="Most time for a --method that learns."
 )
@@ -43,8 +46,8 @@ def command(
     folder, in which names are kept; - is standard input or output.  Size, bit depth, alpha, colour
     profile and metadata are kept.
 
-    The whole picture is seen at a small size first, to tell how thick its haze is; a picture
-    without haze comes back nearly unchanged, which is said.
+    The restorer sees the whole picture at a small size first, to tell how thick its haze is; a
+    picture without haze comes back nearly unchanged, which is said.
     """
     files = restoration.Files(**given)
     if method is not None:

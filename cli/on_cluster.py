@@ -14,7 +14,7 @@ from .progress import bar
 from .streams import STREAM
 
 if TYPE_CHECKING:
-    from ssl_restore.io.folders import Job
+    from ssl_restore.io.jobs import Job
 
     from .restoration import Files
 

@@ -22,7 +22,7 @@ from .streams import STREAM, Streams
 
 if TYPE_CHECKING:
     from ssl_restore.inference.folders import Choose
-    from ssl_restore.io.folders import Job
+    from ssl_restore.io.jobs import Job
     from ssl_restore.restorer import Restorer
 
 # Parameters on which no result depends.

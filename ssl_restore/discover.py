@@ -96,9 +96,13 @@ def solver_for(name: str, task: str) -> Callable[..., Any]:
     solve, plain = solver(name), name.replace("-", "_")
     if name.endswith(".py") or task in _tasks_of(plain):
         return solve
-    known = [one for one in names("solvers", "solve") if task in _tasks_of(one)]
-    others = f"; for {task}: {', '.join(known)}" if known else ""
-    raise UserError(f"{plain} is for {', '.join(_tasks_of(plain))}{others}", parameter="method")
+    theirs, known = ", ".join(_tasks_of(plain)), ", ".join(solvers_for(task))
+    raise UserError(f"{plain} is for {theirs}; for {task}: {known or 'none'}", parameter="method")
+
+
+def solvers_for(task: str) -> list[str]:
+    """The files in `solvers` that name this task, without importing any."""
+    return [name for name in names("solvers", "solve") if task in _tasks_of(name)]
 
 
 def _tasks_of(solver: str) -> tuple[str, ...]:

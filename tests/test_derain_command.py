@@ -12,8 +12,9 @@ from tiny import pixels, random_restorer, save_restorer, write_photo
 from ssl_restore.inference import folders
 from ssl_restore.inference.tiles import restore
 from ssl_restore.io import images
-from ssl_restore.io.folders import Job, plan
+from ssl_restore.io.folders import plan
 from ssl_restore.io.images import Picture
+from ssl_restore.io.jobs import Job
 from ssl_restore.training import checkpoint
 
 

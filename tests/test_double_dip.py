@@ -121,9 +121,11 @@ def test_an_even_bright_wall_is_no_farther_than_what_stands_around_it(monkeypatc
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 30)])
-def test_a_picture_too_small_to_separate_is_refused(size):
-    with pytest.raises(UserError, match=f"{size[1]} x {size[0]} is too small to separate; give"):
-        drawn(torch.rand(1, 3, *size))
+def test_a_picture_too_small_to_tell_its_haze_stays_as_it_is(size):
+    said, image = [], torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    layers = drawn(image, notify=said.append)
+    assert torch.equal(layers["clean"], image)
+    assert said == ["it is too small to tell its haze, and stays as it is"]
 
 
 def test_a_picture_without_haze_and_too_little_time_are_said():

@@ -25,7 +25,7 @@ NAMES = discover.names("solvers", "solve")
 KNOWN = {  # keywords that mean the same in all solvers
     "generator", "restorer", "steps", "seconds", "progress", "notify", "tile", "precision",
 }  # fmt: skip
-REFUSING = {"blind_deblur", "double_dip", "relight"}  # what is tiny or has no edges; no mask
+REFUSING = {"blind_deblur", "relight"}  # tiny pictures, those without edges; without a mask
 SMALL = {"steps": 2, "width": 8, "batch": 2, "patch": 32, "precision": "fp32"}
 TOY = '''
 """Splits a picture into what is above its mean and what is below."""

@@ -23,12 +23,13 @@ from ssl_restore_cli.main import main
 
 PHOTOS = Path(__file__).parents[1] / "data_samples" / "photos"
 QUICK = {"steps": 2, "width": 8, "batch": 2, "patch": 32, "precision": "fp32"}
-NAMES = ["deep_image_prior", "recorrupted_fine_tuning", "zero_shot_noise2noise"]
-each = pytest.mark.parametrize("name", NAMES)
+CALLS = {"denoise": ["--zero-shot"], "dehaze": []}  # of commands, what makes a solver work
+NAMES = [(task, name) for task in CALLS for name in discover.solvers_for(task)]
+each = pytest.mark.parametrize(("task", "name"), NAMES)
 
 
-def denoise(*arguments):
-    result = CliRunner().invoke(main, ["denoise", *map(str, arguments)])
+def denoise(*arguments, task="denoise"):
+    result = CliRunner().invoke(main, [task, *map(str, arguments)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
@@ -53,8 +54,8 @@ def quick(two_steps, monkeypatch, tmp_path_factory):
     monkeypatch.setattr(weights, "built_in", lambda task, quality="good": path)
 
 
-def solved(source, target, *arguments):
-    result = denoise(source, target, "--zero-shot", *arguments)
+def solved(source, target, *arguments, task="denoise"):
+    result = denoise(source, target, *CALLS[task], *arguments, task=task)
     assert result.exit_code == 0, result.stderr
     assert result.stdout == f"{target}\n"
     return images.read(target)
@@ -71,12 +72,12 @@ def noisy_photo(side=128, sigma=25 / 255):
 
 @each
 @pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint16), (3, np.uint8)])
-def test_size_depth_grey_alpha_and_profile_are_kept(name, channels, dtype, quick, tmp_path):
+def test_size_depth_grey_alpha_and_profile_are_kept(task, name, channels, dtype, quick, tmp_path):
     plain = pixels(70, 85, channels=channels, dtype=dtype)
     alpha = pixels(70, 85, channels=1, dtype=dtype, seed=1)[:, :, 0]
     images.write(tmp_path / "in.png", Picture(plain, alpha, icc=b"profile" * 20))
     before = images.read(tmp_path / "in.png")
-    result = solved(tmp_path / "in.png", tmp_path / "out.png", "--method", name)
+    result = solved(tmp_path / "in.png", tmp_path / "out.png", "--method", name, task=task)
     assert result.pixels.shape == plain.shape
     assert result.pixels.dtype == dtype
     assert not np.array_equal(result.pixels, plain)
@@ -87,9 +88,10 @@ def test_size_depth_grey_alpha_and_profile_are_kept(name, channels, dtype, quick
 
 @each
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (17, 9)])
-def test_tiny_pictures_come_through(name, size, quick, tmp_path):
+def test_tiny_pictures_come_through(task, name, size, quick, tmp_path):
     source = write_photo(tmp_path / "in.png", *size)
-    assert solved(source, tmp_path / "out.png", "--method", name).pixels.shape == (*size, 3)
+    result = solved(source, tmp_path / "out.png", "--method", name, task=task)
+    assert result.pixels.shape == (*size, 3)
 
 
 @pytest.mark.parametrize("value", [0, 90, 255])
@@ -139,13 +141,13 @@ def test_learning_keeps_fine_regular_texture_that_the_built_in_denoiser_smears()
 
 
 @each
-def test_same_seed_gives_the_same_file_and_another_one_not(name, two_steps, tmp_path):
+def test_same_seed_gives_the_same_file_and_another_one_not(task, name, two_steps, tmp_path):
     _, noisy = noisy_photo(64)
     images.write(tmp_path / "in.png", Picture(noisy))
     files = []
     for number, seed in enumerate((1, 1, 2)):
         target = tmp_path / f"{number}.png"
-        solved(tmp_path / "in.png", target, "--method", name, "--seed", seed)
+        solved(tmp_path / "in.png", target, "--method", name, "--seed", seed, task=task)
         files.append(target.read_bytes())
     assert files[0] == files[1]
     draws = "generator" in inspect.signature(discover.solver(name)).parameters

@@ -22,7 +22,7 @@ from ssl_restore.io.clips.pictures import PictureFrames
 from ssl_restore.io.clips.reader import Clip, ClipFrame
 from ssl_restore.io.clips.segments import TimedPlanes
 from ssl_restore.io.clips.suffixes import is_clip
-from ssl_restore.io.folders import AsClip, Job, make_folder
+from ssl_restore.io.jobs import AsClip, Job, make_folder
 from ssl_restore.io.picture import Picture, Pixels
 
 RestorePixels = Callable[[Pixels], Pixels]

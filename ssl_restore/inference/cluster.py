@@ -23,7 +23,7 @@ from ssl_restore.inference.ray_connection import connected
 from ssl_restore.inference.worker import End, Task, Worker, Written
 from ssl_restore.io import files
 from ssl_restore.io.disk import DiskFull
-from ssl_restore.io.folders import Job
+from ssl_restore.io.jobs import Job
 from ssl_restore.io.manifest import Whole, identity
 from ssl_restore.io.stored import StoredJob
 

@@ -23,7 +23,7 @@ from ssl_restore.calibration.noise_verdict import limits_of_sample, measured_noi
 from ssl_restore.errors import UserError
 from ssl_restore.inference.mended import Mended, mended
 from ssl_restore.inference.ranged import Ranged, within_white
-from ssl_restore.io.folders import Job
+from ssl_restore.io.jobs import Job
 from ssl_restore.io.picture import Pixels, to_whole_numbers
 from ssl_restore.io.used_range import used_white
 from ssl_restore.restorer import Restorer

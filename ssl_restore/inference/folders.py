@@ -25,7 +25,7 @@ from ssl_restore.inference.wrappers import Layer
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.clips.writer import Source
 from ssl_restore.io.disk import DiskFull
-from ssl_restore.io.folders import Job, save, save_layer, save_pages, taken
+from ssl_restore.io.jobs import Job, save, save_layer, save_pages, taken
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 from ssl_restore.restorer import Restorer
 

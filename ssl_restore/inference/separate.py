@@ -16,8 +16,9 @@ from torch import Tensor
 from ssl_restore import rng
 from ssl_restore.errors import UserError, WrongCall
 from ssl_restore.io import MAX_PIXELS, formats, images
-from ssl_restore.io.files import check_writable
-from ssl_restore.io.folders import ResumeFolder, foreign, write
+from ssl_restore.io.files import check_writable, same_file
+from ssl_restore.io.folders import ResumeFolder, foreign
+from ssl_restore.io.jobs import write
 from ssl_restore.io.manifest import Identity, Manifest, State, digest, identity
 from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb, to_whole_numbers
 
@@ -76,6 +77,12 @@ def separate(
     if skip and book is not None and not _to_do(book, origin, list(targets.values()), overwrite):
         return list(targets.values())
     picture = images.read(source, max_pixels=max_pixels)
+    height, width = picture.pixels.shape[:2]
+    if min(height, width) < LEAST_SIDE_PX:
+        raise UserError(
+            f"{source}: {width} x {height} is too small to separate; give at least "
+            f"{LEAST_SIDE_PX} x {LEAST_SIDE_PX}"
+        )
     tensors = {
         name: images.to_tensor(_read_same_size(path, picture, source, max_pixels)).to(device)
         for name, path in (("second", second), ("hints", hints))
@@ -165,7 +172,7 @@ def _check_targets(targets: list[Path], inputs: list[Path], folder: Path, overwr
             raise UserError(f"{path}: no such file; check the spelling")
     for target in targets:
         check_writable(target.parent)
-        if any(target.exists() and target.samefile(path) for path in inputs):
+        if any(same_file(target, path) for path in inputs):
             raise UserError(f"{target}: is one of the inputs; give another folder")
     if len({target.absolute() for target in targets}) < len(targets):
         raise UserError(f"{targets[-1]}: is one of the layers; give the sheet another name")

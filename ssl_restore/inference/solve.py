@@ -20,7 +20,7 @@ from ssl_restore.inference.clips import amount, frames_of, once, opened, write_r
 from ssl_restore.inference.condition import Condition, range_of, told_range
 from ssl_restore.io import MAX_PIXELS, images
 from ssl_restore.io.disk import DiskFull
-from ssl_restore.io.folders import Job, save, save_layer, save_pages
+from ssl_restore.io.jobs import Job, save, save_layer, save_pages
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 
 

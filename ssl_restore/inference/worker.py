@@ -19,7 +19,7 @@ from ssl_restore.device import choose, place
 from ssl_restore.errors import UserError
 from ssl_restore.io import files
 from ssl_restore.io.disk import DiskFull
-from ssl_restore.io.folders import Job
+from ssl_restore.io.jobs import Job
 from ssl_restore.io.manifest import Whole
 from ssl_restore.io.objects import Place
 from ssl_restore.io.stored import StoredJob

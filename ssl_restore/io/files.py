@@ -135,13 +135,18 @@ def check_target(
         raise UserError(f"{path}: is a file; give the name of a folder")
     if path.exists() and not (path.is_file() or folder):
         raise UserError(f"{path}: is no regular file; give the name of one")
-    if path.exists() and any(one.exists() and path.samefile(one) for one in inputs):
+    if any(same_file(path, one) for one in inputs):
         raise UserError(f"{path}: is one of the inputs; give another name")
     if os.path.lexists(path) and not overwrite:
         raise UserError(f"{path}: exists; `overwrite` replaces it, or give another name")
     if not path.absolute().parent.is_dir():
         raise UserError(f"{path}: the folder {path.parent} does not exist; create it first")
     check_writable(path.parent)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """The same file or folder, however it is spelt or linked; not where one does not exist."""
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def check_space(

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_restore.errors import UserError, WrongCall
-from ssl_restore.io import MAX_PIXELS, folders, images, shots
+from ssl_restore.io import MAX_PIXELS, folders, images, jobs, shots
 from ssl_restore.io.clips import writer
 from ssl_restore.io.clips.encoders import USUAL, Encoding
 from ssl_restore.io.clips.pictures import PictureFrames
 from ssl_restore.io.clips.reader import Clip, ClipFrame
 from ssl_restore.io.clips.segments import TimedPlanes
 from ssl_restore.io.clips.suffixes import CLIPS, CONTAINERS, is_clip, is_written
+from ssl_restore.io.files import same_file
 from ssl_restore.io.picture import Picture, Pixels
 
 
@@ -60,8 +61,8 @@ def targets(video: Video, output: Path, *, overwrite: bool = False) -> list[Path
     """
     clip = is_written(output)
     if not clip and video.source.is_dir():
-        jobs = folders.plan(video.source, output, overwrite=overwrite)
-        return [job.target for job in jobs]
+        planned = folders.plan(video.source, output, overwrite=overwrite)
+        return [job.target for job in planned]
     if not clip and output.suffix and not output.is_dir():
         raise WrongCall(
             f"{output}: unknown suffix {output.suffix!r}; use one of {', '.join(CONTAINERS)}, or "
@@ -71,7 +72,7 @@ def targets(video: Video, output: Path, *, overwrite: bool = False) -> list[Path
         raise UserError(f"{output}: the folder {output.parent} does not exist; create it first")
     if output.is_file() and not clip:
         raise UserError(f"{output}: is a file; give a clip or a folder")
-    if clip and output.exists() and output.samefile(video.source):
+    if clip and same_file(output, video.source):
         raise UserError(f"{output}: is the input itself; inputs are kept, give another output")
     files = [output] if clip else [output / f"{frame.name}.png" for frame in video.frames]
     existing = [path for path in files if os.path.lexists(path)]
@@ -108,7 +109,7 @@ def write(
         if not is_clip(frame.source):  # what its file said besides, which a clip does not
             whole = images.read(frame.source, max_pixels=video.max_pixels)
             given = whole.restored(pixels_of_one)
-        folders.write(target, given)
+        jobs.write(target, given)
         progress()
 
 

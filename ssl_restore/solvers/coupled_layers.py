@@ -116,12 +116,13 @@ def draw_layers(
         Learning(players=(player,)), draw, seed=0, steps=course.steps, seconds=course.seconds,
         precision=course.precision,
     )  # fmt: skip
-    joined, made, shown = like, 0, time.monotonic()
+    joined, made, stopped, shown = like, 0, False, time.monotonic()
     for row in rows:
         course.progress(row.progress)
         made = row.step
         joined = torch.cat(list(drawing.layers.values()), dim=1)
-        if row.progress >= FIRST_STAGE and stopping.over(joined):
+        stopped = row.progress >= FIRST_STAGE and stopping.over(joined)
+        if stopped:
             break
         if time.monotonic() - shown > SHOWN_EVERY_S:
             course.show(cut(joined if stopping.mean is None else stopping.mean))
@@ -131,7 +132,7 @@ def draw_layers(
             f"{course.seconds:g} is less than a step takes; give more, or a smaller `side`",
             parameter="seconds",
         )
-    if made < min(ENOUGH_STEPS, course.steps):
+    if made < min(ENOUGH_STEPS, course.steps) and not stopped:
         course.notify(
             f"the time was up after {made} steps, too few to draw its layers; give more `seconds`"
         )

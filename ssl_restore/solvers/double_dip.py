@@ -28,8 +28,6 @@ from ssl_restore.solvers import double_dip_haze, double_dip_mixtures, double_dip
 from ssl_restore.solvers.coupled_layers import Course
 
 TASKS = ("dehaze",)
-LEAST_SIDE_PX = 8
-
 NAMES = {
     "haze": ("clean", "transmission", "airlight"),
     "layers": ("layer_1", "layer_2", "weight_1"),
@@ -84,12 +82,6 @@ def solve(
                 f"{tuple(image.shape[2:])} is expected, got {tuple(other.shape[2:])}; give one of "
                 "the size of the image", parameter=name,
             )  # fmt: skip
-    height, width_px = image.shape[2:]
-    if min(height, width_px) < LEAST_SIDE_PX:
-        raise UserError(
-            f"{width_px} x {height} is too small to separate; give at least "
-            f"{LEAST_SIDE_PX} x {LEAST_SIDE_PX}"
-        )
     course = Course(
         generator, steps, seconds, side, width, lr, shake, memory, patience, precision, progress,
         notify, show,

@@ -29,6 +29,7 @@ REACH = 0.15  # radius of the guided filter, of the longest side
 LEAST = 0.1  # transmission
 EVEN, GROUND = 0.1, 0.1  # e, g
 TRUSTED = 0.01  # least, of a place without contrast
+LEAST_SIDE_PX = 8  # of a picture
 CLEAR = 0.75  # median transmission above which there is hardly any haze
 TOLERANCE = 0.1  # for colours near the airlight, as in `dark_channel`
 WEIGHTS = {"mixture": 1.0, "start": 1.0, "exclusion": 0.1, "airlight": 1.0}
@@ -68,7 +69,11 @@ class HazyPicture(Drawing):
 
 
 def separate(image: Tensor, course: Course) -> Layers:
-    """{"clean", "transmission", "airlight"} of an image (1, 3, H, W)."""
+    """{"clean", "transmission", "airlight"} of an image (1, 3, H, W); one with a side below
+    `LEAST_SIDE_PX` stays as it is, as is said."""
+    if min(image.shape[2:]) < LEAST_SIDE_PX:
+        course.notify("it is too small to tell its haze, and stays as it is")
+        return {"clean": image, "transmission": torch.ones_like(image[:, :1]), "airlight": image}
     start, target = dark_channel_start(image), course.reduced(image)
     if float(start["transmission"].median()) > CLEAR:
         course.notify("hardly any haze was found in it; it is changed all the same")

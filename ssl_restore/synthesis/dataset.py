@@ -31,7 +31,7 @@ from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.io.disk import write_error
 from ssl_restore.io.fields import parsed
 from ssl_restore.io.files import check_space, replacing
-from ssl_restore.io.folders import write
+from ssl_restore.io.jobs import write
 from ssl_restore.io.picture import Picture
 from ssl_restore.io.shots import Frame
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 import copy
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore
@@ -81,13 +82,12 @@ def _of_most(verdicts: Sequence[str | None]) -> str | None:
     return Counter(reasons).most_common(1)[0][0]
 
 
-def halfway(start: Restorer, learned: Restorer) -> Restorer:
-    """A restorer like both, with the mean of their weights."""
+def mean_of(start: Mapping[str, Tensor], learned: Restorer, share: float = 0.5) -> Restorer:
+    """A restorer with the weights (1 - share) start + share learned."""
     mean = copy.deepcopy(learned)
-    ends = start.state_dict()
     mean.load_state_dict(
         {
-            name: value.lerp(ends[name].to(value), 0.5) if value.is_floating_point() else value
+            name: start[name].to(value).lerp(value, share) if value.is_floating_point() else value
             for name, value in learned.state_dict().items()
         }
     )

@@ -170,9 +170,11 @@ def start(
             notify(failure)
     plan = _calibrated(request, plan, notify)
     job = session.prepare(plan, folder, device, on_read=on_read)
-    doubt = session.doubted(job) if request.calibrate and rank() == 0 else None
-    for note in (*job.notes, *([doubt] if doubt else [])):
+    for note in job.notes:
         notify(note)
+    doubt = session.doubted(job) if request.calibrate and rank() == 0 else None
+    if doubt is not None:
+        notify(doubt)
     return job
 
 

@@ -26,9 +26,9 @@ from ssl_restore.training.group import barrier, rank, world
 from ssl_restore.training.kept import (
     Judge,
     farther_than,
-    halfway,
     keep_mean,
     keep_start,
+    mean_of,
     worse_than,
 )
 from ssl_restore.training.parts import usual_parts
@@ -177,20 +177,14 @@ def with_calibration(
         check_writable(folder)
         run.refuse_existing()
         file.unlink(missing_ok=True)
-        calibrate = discover.builder("calibration", kind, "calibrate")
-        find = partial(images.find, recursive=plan.recursive)
         try:
-            found = calibrate(
-                find(Path(plan.images)), device, limit=CALIBRATED_PICTURES, on_read=on_read
-            ).calibration
+            found = _measured(plan, kind, device, CALIBRATED_PICTURES, on_read)
         except UserError as error:
             failure = f"not calibrated, learning {without}: {error}"
         else:
             folder.mkdir(parents=True, exist_ok=True)
             found.write(file)
-            doubt = discover.doubt(kind)
-            if doubt is not None and plan.clean is not None:
-                failure = doubt(found, find(Path(plan.clean)), device)
+            failure = _doubt(plan, kind, found, device)
     barrier()
     if not file.is_file():
         return plan, failure
@@ -204,16 +198,33 @@ def doubted(job: TrainingJob) -> str | None:
     if plan.images is None or plan.clean is None or task not in discover.names("tasks", "task"):
         return None
     kind = discover.task(task).calibration
-    doubt = discover.doubt(kind) if kind and unasked else None
-    if doubt is None:
+    if not (kind and unasked and discover.doubt(kind)):
         return None
-    calibrate = discover.builder("calibration", kind, "calibrate")
-    find = partial(images.find, recursive=plan.recursive)
     try:
-        found = calibrate(find(Path(plan.images)), job.device, limit=DOUBTED_PICTURES).calibration
+        found = _measured(plan, kind, job.device, DOUBTED_PICTURES)
     except UserError:  # none of them can be measured
         return None
-    return doubt(found, find(Path(plan.clean)), job.device)
+    return _doubt(plan, kind, found, job.device)
+
+
+def _measured(
+    plan: RunPlan,
+    kind: str,
+    device: torch.device,
+    limit: int,
+    on_read: Callable[[Path], None] = lambda path: None,
+) -> Any:
+    """A calibration of the degraded pictures; UserError where none can be measured."""
+    calibrate = discover.builder("calibration", kind, "calibrate")
+    paths = images.find(Path(plan.images or ""), recursive=plan.recursive)
+    return calibrate(paths, device, limit=limit, on_read=on_read).calibration
+
+
+def _doubt(plan: RunPlan, kind: str, found: Any, device: torch.device) -> str | None:
+    doubt = discover.doubt(kind)
+    if doubt is None or plan.clean is None:
+        return None
+    return doubt(found, images.find(Path(plan.clean), recursive=plan.recursive), device)
 
 
 def _in_place(settings: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -324,7 +335,7 @@ def _keep_the_better(
     if against is None:
         return
     worse = f"what was learned restores most pictures worse than its start ({against})"
-    mean = halfway(start, learned)
+    mean = mean_of(start.state_dict(), learned)
     if reason(mean) is None:
         aside = keep_mean(mean, weights)
         notify(f"{worse}; the mean of both, which does not, is kept; {aside} is what was learned")

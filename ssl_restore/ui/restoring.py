@@ -18,7 +18,8 @@ from ssl_restore.inference.solve import solve_all
 from ssl_restore.io import MAX_PIXELS, folders, masks, names
 from ssl_restore.io.clips.encoders import Encoding
 from ssl_restore.io.clips.suffixes import is_clip
-from ssl_restore.io.folders import Job, ResumeFolder
+from ssl_restore.io.folders import ResumeFolder
+from ssl_restore.io.jobs import Job
 from ssl_restore.training import request, session
 from ssl_restore.ui import preview
 from ssl_restore.ui.jobs import Stopped

@@ -17,7 +17,7 @@ from ssl_restore.io import images
 from ssl_restore.io.clips.reader import Clip
 from ssl_restore.io.clips.suffixes import is_clip
 from ssl_restore.io.files import check_space, replacing
-from ssl_restore.io.folders import Job
+from ssl_restore.io.jobs import Job
 from ssl_restore.io.names import is_read
 from ssl_restore.training import checkpoint
 from ssl_restore.training.request import Request
