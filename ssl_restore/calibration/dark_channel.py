@@ -101,20 +101,22 @@ def guided(guide: Values, values: Values, radius: int, trust: Values | None = No
     grey = guide.mean(axis=0)
     scale = max(1.0, max(grey.shape) / GUIDE_PX)
     size = tuple(max(1, round(side / scale)) for side in grey.shape[::-1])
-    g, v, w = (
-        cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-        for plane in (grey, values, np.ones_like(grey) if trust is None else trust)
-    )
+    g, v = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (grey, values))
     side = 2 * max(1, round(radius / scale)) + 1
 
     def mean(plane: Values) -> Values:
         return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT))
 
-    total = mean(w)
-    mean_g, mean_v = mean(w * g) / total, mean(w * v) / total
-    a = (mean(w * g * v) / total - mean_g * mean_v) / (
-        mean(w * g * g) / total - mean_g**2 + GUIDE_EPS
-    )
+    trusted = mean
+    if trust is not None:
+        w = cv2.resize(trust, size, interpolation=cv2.INTER_AREA)
+        total = mean(w)
+
+        def trusted(plane: Values) -> Values:
+            return np.asarray(mean(w * plane) / total)
+
+    mean_g, mean_v = trusted(g), trusted(v)
+    a = (trusted(g * v) - mean_g * mean_v) / (trusted(g * g) - mean_g**2 + GUIDE_EPS)
     b = mean_v - a * mean_g
     full = grey.shape[::-1]
     gain, offset = (cv2.resize(mean(plane), full) for plane in (a, b))
