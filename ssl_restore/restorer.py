@@ -97,6 +97,11 @@ class Restorer(nn.Module):
         (`careful`), where it can be told."""
         return self if self.thorough is None else self.told(max(0.0, self.thorough - self.careful))
 
+    def to_average(self) -> Restorer:
+        """The one whose results for several positions of a picture are averaged; itself unless it
+        says otherwise."""
+        return self
+
     @property
     def core(self) -> Restorer:
         """The restorer inside all wrappers; itself where there is none."""
@@ -132,6 +137,9 @@ class Wrapped(Restorer):
 
     def at_smaller_sizes(self) -> Restorer:
         return self._around(self.inner.at_smaller_sizes())
+
+    def to_average(self) -> Restorer:
+        return self._around(self.inner.to_average())
 
     def _around(self, inner: Restorer) -> Restorer:
         copied = copy.copy(self)

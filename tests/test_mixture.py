@@ -17,9 +17,22 @@ from ssl_restore.errors import UserError
 from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values
 from ssl_restore.inference.folders import restore_all
 from ssl_restore.inference.load import fingerprint
-from ssl_restore.inference.mixture import CERTAIN, USUAL, InTurn, Mixture, single, suited
+from ssl_restore.inference.mixture import (
+    AVERAGED,
+    CERTAIN,
+    USUAL,
+    InTurn,
+    Mixture,
+    single,
+    suited,
+)
 from ssl_restore.inference.ranged import Ranged
-from ssl_restore.inference.wrappers import SelfEnsemble, Strength, with_thoroughness
+from ssl_restore.inference.wrappers import (
+    SelfEnsemble,
+    Strength,
+    with_self_ensemble,
+    with_thoroughness,
+)
 from ssl_restore.io import folders, images
 from ssl_restore.io.clips.encoders import Encoding
 from ssl_restore.io.picture import Picture
@@ -222,6 +235,18 @@ def test_who_is_told_how_thorough_to_be_is_so_whatever_is_seen(experts):
     assert (told.thorough, chosen.first.thorough, chosen.second.thorough) == (0.8, 0.8, 0.8)
     assert chosen.first.encoder is experts[0].encoder
     assert experts[0].thorough == 0.5  # as before
+
+
+def test_where_positions_are_averaged_it_is_more_thorough_unless_told(experts):
+    windows, mixed = torch.zeros(1, 3, 16, 16), mixture(experts, camera=-1.0)
+    for restorer, expected in (
+        (with_self_ensemble(mixed, "best"), AVERAGED),
+        (with_self_ensemble(with_thoroughness(mixed, 0.1), "best"), (0.1, 0.1)),
+        (with_self_ensemble(mixed, "good"), USUAL),
+    ):
+        chosen = restorer.suited(windows)
+        chosen = getattr(chosen, "inner", chosen)
+        assert (chosen.first.thorough, chosen.second.thorough) == expected
 
 
 def test_wrappers_are_around_the_one_that_was_chosen(experts):

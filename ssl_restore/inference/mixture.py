@@ -29,6 +29,7 @@ from ssl_restore.objectives.rendered_rain import ODDS
 from ssl_restore.restorer import Restorer, Wrapped
 
 USUAL = (0.5, 0.25)  # how thorough each is where the picture shows rain
+AVERAGED = (0.5, 0.28)  # the same where positions are averaged, which errs less
 CERTAIN = 0.7  # log odds of rain, below which they are less so, and then take a share alone
 ODDS_RANGE = 2 * math.log(ODDS)  # of log odds, that `thorough` from 0 to 1 stands for
 
@@ -84,6 +85,7 @@ class Mixture(Wrapped):
         both = InTurn(thin, camera)
         self.stride, self.reach, self.layer_names = both.stride, both.reach, both.layer_names
         self.thorough: float | None = USUAL[1]
+        self.usual = USUAL
         self.chooses, self.asked = True, False  # whether it was asked how thorough to be
 
     @property
@@ -107,10 +109,10 @@ class Mixture(Wrapped):
         less = min(0.0, rain - CERTAIN)
         thin, last = (
             one.told(max(0.0, usual + less / ODDS_RANGE))
-            for one, usual in zip((self.thin, self.inner), USUAL, strict=True)
+            for one, usual in zip((self.thin, self.inner), self.usual, strict=True)
         )
         restorer = last if camera >= 0 else InTurn(thin, last)
-        share = math.exp(min(0.0, less + USUAL[1] * ODDS_RANGE))
+        share = math.exp(min(0.0, less + self.usual[1] * ODDS_RANGE))
         if share == 1:
             return restorer
         careful = Strength(restorer, share)
@@ -125,6 +127,11 @@ class Mixture(Wrapped):
     def told(self, thorough: float) -> Mixture:
         copied = self.of_both(lambda expert: expert.told(thorough))
         copied.thorough, copied.asked = thorough, True
+        return copied
+
+    def to_average(self) -> Mixture:
+        copied = copy.copy(self)
+        copied.usual = AVERAGED
         return copied
 
     def of_both(self, change: Callable[[Restorer], Restorer]) -> Mixture:

@@ -118,7 +118,7 @@ def with_pixel_shuffle(restorer: Restorer, grain: int) -> Restorer:
 
 def with_self_ensemble(restorer: Restorer, quality: str) -> Restorer:
     """The mean over the positions of its task for `best`, else the restorer itself."""
-    return SelfEnsemble(restorer) if checked_quality(quality) == "best" else restorer
+    return SelfEnsemble(restorer.to_average()) if checked_quality(quality) == "best" else restorer
 
 
 def checked_quality(quality: str) -> str:

@@ -38,12 +38,12 @@ def solve(
     found = dehazed(
         values, omega=omega, window=window, scales=scales, least=least, tolerance=tolerance
     )
-    if found.sky > SKY_SHARE:
+    if found.median > CLEAR:
+        notify("hardly any haze was found in it")
+    elif found.sky > SKY_SHARE:
         notify(
             f"{found.sky:.0%} of it is as bright as the haze, such as sky; it is changed less there"
         )
-    if found.median > CLEAR:
-        notify("hardly any haze was found in it")
     layers = {
         "clean": found.clean,
         "transmission": found.transmission[None],
