@@ -39,14 +39,10 @@ from ssl_restore.io import images
 from ssl_restore.io.picture import eight_bit_rgb
 from ssl_restore.restorer import Restorer
 
-DERAIN: dict[str, dict[str, Any]] = {
-    "none": {"lambda_c": 0.0},
-    "scenes": {},
-    "pictures": {"contrast": "pictures"},
-    "layers": {"contrast": "layers"},
-    "pcl": {"contrast": "pcl"},
-    "aecr": {"contrast": "aecr"},
-    "triplet": {"contrast": "triplet"},
+WEIGHT = 0.01  # of every contrast
+DERAIN: dict[str, dict[str, Any]] = {"none": {"lambda_c": 0.0}} | {
+    name: {"contrast": name, "lambda_c": WEIGHT}
+    for name in ("scenes", "pictures", "layers", "pcl", "aecr", "triplet")
 }
 UPSCALE: dict[str, dict[str, Any]] = {
     "none": {"alpha": 0.0},

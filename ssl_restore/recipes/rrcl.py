@@ -45,7 +45,7 @@ def build(
     decay: float = 0.999,
     reconstruction: str = "repaired",
     label: float = 0.5,
-    lambda_c: float = 0.01,
+    lambda_c: float = 0.003,
     contrast: str = "",
     lambda_r: float = 1.0,
     rehearsal: float = 0.1,
