@@ -4,10 +4,10 @@
     ssl-restore fit --images ./frames/rainy/ --minutes 5 -o runs/lane
     python benchmarks/passing.py ./clip.mp4 ./photo.jpg --weights runs/lane/restorer.safetensors
 
-A piece of a photograph, cut out as an ellipse, moves through the first half of a clip, or of a
-folder of frames, with the rain of each frame before it, and then, another way, through the second
-half, which is measured: PSNR (dB, RGB) within the ellipse against the thing without rain, and how
-far that is from what was behind it, which a thing that is erased would be close to.
+A piece of a photograph, cut out as an ellipse, moves through the middle third of the first half of
+a clip, or of a folder of frames, with the rain of each frame before it, and then, another way,
+through that of the second half, which is measured: PSNR (dB, RGB) within the ellipse against the
+thing without rain, and against what was behind it, to which a thing that is erased would be close.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Scene = tuple[Pixels, Pixels, Pixels, np.ndarray]  # rainy, truth, without the t
 
 
 def scenes(frames: list[Pixels], photograph: Pixels, *, back: bool) -> Iterator[Scene]:
-    """Every frame with the thing in it, from left to right, or `back`."""
+    """Every frame; in a third of them the thing moves from left to right, or `back`."""
     background = np.median(frames[:: max(1, len(frames) // 48)], axis=0)
     height, width = SIZE_PX
     top = (photograph.shape[0] - height) // 2
@@ -44,7 +44,12 @@ def scenes(frames: list[Pixels], photograph: Pixels, *, back: bool) -> Iterator[
     cv2.ellipse(mask, middle, (width // 2 - 2, height // 2 - 2), 0, 0, 360, 255, -1)
     room = np.array(background.shape[:2]) - SIZE_PX
     for number, frame in enumerate(frames):
-        along = number / max(1, len(frames) - 1)
+        along = 3 * number / max(1, len(frames) - 1) - 1
+        if not 0 <= along <= 1:
+            unseen = np.zeros(background.shape[:2], bool)
+            still = background.round().astype(np.uint8)
+            yield frame, still, still, unseen
+            continue
         y, x = room[0] * 2 // 3, round(room[1] * (1 - along if back else along))
         place = slice(y, y + height), slice(x, x + width)
         alpha = mask[..., None] / 255
@@ -78,7 +83,7 @@ def main() -> None:
         for number, scene in enumerate(scenes(whole[:half], photograph, back=False)):
             images.write(asked.frames / f"{number:04}.png", Picture(scene[0]))
         return
-    chosen = list(scenes(whole[half:], photograph, back=True))
+    chosen = [scene for scene in scenes(whole[half:], photograph, back=True) if scene[3].any()]
     chosen = chosen[:: max(1, len(chosen) // MEASURED)]
     strips = []
     for name in ("input", "derain", *asked.weights):

@@ -11,6 +11,8 @@ from . import options, restoration, solving
 
 EXAMPLES = """\b
 Examples:
+  ssl-restore dedrop wet.jpg restored.png
+  ssl-restore dedrop wet.jpg restored.png --scale 4
   ssl-restore dedrop wet.jpg restored.png --mask drops.png
   ssl-restore dedrop wet.jpg restored.png --mask drops.png --seconds 300
   ssl-restore dedrop ./wet/ ./restored/ --weights runs/mine/restorer.safetensors
@@ -31,22 +33,30 @@ Examples:
     help="Most steps to learn a piece of 512 pixels.  [default: 1000]",
 )
 @click.option("--seconds", type=options.POSITIVE, help="Most time to learn.")
+@click.option(
+    "--scale",
+    type=click.IntRange(1, 16),
+    help="Restore down to 1/N of the size, for large drops.  [default: 1]",
+)
 def command(
     *,
     strength: float,
     mask: Path | None,
     steps: int | None,
     seconds: float | None,
+    scale: int | None,
     **given: Any,
 ) -> None:
     """Remove drops on the lens, or on glass before it, from INPUT; write to OUTPUT.
 
+    The built-in restorer takes drops that are out of focus, up to some 50 pixels in radius, or with
+    --scale larger ones, and brings back what comes past them.
     With --mask what is white there is filled in from around it, which takes minutes
     (`deep_image_prior`).  Size, bit depth, alpha, colour profile and metadata are kept.
-
-    Nothing that finds drops by itself is built in: --weights are those of your own `fit`.
     """
     files = restoration.Files(**given)
+    if mask is not None and scale is not None:
+        raise click.UsageError("--scale is for what finds drops by itself: leave out --mask")
     if mask is not None:
         own: dict[str, Any] = {} if steps is None else {"steps": steps}
         solving.solve_files(
@@ -55,6 +65,4 @@ def command(
         return
     if seconds is not None or steps is not None:
         raise click.UsageError("--steps and --seconds belong to --mask: give that, too")
-    if files.weights is None:
-        raise click.UsageError("give --mask, a picture that is white where drops lie, or --weights")
-    restoration.restore_files("dedrop", files, strength=strength)
+    restoration.restore_files("dedrop", files, strength=strength, scale=scale or 1)

@@ -40,7 +40,7 @@ from .chain import Chain, ChainParams
 from .choice import Choice, ChoiceParams
 from .color import luma, to_display, to_linear
 from .depth import plausible_depth
-from .drops import DefocusedDrops, Drops, DropsParams, add_drops, covered_share
+from .drops import DefocusedDrops, Drops, DropsParams, add_drops
 from .falling import advance_streaks
 from .grain import Grain, GrainParams, add_grain, grain_std
 from .harvested_rain import HarvestedRain, HarvestedRainParams, add_layer
@@ -226,7 +226,6 @@ __all__ = [
     "convolve",
     "convolve_adjoint",
     "count_photons",
-    "covered_share",
     "darkened",
     "degrade",
     "degrade_chosen",

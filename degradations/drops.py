@@ -11,12 +11,13 @@ real drop shows a wide view. m is 1 inside and fades over the rim; g is the ligh
 Out of focus (`defocus_px`), linear light, where the aperture adds what passes beside a drop and
 through it:
 
-    I(x) = (1 - a) ((1 - f) J + f k * J)(x) + a g (k * J)(x - bend (x - c)) + h max(k * J)
+    I(x) = (1 - a) ((1 - f) J + f k * J)(x) + a g (k * L)(x - bend (x - c)) + h max(k * L)
 
 a is the share of the aperture that drops cover, h their highlights (`drop_layer.py`), f that of a
-film of droplets too small to be seen one by one. A drop is a
-spherical cap here, its slope proportional to x - c up to the rim; k is a Gaussian, as the view
-through the drop is out of focus like the drop itself.
+film of droplets too small to be seen one by one. A drop is a spherical cap here, its slope
+proportional to x - c up to the rim; k is a Gaussian, as the view through the drop is out of focus
+like the drop itself. L is what drops show: the picture, or, as they show a wider view than the
+camera does, what lies `around`.
 
 References: Roser, Kurz and Geiger, "Realistic modeling of water droplets for monocular adherent
 raindrop recognition using Bezier curves", ACCV 2010 (refraction by the surface of the drop); You,
@@ -74,23 +75,24 @@ class DropsParams:
     film: Tensor | None = None  # (B,) share of the aperture that a film of droplets covers
 
 
-def add_drops(image: Tensor, params: DropsParams) -> Tensor:
+def add_drops(image: Tensor, params: DropsParams, around: Tensor | None = None) -> Tensor:
     """The image behind drops.
 
         in focus         I(x) = (1 - m (1 - g)) J(x - m bend u(x)), later drops on earlier ones
         out of focus     I(x) = (1 - a) ((1 - f) J + f k * J)(x)
-                                + a g (k * J)(x - bend (x - c)) + h max(k * J)
+                                + a g (k * L)(x - bend (x - c)) + h max(k * L)
 
     Args:
         image: (B, C, H, W) display values.
         params: one row an image.
+        around: L, which drops out of focus show, like the image; None: the image itself.
 
     Returns:
         (B, C, H, W) display values, not clamped.
 
     Raises:
         ValueError: for a radius or stretch that is not above 0, for light or bend below 0, for an
-            opacity, a rim or a film above 1.
+            opacity, a rim or a film above 1, and for an `around` of another shape.
 
     Example:
         >>> one = torch.ones(1, 1)
@@ -104,42 +106,12 @@ def add_drops(image: Tensor, params: DropsParams) -> Tensor:
     check_values("radius_px", params.radius_px, "px", above=True)
     check_values("bend", params.bend, "radii")
     check_values("light", params.light, "share that passes")
+    if around is not None and around.shape != image.shape:
+        raise ValueError(f"around must be {tuple(image.shape)}, got {tuple(around.shape)}")
     if params.defocus_px is None:
         return _in_focus(image, params)
     _check_defocused(params)
-    return _out_of_focus(image, params, params.defocus_px)
-
-
-def covered_share(image: Tensor, params: DropsParams) -> Tensor:
-    """Share of the light that comes through drops out of focus, the film of droplets included.
-
-        c(x) = 1 - (1 - a(x)) (1 - f)
-
-    Args:
-        image: (B, C, H, W), of which the size counts.
-        params: one row an image, with a `defocus_px`.
-
-    Returns:
-        (B, 1, H, W) from 0 to 1.
-
-    Raises:
-        ValueError: for drops in focus, which move light and mix none.
-
-    Example:
-        >>> one = torch.ones(1, 1)
-        >>> params = DropsParams(2 * one, 2 * one, 2 * one, one, one, one > 0, torch.ones(1))
-        >>> covered_share(torch.zeros(1, 3, 5, 5), params)[0, 0, 2, 2]
-        tensor(1.)
-    """
-    check_image(image)
-    if params.defocus_px is None:
-        raise ValueError("drops in focus cover no share of the light: give a defocus_px")
-    _check_defocused(params)
-    alpha = drop_layer(_outlines(params, image), len(image), *image.shape[-2:]).alpha
-    beside = 1 - alpha
-    if params.film is not None:
-        beside = beside * (1 - per_image(params.film, image))
-    return 1 - beside
+    return _out_of_focus(image, params, params.defocus_px, around)
 
 
 def _check_defocused(params: DropsParams) -> None:
@@ -241,18 +213,21 @@ def _blurred_view(light: Tensor, sigma_px: Tensor) -> Tensor:
     return down @ small @ across.mT
 
 
-def _out_of_focus(image: Tensor, params: DropsParams, defocus_px: Tensor) -> Tensor:
+def _out_of_focus(
+    image: Tensor, params: DropsParams, defocus_px: Tensor, around: Tensor | None
+) -> Tensor:
     batch, _, height, width = image.shape
     layer = drop_layer(_outlines(params, image), batch, height, width)
     blur_px = params.view_blur_px
     blur_px = torch.zeros_like(defocus_px) if blur_px is None else blur_px
     light = to_linear(image)
-    view = _blurred_view(light, blur_px.to(image))
+    blurred = _blurred_view(light, blur_px.to(image))
+    view = blurred if around is None else _blurred_view(to_linear(around), blur_px.to(image))
     x, y = _places(image)
     to_right, down = layer.shift_px.unbind(1)
     seen = layer.light * _sampled(view, x + to_right, y + down, (height, width))
     if params.film is not None:
-        unbent = functional.interpolate(view, (height, width), mode="bilinear")
+        unbent = functional.interpolate(blurred, (height, width), mode="bilinear")
         light = light + per_image(params.film, image) * (unbent - light)
     seen = light + layer.alpha * (seen - light)
     return to_display(seen + layer.glow * view.amax((2, 3), keepdim=True))
@@ -385,6 +360,7 @@ class DefocusedDrops(Drops):
     count: tuple[int, int] = (4, 200)
     radius_px: Range = (4.0, 50.0)
     bend: Range = (3.0, 20.0)
-    light: Range = (0.6, 1.5)
-    defocus_radii: Range = (0.2, 1.2)
+    light: Range = (0.6, 1.8)
+    defocus_radii: Range = (0.2, 1.6)
     coverage: Range = (0.1, 0.9)
+    film: Range = (0.0, 0.4)

@@ -11,14 +11,18 @@ from shadows import cast, photograph, psnr
 from tiny import write_photo
 
 from ssl_restore import discover
+from ssl_restore.evaluation import metrics
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture
-from ssl_restore.networks import dedropper, deshadower
+from ssl_restore.networks import deshadower, memorynet
 from ssl_restore.training import checkpoint
 from ssl_restore_cli.main import main
 
-KEYWORDS = {"width": 4, "blocks": (1, 1)}
-NETWORKS = {"dedrop": dedropper, "deshadow": deshadower}
+KEYWORDS = {
+    "dedrop": {"width": 4, "blocks": (1, 1), "memory": False},
+    "deshadow": {"width": 4, "blocks": (1, 1)},
+}
+NETWORKS = {"dedrop": memorynet, "deshadow": deshadower}
 each = pytest.mark.parametrize("command", sorted(NETWORKS))
 
 
@@ -103,12 +107,12 @@ def test_steps_are_those_of_the_task_unless_given(tmp_path, monkeypatch):
 
 @each
 def test_own_weights_are_used(command, tmp_path):
-    net = NETWORKS[command].build(**KEYWORDS)
+    net = NETWORKS[command].build(**KEYWORDS[command])
     with torch.no_grad():
-        net.look.decoder.head.bias[0] = 0.5
+        (net.look.decoder.head if command == "deshadow" else net.head3).bias[0] = 0.5
     weights = tmp_path / "w.safetensors"
     network = NETWORKS[command].__name__.rpartition(".")[2]
-    checkpoint.save(weights, net, checkpoint.Header(command, network, KEYWORDS))
+    checkpoint.save(weights, net, checkpoint.Header(command, network, KEYWORDS[command]))
     write_photo(tmp_path / "in.png", 48, 64)
     result = call(command, tmp_path / "in.png", tmp_path / "out.png", "--weights", weights)
     assert result.exit_code == 0, result.stderr
@@ -169,3 +173,22 @@ def test_seconds_belong_to_a_mask(tmp_path):
     result = call("dedrop", tmp_path / "in.png", tmp_path / "out.png", "--seconds", 3)
     assert result.exit_code == 2
     assert "--steps and --seconds belong to --mask" in result.stderr
+
+
+def test_scale_belongs_to_what_finds_drops_by_itself(tmp_path):
+    write_photo(tmp_path / "in.png", 48, 64)
+    write_mask(tmp_path / "mask.png", np.eye(48, 64, dtype=bool))
+    given = [tmp_path / "in.png", tmp_path / "out.png", "--scale", 2]
+    result = call("dedrop", *given, "--mask", tmp_path / "mask.png")
+    assert result.exit_code == 2
+    assert "--scale is for what finds drops by itself" in result.stderr
+    assert call("dedrop", *given).exit_code == 0
+    assert images.read(tmp_path / "out.png").pixels.shape == (48, 64, 3)
+
+
+def test_a_picture_without_drops_is_hardly_changed(tmp_path):
+    """The built-in restorer, at the size at which it was measured."""
+    write_photo(tmp_path / "in.png", 96, 128)
+    assert call("dedrop", tmp_path / "in.png", tmp_path / "out.png").exit_code == 0
+    before, after = (images.read(tmp_path / f"{name}.png").pixels for name in ("in", "out"))
+    assert metrics.psnr(before, after) > 30

@@ -20,7 +20,6 @@ from degradations.sensor import Sensor
 from ssl_restore import objectives, rng
 from ssl_restore.networks import (
     blind_spot,
-    dedropper,
     dehazer,
     denoiser,
     deshadower,
@@ -93,7 +92,7 @@ def made(name):
         critics = tuple(past_start(Critic(3, width=4, low=True)) for _ in range(2))
         own["Cycle"] = lambda kind: kind(*generators, critics, Features(restorer.encoder))
         own["CycleCritics"] = lambda kind: kind(*generators, critics)
-    own["SyntheticDrops"] = lambda kind: kind(past_start(dedropper.build(width=2, blocks=(1, 1))))
+    own["SyntheticDrops"] = lambda kind: kind(past_start(memorynet.build(width=2, memory=False)))
     own["SyntheticShadow"] = lambda kind: kind(past_start(deshadower.build(width=2, blocks=(1, 1))))
     if name.startswith("Disentangled"):
         deblurrer = past_start(denoiser.build(width=4, blocks=(1, 1)))

@@ -27,7 +27,7 @@ NAMES = discover.names("tasks", "task")
 each = pytest.mark.parametrize("name", NAMES)
 ENLARGING = {"upscale"}  # which has no stream, no calibration and no measure without a truth
 WITHOUT_STREAM = ENLARGING | {"deblur", "dedrop", "deshadow"}
-WITHOUT_WEIGHTS = {"deblur", "dedrop", "deshadow"}  # whose command runs its solver
+WITHOUT_WEIGHTS = {"deblur", "deshadow"}  # whose command runs its solver
 each_built_in = pytest.mark.parametrize("name", sorted(set(NAMES) - WITHOUT_WEIGHTS))
 each_streamed = pytest.mark.parametrize("name", sorted(set(NAMES) - WITHOUT_STREAM))
 

@@ -35,6 +35,7 @@ from ssl_restore.objectives.pairs import Pairs, given, pairs_of
 from ssl_restore.objectives.picture_contrast import pooled_triplet
 from ssl_restore.types import Batch
 
+EDGE = 0.05  # usual weight of the edge loss
 EPS = 1e-3  # of Charbonnier's distance, in display units
 LAPLACE = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
 

@@ -1,11 +1,11 @@
 """Supervision made by physics: drops out of focus on photographs, and the way back.
 
-    I = store(display((1 - a) linear(J) + s) + noise)
+    I = store(drops(J) + noise),     sum_s C(X_s - J) + 0.05 sum_s C(L (X_s - J))
 
-A part of the pictures gets no drops and must come back as it was. The loss is of the restored
-picture, of the share a of the light that comes through drops, and of that light s:
-
-    relative(charbonnier(J' - J)),     |a' - a|,     |s' - s|
+X_s is what stage s of the restorer makes of I; C is Charbonnier's distance, L the Laplacian. Drops
+show more of the scene than the camera does, so that what they show here is the picture mixed with
+another one of the batch. A part of the pictures is out of focus, which drops are not, and a part
+gets no drops and must come back as it was.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from degradations.color import to_linear
-from degradations.drops import DefocusedDrops, add_drops, covered_share
+from degradations.drops import DefocusedDrops, add_drops
 from degradations.jpeg import Jpeg
 from degradations.noise import Noise
 from degradations.sampling import degrade, degrade_share
 from degradations.sensor import Sensor, quantise
-from ssl_restore.networks.dedropper import Dedropper, uncovered
-from ssl_restore.objectives.distance import charbonnier, relative
+from ssl_restore.networks.memorynet import MemoryNet
+from ssl_restore.objectives import scenes
+from ssl_restore.objectives.distance import charbonnier
+from ssl_restore.objectives.memorynet import edge_loss
+from ssl_restore.objectives.pairs import Pairs, pairs_of
 from ssl_restore.types import Batch
 
 EXPOSURE = Sensor(gain=(0.6, 1.3), contrast=(-0.3, 0.8))
@@ -35,49 +37,40 @@ DROPS = DefocusedDrops()
 class Shares:
     """Shares of the pictures."""
 
-    dry: float = 0.12  # which must come back as they were
+    dry: float = 0.4  # which must come back as they were
+    defocus: float = 0.3  # scenes out of focus, which are no drops
     noise: float = 0.3
     jpeg: float = 0.5
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wet(Batch):
-    """Pictures with drops on them."""
-
-    target: Tensor  # J, (B, 3, H, W)
-    wet: Tensor  # I, (B, 3, H, W)
-    covered: Tensor  # a, (B, 1, H, W)
-    added: Tensor  # s, (B, 3, H, W)
-
-
 class SyntheticDrops(nn.Module):
-    """Terms: `restore`, `covered`, `added`.  Needs clean patches only."""
+    """Terms: `restore`, `edge`.  Needs clean patches only."""
 
-    def __init__(self, restorer: Dedropper, shares: Shares = Shares()) -> None:
+    def __init__(self, restorer: MemoryNet, shares: Shares = Shares()) -> None:
         super().__init__()
         self.restorer = restorer
         self.shares = shares
 
     def forward(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        wet = batch if isinstance(batch, Wet) else self.prepare(batch, generator)
-        covered, added = self.restorer.drops(wet.wet)
-        clean = uncovered(wet.wet, covered, added)
+        wet = self.prepare(batch, generator)
+        errors = [restored - wet.truth for restored in self.restorer.stages(wet.picture)]
         return {
-            "restore": relative(charbonnier(clean - wet.target)),
-            "covered": (covered - wet.covered).abs().mean(),
-            "added": (added - wet.added).abs().mean(),
+            "restore": torch.stack([charbonnier(error).mean() for error in errors]).sum(),
+            "edge": torch.stack([edge_loss(error) for error in errors]).sum(),
         }
 
-    def prepare(self, batch: Batch, generator: torch.Generator) -> Wet:
+    def prepare(self, batch: Batch, generator: torch.Generator) -> Pairs:
         """The batch with drops on its clean pictures."""
+        return pairs_of(batch, self._make, generator)
+
+    def _make(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         assert batch.clean is not None
-        clean = quantise(degrade(batch.clean, EXPOSURE, generator))
+        clean = scenes.out_of_focus(batch.clean, self.shares.defocus, generator)
+        clean = quantise(degrade(clean, EXPOSURE, generator))
         params = DROPS.sample((len(clean), *clean.shape[1:]), generator)
-        dry = torch.rand(len(clean), 1, 1, 1, generator=generator) < self.shares.dry
-        dry = dry.to(clean.device)
-        covered = torch.where(dry, 0.0, covered_share(clean, params))
-        wet = torch.where(dry, clean, add_drops(clean, params).clamp(0, 1))
-        added = to_linear(wet) - (1 - covered) * to_linear(clean)
+        other, dry = torch.rand(2, len(clean), 1, 1, 1, generator=generator).to(clean)
+        around = clean.lerp(clean.roll(1, dims=0), other)
+        wet = add_drops(clean, params, around).clamp(0, 1)
+        wet = torch.where(dry < self.shares.dry, clean, wet)
         wet = quantise(degrade_share(self.shares.noise, wet, NOISE, generator))
-        wet = quantise(degrade_share(self.shares.jpeg, wet, FILES, generator))
-        return Wet(**vars(batch), target=clean, wet=wet, covered=covered, added=added)
+        return quantise(degrade_share(self.shares.jpeg, wet, FILES, generator)), clean

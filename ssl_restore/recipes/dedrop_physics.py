@@ -1,14 +1,17 @@
 """Removal of drops on the lens learned from photographs and physics alone.
 
 Drops out of focus, from droplets to wide smears, are put on photographs; some pictures stay dry and
-must come back as they were.
+must come back as they were. The network is that of MemoryNet, without its memory: three stages, of
+which each has to come near the truth.
 """
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
-from ssl_restore.networks import dedropper
+from ssl_restore.networks import memorynet
+from ssl_restore.objectives.memorynet import EDGE
 from ssl_restore.objectives.synthetic_drops import Shares, SyntheticDrops
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
@@ -17,28 +20,30 @@ from ssl_restore.types import Average, Player, Recipe
 def build(
     *,
     width: int = 32,
-    lr: float = 1e-3,
+    lr: float = 3e-4,
     weight_decay: float = 0.01,
-    batch: int = 8,
-    patch: int = 192,
+    batch: int = 4,
+    patch: int = 160,
     decay: float = 0.999,
-    dry: float = 0.12,
+    dry: float = 0.4,
+    defocus: float = 0.3,
     noise: float = 0.3,
     jpeg: float = 0.5,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, shares of pictures that are `dry`, with `noise`, and stored as `jpeg`."""
-    restorer = dedropper.build(width=width)
-    objective = SyntheticDrops(restorer, Shares(dry=dry, noise=noise, jpeg=jpeg))
+    average, shares of pictures that are `dry`, whose scene is out of focus (`defocus`), with
+    `noise`, and stored as `jpeg`."""
+    keywords: dict[str, Any] = {"width": width, "memory": False}
+    restorer = memorynet.build(**keywords)
+    objective = SyntheticDrops(restorer, Shares(dry=dry, defocus=defocus, noise=noise, jpeg=jpeg))
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
-    weights = {"restore": 1.0, "covered": 1.0, "added": 2.0}
     return Recipe(
         task="dedrop",
-        network="dedropper",
-        keywords={"width": width},
+        network="memorynet",
+        keywords=keywords,
         restorer=restorer,
         averages=(Average(copy.deepcopy(restorer), restorer, decay),),
-        players=(Player(objective, weights, optimizer),),
+        players=(Player(objective, {"restore": 1.0, "edge": EDGE}, optimizer),),
         needs=frozenset({"clean"}),
         batch=batch,
         patch=patch,

@@ -14,12 +14,10 @@ from ssl_restore import discover
 from ssl_restore.errors import UserError
 from ssl_restore.networks import memorynet
 from ssl_restore.networks.memory import SHRINKAGE
-from ssl_restore.objectives.memorynet import Remembering
+from ssl_restore.objectives.memorynet import EDGE, Remembering
 from ssl_restore.restorer import UPRIGHT
 from ssl_restore.training.optimizers import adamw
 from ssl_restore.types import Average, Player, Recipe
-
-EDGE = 0.05  # weight of the edge loss
 
 
 def build(

@@ -1,7 +1,4 @@
-"""Drops of water on the lens, or on glass before it, are removed.
-
-No restorer is built in: its command asks for a mask of the drops unless weights are given.
-"""
+"""Drops of water on the lens, or on glass before it, are removed; under a mask, filled in."""
 
 from __future__ import annotations
 
@@ -19,5 +16,4 @@ task = Task(
     prior=DefocusedDrops,
     baseline=("median 3x3", median_3x3),
     symmetry=UPRIGHT,
-    built_in=False,
 )

@@ -23,7 +23,7 @@ class Setting:
     """What a result depends on besides its source; `name` is how the page calls it."""
 
     task: str
-    weights: Path | None = None  # None: the built-in ones, or where there are none the solver
+    weights: Path | None = None  # None: the solver, of a task that has a mask or nothing built in
     strength: float = 1.0
     thorough: float | None = None
     quality: str = USUAL_QUALITY
@@ -32,7 +32,7 @@ class Setting:
 
     @property
     def by_solver(self) -> bool:
-        return self.weights is None and not discover.task(self.task).built_in
+        return self.weights is None and has_solver(self.task)
 
     @property
     def file(self) -> Path:
@@ -90,9 +90,10 @@ def abilities(task: str, path: Path | None) -> Abilities:
 
 
 def choices(task: str) -> dict[str, Path | None]:
-    """Name -> weights of what is installed for a task: None for the solver, where nothing is."""
+    """Name -> weights of what is installed for a task, and None for its solver."""
+    solver: dict[str, Path | None] = {discover.task(task).solver.replace("_", " "): None}
     if not discover.task(task).built_in:
-        return {discover.task(task).solver.replace("_", " "): None}
+        return solver
     paths = set(weights.FOLDER.glob(f"{task}*.safetensors"))
     usual = weights.built_in(task)
     paths -= {weights.built_in(task, quality) for quality in QUALITIES} - {usual}
@@ -102,10 +103,17 @@ def choices(task: str) -> dict[str, Path | None]:
         for path in sorted(paths)
         if checkpoint.read_header(path).task == task
     }
-    return {
+    named: dict[str, Path | None] = {
         "built-in" if one.scale == 1 else f"built-in, {one.scale} times": path
         for path, one in found.items()
     }
+    return named | (solver if has_solver(task) else {})
+
+
+def has_solver(task: str) -> bool:
+    """Whether it is offered here: where nothing is built in, or where it works under a mask."""
+    known = discover.task(task)
+    return not known.built_in or bool(known.mask)
 
 
 def loaded(path: Path, device: torch.device) -> Restorer:
