@@ -50,9 +50,9 @@ def command(
     """Remove drops on the lens, or on glass before it, from INPUT; write to OUTPUT.
 
     The built-in restorer takes drops that are out of focus, up to some 50 pixels in radius, or with
-    --scale larger ones, and brings back what comes past them.
-    With --mask what is white there is filled in from around it, which takes minutes
-    (`deep_image_prior`).  Size, bit depth, alpha, colour profile and metadata are kept.
+    --scale larger ones, and brings back what comes past them.  With --mask what is white there is
+    filled in from around it, which takes minutes (`deep_image_prior`).  Size, bit depth, alpha,
+    colour profile and metadata are kept.
     """
     files = restoration.Files(**given)
     if mask is not None and scale is not None:
