@@ -33,6 +33,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 MAX_MB = 8.0
 expect = playwright.expect
+BUSY_MS = 120_000  # that a busy machine may take
+expect.set_options(timeout=BUSY_MS)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def opened(browser, address):
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(120_000)  # ms, on a busy machine
+        page.set_default_timeout(BUSY_MS)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
@@ -110,7 +112,7 @@ def drag(page, path):
 
 
 def says(page, text, selector="#progress"):
-    expect(page.locator(selector)).to_contain_text(text, timeout=120_000)
+    expect(page.locator(selector)).to_contain_text(text)
 
 
 def press(page, name):
@@ -149,7 +151,7 @@ def test_a_dropped_folder_is_restored_by_two_settings_which_are_compared(opened,
     says(page, "3 of 3 restored")
     page.locator("#quality").get_by_text("best", exact=True).click()
     press(page, "restore")
-    expect(page.locator("#right input")).to_have_value("derain, best", timeout=120_000)
+    expect(page.locator("#right input")).to_have_value("derain, best")
     says(page, "3 of 3 restored")
     expect(page.locator("#stop")).to_be_disabled(timeout=120_000)  # nothing is under way
     page.locator("#left input").click()
