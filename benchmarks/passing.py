@@ -1,7 +1,7 @@
 """Whether a thing that passes before a fixed camera survives `fit` to the camera's rain.
 
     python benchmarks/passing.py ./clip.mp4 ./photo.jpg ./frames/
-    ssl-restore fit --images ./frames/rainy/ --minutes 5 -o runs/lane
+    ssl-restore fit --images ./frames/ --minutes 5 -o runs/lane
     python benchmarks/passing.py ./clip.mp4 ./photo.jpg --weights runs/lane/restorer.safetensors
 
 A piece of a photograph, cut out as an ellipse, moves through the middle third of the first half of
@@ -77,6 +77,8 @@ def main() -> None:
     found = video.find(asked.clip)
     whole = [eight_bit_rgb(frame) for frame in replace(found, frames=found.frames[:FRAMES])]
     photograph = eight_bit_rgb(images.read(asked.photograph).pixels)
+    if any(np.any(np.array(shown.shape[:2]) < SIZE_PX) for shown in (whole[0], photograph)):
+        parser.error(f"frames and photograph of at least {SIZE_PX[1]} x {SIZE_PX[0]} are needed")
     half = len(whole) // 2
     if asked.frames:
         asked.frames.mkdir(parents=True)

@@ -55,9 +55,9 @@ def command(
     colour profile and metadata are kept.
     """
     files = restoration.Files(**given)
-    if mask is not None and scale is not None:
-        raise click.UsageError("--scale is for what finds drops by itself: leave out --mask")
     if mask is not None:
+        if scale is not None:
+            raise click.UsageError("--scale is for what finds drops by itself: leave out --mask")
         own: dict[str, Any] = {} if steps is None else {"steps": steps}
         solving.solve_files(
             "dedrop", files, seconds=seconds, strength=strength, mask=mask, outside=True, **own
