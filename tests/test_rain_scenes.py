@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from degradations import Rain
-from degradations.blur import blur
+from degradations.blur import BlurParams, blur
+from degradations.color import to_linear
 from degradations.sampling import sample_params
 from ssl_restore.networks import unet
 from ssl_restore.objectives import scenes
@@ -40,7 +41,10 @@ def test_defocus_is_the_blur_of_the_library_but_at_the_border():
     assert found.isfinite().all()
 
 
-@pytest.mark.parametrize("change", [scenes.out_of_focus, scenes.in_mist, scenes.blocky])
+CHANGES = [scenes.out_of_focus, scenes.with_lights, scenes.in_mist, scenes.blocky]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_share_of_the_scenes_is_changed_and_the_others_are_not(change):
     image = photographs(40, 32)
     kept, all_changed, some = (change(image, share, stream()) for share in (0.0, 1.0, 0.5))
@@ -56,6 +60,36 @@ def test_a_share_of_the_scenes_is_changed_and_the_others_are_not(change):
 def test_out_of_focus_scenes_are_softer():
     image = photographs(20, 32)
     assert (sharpness(scenes.out_of_focus(image, 1.0, stream())) < sharpness(image)).all()
+
+
+def test_a_point_of_light_becomes_a_disc_of_its_light():
+    dark, points = torch.zeros(1, 3, 48, 48), torch.zeros(3, 48, 48)
+    points[:, 20, 24] = torch.tensor([0.1, 0.3, 0.5])
+    disc = BlurParams(
+        sigma_px=torch.zeros(1),
+        radius_px=torch.full((1,), 6.0),
+        length_px=torch.zeros(1),
+        angle_rad=torch.zeros(1),
+    )
+    found = to_linear(scenes._blurred(dark, disc, [points]))[0]
+    y, x = torch.meshgrid(torch.arange(48) - 20.0, torch.arange(48) - 24.0, indexing="ij")
+    away = torch.hypot(x, y)
+    inside = found[:, away < 5]
+    torch.testing.assert_close(
+        inside, points[:, 20, 24, None].expand_as(inside), rtol=0.1, atol=1e-3
+    )
+    assert found[:, away > 8].max() < 1e-4
+
+
+def test_lights_differ_in_number_and_colour_and_may_saturate():
+    black = torch.zeros(30, 3, 64, 64)
+    found = [scenes._points(black[0], stream(seed)) for seed in range(40)]
+    counts = [int(points.amax(dim=0).count_nonzero()) for points in found]
+    assert min(counts) < 5
+    assert max(counts) > 60
+    first = torch.stack([points[:, points.amax(dim=0) > 0][:, 0] for points in found])
+    assert (first.amin(dim=1) < 0.7 * first.amax(dim=1)).sum() > 10
+    assert (scenes.with_lights(black, 1.0, stream()).amax(dim=(1, 2, 3)) == 1).sum() > 3
 
 
 def test_files_are_changed_alike_for_the_rainy_picture_and_its_truth():

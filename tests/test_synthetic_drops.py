@@ -17,24 +17,37 @@ def random(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def prepared(count=6, side=64, **shares):
+def prepared(count=6, side=64, **changed):
+    shares = {"defocus": 0.0, "lights": 0.0, "noise": 0.0, "jpeg": 0.0} | changed
     own = SyntheticDrops(memorynet.build(width=4, memory=False), Shares(**shares))
     return own, own.prepare(Batch(random(count, 3, side, side), None), rng.derive(0, "drops"))
 
 
 def test_without_drops_the_picture_is_its_own_target():
-    _, made = prepared(dry=1.0, defocus=0.0, noise=0.0, jpeg=0.0)
+    _, made = prepared(dry=1.0)
     assert torch.equal(made.picture, made.truth)
 
 
+def dry(made):
+    return (made.picture == made.truth).flatten(1).all(dim=1)
+
+
 def test_a_share_stays_dry():
-    _, made = prepared(count=60, side=16, dry=0.5, defocus=0.0, noise=0.0, jpeg=0.0)
-    dry = (made.picture == made.truth).flatten(1).all(dim=1)
-    assert 15 <= int(dry.sum()) <= 45
+    _, made = prepared(count=60, side=16, dry=0.5)
+    assert 15 <= int(dry(made).sum()) <= 45
+
+
+@pytest.mark.parametrize("share", ["defocus", "lights"])
+def test_what_is_out_of_focus_stays_dry(share):
+    _, made = prepared(count=60, side=32, dry=0.0, **{share: 0.5})
+    assert 15 <= int(dry(made).sum()) <= 45
+    soft = made.truth.diff(dim=3).square().mean(dim=(1, 2, 3))
+    assert soft[dry(made)].mean() < 0.5 * soft[~dry(made)].mean()
+    assert dry(prepared(side=32, dry=0.0, **{share: 1.0})[1]).all()
 
 
 def test_every_stage_is_drawn_to_the_truth():
-    own, made = prepared(dry=0.0, noise=0.0, jpeg=0.0)
+    own, made = prepared(dry=0.0)
     none = own(made, rng.derive(0, "drops"))
     assert F.l1_loss(made.picture, made.truth) > 0.01
     assert none["restore"] > 0.01

@@ -25,6 +25,12 @@ from degradations.veil import Veil
 
 PARTLY = 0.4  # share of the pictures out of focus that are so in a part only
 DEFOCUS = Blur(sigma_px=(0.5, 7.0), radius_px=(0.0, 9.0), length_px=(0.0, 0.0))
+LIGHTS = Blur(sigma_px=(0.0, 2.0), radius_px=(2.0, 16.0), defocused=1.0, shaken=0.0)
+LIGHT_COUNT: Range = (1.0, 5.0)  # natural logarithm
+LIGHT_LEVEL: Range = (-3.5, 0.5)  # natural logarithm of the linear light of a disc
+GROUP = 6  # points of light
+GROUP_SPREAD: Range = (0.02, 0.5)  # standard deviation, over the side of the picture
+SATURATION: Range = (0.0, 1.5)
 BLOCKS = Jpeg(quality=(10.0, 60.0))
 FILES = Jpeg(quality=(10.0, 95.0))
 SCALED = 0.5  # share of batches that were stored at another size
@@ -53,11 +59,46 @@ def out_of_focus(clean: Tensor, share: float, generator: torch.Generator) -> Ten
     return clean.index_copy(0, chosen.to(clean.device), sharp + mask * (blurred - sharp))
 
 
-def _blurred(clean: Tensor, params: BlurParams) -> Tensor:
-    """`degradations.blur` by the Fourier transform: several times as fast for large kernels."""
+def with_lights(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """(B, 3, H, W) display values, a random `share` of them out of focus with points of light among
+    what they show, which become discs of the circle of confusion."""
+    return _on_share((clean,), share, generator, _lit)[0]
+
+
+def _lit(images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+    (clean,) = images
+    params = sample_params(LIGHTS, clean, generator)
+    return (_blurred(clean, params, [_points(one, generator) for one in clean]),)
+
+
+def _points(clean: Tensor, generator: torch.Generator) -> Tensor:
+    """(3, H, W) linear light of the discs of points, in groups, in colours between their own and
+    that of what is there."""
+    height, width = clean.shape[-2:]
+    count = int(uniform(LIGHT_COUNT, (), generator).exp())
+    groups = torch.rand(2, 1 + count // GROUP, generator=generator)
+    spread = uniform(GROUP_SPREAD, (), generator) * torch.randn(2, count, generator=generator)
+    group = torch.randint(groups.shape[1], (count,), generator=generator)
+    down, right = (groups[:, group] + spread) % 1
+    y, x = (down * height).long(), (right * width).long()
+    own = torch.rand(3, count, generator=generator) ** uniform(SATURATION, (), generator)
+    there = clean[:, y, x].cpu()
+    there = there / there.amax(dim=0).clamp_min(1 / 255)
+    colour = own.lerp(there, torch.rand((), generator=generator))
+    varied = 0.5 * torch.randn(count, generator=generator)
+    level = (uniform(LIGHT_LEVEL, (), generator) + varied).exp() * colour
+    points = torch.zeros(3, height, width).index_put_((torch.arange(3)[:, None], y, x), level)
+    return points.to(clean)
+
+
+def _blurred(clean: Tensor, params: BlurParams, points: Sequence[Tensor] | None = None) -> Tensor:
+    """`degradations.blur` by the Fourier transform: several times as fast for large kernels; with
+    points, (3, H, W) each, of which discs of so much light are added."""
     blurred = []
-    for number, light in enumerate(to_linear(clean)):
+    for number, linear in enumerate(to_linear(clean)):
         kernel = blur_kernel(params, number)
+        added = 0 if points is None else points[number] / kernel.square().sum()
+        light = linear + added
         reach = min(len(kernel) // 2, min(light.shape[-2:]) - 1)
         wide = F.pad(light[None], (reach,) * 4, mode="reflect")[0]
         product = torch.fft.rfft2(wide) * torch.fft.rfft2(kernel, s=wide.shape[-2:])

@@ -4,8 +4,9 @@
 
 X_s is what stage s of the restorer makes of I; C is Charbonnier's distance, L the Laplacian. Drops
 show more of the scene than the camera does, so that what they show here is the picture mixed with
-another one of the batch. A part of the pictures is out of focus, which drops are not, and a part
-gets no drops and must come back as it was.
+another one of the batch. A part of the pictures gets no drops and must come back as it was: some of
+those in focus, and all that are out of focus, or have lights that are, which look like drops. A
+camera that has drops before it is focused on what lies behind them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Shares:
     """Shares of the pictures."""
 
     dry: float = 0.4  # which must come back as they were
-    defocus: float = 0.3  # scenes out of focus, which are no drops
+    defocus: float = 0.3  # out of focus, all over or in a part
+    lights: float = 0.15  # out of focus, with points of light
     noise: float = 0.3
     jpeg: float = 0.5
 
@@ -66,11 +68,13 @@ class SyntheticDrops(nn.Module):
     def _make(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         assert batch.clean is not None
         clean = scenes.out_of_focus(batch.clean, self.shares.defocus, generator)
+        clean = scenes.with_lights(clean, self.shares.lights, generator)
+        in_focus = (clean == batch.clean).flatten(1).all(dim=1).view(-1, 1, 1, 1)
         clean = quantise(degrade(clean, EXPOSURE, generator))
         params = DROPS.sample((len(clean), *clean.shape[1:]), generator)
         other, dry = torch.rand(2, len(clean), 1, 1, 1, generator=generator).to(clean)
         around = clean.lerp(clean.roll(1, dims=0), other)
         wet = add_drops(clean, params, around).clamp(0, 1)
-        wet = torch.where(dry < self.shares.dry, clean, wet)
+        wet = torch.where(in_focus & (dry >= self.shares.dry), wet, clean)
         wet = quantise(degrade_share(self.shares.noise, wet, NOISE, generator))
         return quantise(degrade_share(self.shares.jpeg, wet, FILES, generator)), clean
