@@ -40,7 +40,7 @@ from ssl_restore.errors import UnknownName, UserError
 from ssl_restore.evaluation import metrics, scoring
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.tiles import restore_tensor
-from ssl_restore.inference.wrappers import with_self_ensemble
+from ssl_restore.inference.wrappers import with_quality
 from ssl_restore.io import images
 from ssl_restore.io.picture import Picture, Pixels, eight_bit_rgb
 from ssl_restore.objectives.recorrupted import diagonal_sigma
@@ -185,7 +185,7 @@ OPTIONAL: dict[str, tuple[tuple[str, ...], Method]] = {
 
 def by_restorer(path: Path | None, on: torch.device, quality: str = "good") -> Method:
     """The denoiser of a checkpoint, or the built-in one, on the values as they are."""
-    restorer = with_self_ensemble(load_restorer(path, on, task="denoise", quality=quality), quality)
+    restorer = with_quality(load_restorer(path, on, task="denoise", quality=quality), quality)
 
     def run(case: Case) -> Values:
         return values_of(restore_tensor(restorer, case.tensor().to(on)))

@@ -81,7 +81,7 @@ def command(
     from ssl_restore.errors import UserError  # noqa: PLC0415
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
     from ssl_restore.inference import int8  # noqa: PLC0415
-    from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
+    from ssl_restore.inference.wrappers import with_quality  # noqa: PLC0415
     from ssl_restore.io.files import check_target  # noqa: PLC0415
 
     if restored is not None and weights is not None:
@@ -103,7 +103,7 @@ def command(
         other = "" if task or weights else " (--task chooses another)"
         click.echo(f"restorer: the {which}, for the task {restorer.task}{other}", err=True)
     chosen = known or discover.task("derain")
-    wrap = partial(with_self_ensemble, quality=quality)
+    wrap = partial(with_quality, quality=quality)
     methods = scoring.methods(chosen, restorer, tile, int8.beside(precision), wrap=wrap)
     rows = []
     with bar(len(pairs), "picture", "evaluate") as shown:

@@ -258,7 +258,7 @@ def restore_files(
             chosen = choose(
                 restorer, quality=files.quality, precision=files.beside_int8, notify=notify
             )
-        restorer = wrappers.with_self_ensemble(restorer, files.quality)
+        restorer = wrappers.with_quality(restorer, files.quality)
         second = None if then is None else then.load("dehaze")
         if strength != 1:
             restorer = wrappers.Strength(restorer, strength)

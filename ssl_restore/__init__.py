@@ -129,7 +129,8 @@ def restore(
             than the restorer knows; None: 2 or more, by the size, for the built-in one of `derain`,
             else 1.
         quality: `best` averages over all positions that the task does not tell apart; `fast` takes
-            the smaller built-in restorer of `denoise`.
+            the smaller built-in restorer of `denoise`, and of `derain` one where two would follow
+            each other.
         tile: Side of a tile (pixels); None chooses, 0 takes the image at once.
         precision: `auto` (bfloat16 where the processor is fast at it), `bf16`, `fp32` or `int8`, as
             of `load`, which is to be preferred for more than one picture.
@@ -161,7 +162,7 @@ def restore(
         restorer = wrappers.with_thoroughness(restorer, thorough)
 
     def wrap(inner: Restorer) -> Restorer:
-        whole = wrappers.with_self_ensemble(inner, quality)
+        whole = wrappers.with_quality(inner, quality)
         return whole if strength == 1 else wrappers.Strength(whole, strength)
 
     adapted = for_pixels(restorer, wrap)
@@ -387,11 +388,11 @@ def evaluate(
     """
     from ssl_restore import discover  # noqa: PLC0415
     from ssl_restore.evaluation import scoring  # noqa: PLC0415
-    from ssl_restore.inference.wrappers import with_self_ensemble  # noqa: PLC0415
+    from ssl_restore.inference.wrappers import with_quality  # noqa: PLC0415
 
     restorer, precision = _computing(_loaded(restorer, device, quality), precision)
     task = discover.task(restorer.task)
-    wrap = partial(with_self_ensemble, quality=quality)
+    wrap = partial(with_quality, quality=quality)
     methods = scoring.methods(task, restorer, precision=precision, wrap=wrap)
     truths = None if clean is None else Path(clean)
     pairs, _ = scoring.pairs(Path(degraded), truths, limit=limit, pattern=pair, recursive=recursive)

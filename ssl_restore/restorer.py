@@ -102,6 +102,10 @@ class Restorer(nn.Module):
         says otherwise."""
         return self
 
+    def to_hurry(self) -> Restorer:
+        """The one that takes less time for a little less; itself unless it says otherwise."""
+        return self
+
     @property
     def core(self) -> Restorer:
         """The restorer inside all wrappers; itself where there is none."""
@@ -140,6 +144,9 @@ class Wrapped(Restorer):
 
     def to_average(self) -> Restorer:
         return self._around(self.inner.to_average())
+
+    def to_hurry(self) -> Restorer:
+        return self._around(self.inner.to_hurry())
 
     def _around(self, inner: Restorer) -> Restorer:
         copied = copy.copy(self)

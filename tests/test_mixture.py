@@ -30,7 +30,7 @@ from ssl_restore.inference.ranged import Ranged
 from ssl_restore.inference.wrappers import (
     SelfEnsemble,
     Strength,
-    with_self_ensemble,
+    with_quality,
     with_thoroughness,
 )
 from ssl_restore.io import folders, images
@@ -177,12 +177,29 @@ def test_who_is_told_how_thorough_to_be_is_so_whatever_is_seen(experts):
     assert experts[0].thorough == 0.5  # as before
 
 
+@pytest.mark.parametrize(("camera", "number"), [(-1.0, 0), (1.0, 1)])
+@pytest.mark.parametrize("told", [None, 0.8])
+def test_in_a_hurry_one_of_them_is_applied(experts, camera, number, told):
+    windows, mixed = torch.zeros(1, 3, 16, 16), mixture(experts, camera=camera)
+    given = mixed if told is None else with_thoroughness(mixed, told)
+    chosen = with_quality(given, "fast").suited(windows)
+    assert chosen.encoder is experts[number].encoder
+    assert chosen.thorough == (USUAL[number] if told is None else told)
+    assert mixed.suited(windows).reach == sum(one.reach for one in experts[number:])  # as before
+    image = picture()
+    wrapped = with_quality(Strength(given, 0.5), "fast")
+    assert np.array_equal(
+        restore_pixels(wrapped, image, precision="fp32"),
+        restore_pixels(Strength(chosen, 0.5), image, precision="fp32"),
+    )
+
+
 def test_where_positions_are_averaged_it_is_more_thorough_unless_told(experts):
     windows, mixed = torch.zeros(1, 3, 16, 16), mixture(experts, camera=-1.0)
     for restorer, expected in (
-        (with_self_ensemble(mixed, "best"), AVERAGED),
-        (with_self_ensemble(with_thoroughness(mixed, 0.1), "best"), (0.1, 0.1)),
-        (with_self_ensemble(mixed, "good"), USUAL),
+        (with_quality(mixed, "best"), AVERAGED),
+        (with_quality(with_thoroughness(mixed, 0.1), "best"), (0.1, 0.1)),
+        (with_quality(mixed, "good"), USUAL),
     ):
         chosen = restorer.suited(windows)
         chosen = getattr(chosen, "inner", chosen)

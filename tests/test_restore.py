@@ -9,7 +9,7 @@ from tiny import pixels, random_restorer
 
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore, spans, tile_sides
-from ssl_restore.inference.wrappers import SelfEnsemble, turn, turn_back, with_self_ensemble
+from ssl_restore.inference.wrappers import SelfEnsemble, turn, turn_back, with_quality
 from ssl_restore.io import images
 from ssl_restore.restorer import SQUARE
 
@@ -175,7 +175,7 @@ def test_ensemble_is_the_mean_over_the_positions_and_does_not_care_how_a_picture
 @pytest.mark.parametrize("size", [(70, 88), (33, 64)])  # other widths are continued, to the right
 def test_the_best_quality_of_a_derainer_is_the_mean_of_it_and_its_mirror_image(size):
     picture = pixels(*size, dtype=np.uint16) // 3 + 20_000  # nothing is cut off
-    ensemble = with_self_ensemble(RESTORER, "best")
+    ensemble = with_quality(RESTORER, "best")
     mirrored = restored(picture[:, ::-1].copy(), 0)[:, ::-1].astype(int)
     expected = (restored(picture, 0).astype(int) + mirrored) / 2
     found = restored(picture, 0, ensemble)
@@ -183,5 +183,6 @@ def test_the_best_quality_of_a_derainer_is_the_mean_of_it_and_its_mirror_image(s
     assert_equal_but_for_rounding(restored(picture, 36, ensemble), found)
 
 
-def test_good_quality_is_the_restorer_itself():
-    assert with_self_ensemble(RESTORER, "good") is RESTORER
+@pytest.mark.parametrize("quality", ["good", "fast"])
+def test_less_than_the_best_quality_is_the_restorer_itself(quality):
+    assert with_quality(RESTORER, quality) is RESTORER

@@ -22,7 +22,7 @@ from torch import nn
 from ssl_restore.device import out_of_memory
 from ssl_restore.errors import UserError
 from ssl_restore.inference.tiles import restore
-from ssl_restore.inference.wrappers import with_self_ensemble
+from ssl_restore.inference.wrappers import with_quality
 from ssl_restore.io.picture import Pixels
 from ssl_restore.restorer import Restorer
 from ssl_restore.training.fit import Row, fit
@@ -134,7 +134,7 @@ def learn(student: Student, frames: Iterable[Pixels], course: Course) -> Iterato
 
 def _restored(net: Restorer, frame: Pixels, course: Course) -> Pixels:
     try:
-        whole = with_self_ensemble(net, course.quality)
+        whole = with_quality(net, course.quality)
         return restore(whole, frame, tile=course.tile, precision=course.precision)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):

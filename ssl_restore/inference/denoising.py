@@ -36,7 +36,7 @@ from ssl_restore.calibration.noise_verdict import (
 from ssl_restore.errors import UserError
 from ssl_restore.inference.condition import Condition, checked_white
 from ssl_restore.inference.tiles import restore
-from ssl_restore.inference.wrappers import Strength, with_pixel_shuffle, with_self_ensemble
+from ssl_restore.inference.wrappers import Strength, with_pixel_shuffle, with_quality
 from ssl_restore.io.picture import Picture, Pixels, to_whole_numbers
 from ssl_restore.io.used_range import used_white
 from ssl_restore.restorer import Restorer
@@ -65,7 +65,7 @@ class Treatments:
 
     Args:
         restorer: What is applied.
-        quality: As of `with_self_ensemble`.
+        quality: As of `with_quality`.
         grain: None: measured, as strength and white are.
         strength: As of `wrappers.Strength`.
         white: Value of white in the files.
@@ -163,7 +163,7 @@ class Treatments:
 
     def _restorer(self, treatment: Treatment, quality: str) -> Restorer:
         def wrap(mending: Restorer) -> Restorer:
-            whole = with_self_ensemble(mending, quality)
+            whole = with_quality(mending, quality)
             return whole if treatment.strength == 1 else Strength(whole, treatment.strength)
 
         grained = with_pixel_shuffle(self.restorer, treatment.grain)

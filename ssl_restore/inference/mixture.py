@@ -1,6 +1,6 @@
 """Restorers of a task that follow each other, as a gating network tells for every picture.
 
-    restored = g(f(I | thorough) | thorough),   f where thin rain is seen alone
+    restored = g(f(I | thorough) | thorough),   f where thin rain is seen; in a hurry f alone there
 
 The lower the odds of rain in the picture, the less thorough both are: the odds that light is rain,
 8^(2 thorough - 1), fall by as much. Below thorough = 0 so much less of what was found is taken.
@@ -87,6 +87,7 @@ class Mixture(Wrapped):
         self.thorough: float | None = USUAL[1]
         self.usual = USUAL
         self.chooses, self.asked = True, False  # whether it was asked how thorough to be
+        self.hurries = False  # whether one expert alone is applied
 
     @property
     def layers_reach(self) -> int:
@@ -105,19 +106,24 @@ class Mixture(Wrapped):
     def suited(self, windows: Tensor) -> Restorer:
         rain, camera = self.look(windows)
         if self.asked:
-            return self.inner if camera >= 0 else InTurn(self.thin, self.inner)
+            return self._chosen(self.thin, self.inner, camera)
         less = min(0.0, rain - CERTAIN)
         thin, last = (
             one.told(max(0.0, usual + less / ODDS_RANGE))
             for one, usual in zip((self.thin, self.inner), self.usual, strict=True)
         )
-        restorer = last if camera >= 0 else InTurn(thin, last)
+        restorer = self._chosen(thin, last, camera)
         share = math.exp(min(0.0, less + self.usual[1] * ODDS_RANGE))
         if share == 1:
             return restorer
         careful = Strength(restorer, share)
         careful.note = UNSEEN
         return careful
+
+    def _chosen(self, thin: Restorer, last: Restorer, camera: float) -> Restorer:
+        if camera >= 0:
+            return last
+        return thin if self.hurries else InTurn(thin, last)
 
     def single(self, windows: Tensor) -> Restorer:
         """The expert that suits a picture best, to be learned on."""
@@ -132,6 +138,11 @@ class Mixture(Wrapped):
     def to_average(self) -> Mixture:
         copied = copy.copy(self)
         copied.usual = AVERAGED
+        return copied
+
+    def to_hurry(self) -> Mixture:
+        copied = copy.copy(self)
+        copied.hurries = True
         return copied
 
     def of_both(self, change: Callable[[Restorer], Restorer]) -> Mixture:

@@ -25,7 +25,7 @@ from ssl_restore.errors import UserError
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.mixture import single
 from ssl_restore.inference.tiles import restore
-from ssl_restore.inference.wrappers import with_self_ensemble
+from ssl_restore.inference.wrappers import with_quality
 from ssl_restore.io import images
 from ssl_restore.restorer import Restorer
 
@@ -71,7 +71,7 @@ def solve(
         (clean,) = restore_from_restored.build(RAIN, lr=lr)(restorer, [frame], course)
     except UserError as error:
         notify(f"{error.message.removeprefix(': ')}: restored without learning")
-        whole = with_self_ensemble(restorer, quality)
+        whole = with_quality(restorer, quality)
         clean = restore(whole, frame, tile=tile, precision=precision)
     progress(1.0)
     return {"clean": images.to_tensor(clean).to(image.device)}

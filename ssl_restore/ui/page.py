@@ -87,7 +87,7 @@ class Page:
                 value=USUAL_QUALITY,
                 label="Quality",
                 elem_id="quality",
-                info="fast: a smaller network; best: in 2 to 8 times the time",
+                info="fast: a smaller network, or one of two; best: in 2 to 8 times the time",
             )
             self.layer = gr.Dropdown(
                 [NONE, *able.layers], value=NONE, label="Layer", elem_id="layer", filterable=False,

@@ -89,7 +89,7 @@ def restore(
             precision=machine.precision, notify=notify,
         )  # fmt: skip
         strength = 1.0
-    restorer = wrappers.with_self_ensemble(restorer, setting.quality)
+    restorer = wrappers.with_quality(restorer, setting.quality)
     if strength != 1:
         restorer = wrappers.Strength(restorer, strength)
     so_far = 0

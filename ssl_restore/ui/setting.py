@@ -79,8 +79,8 @@ def abilities(task: str, path: Path | None) -> Abilities:
     if setting.by_solver:
         return Abilities(strength=True, mask=bool(discover.task(task).mask))
     restorer = loaded(setting.file, CPU)
-    smaller = path in (None, weights.built_in(task)) and task in weights.SMALLER
-    known = {"fast": smaller, "best": len(restorer.symmetry) > 1}
+    quicker = path in (None, weights.built_in(task)) and task in (*weights.SMALLER, *weights.MIXED)
+    known = {"fast": quicker, "best": len(restorer.symmetry) > 1}
     return Abilities(
         strength=restorer.scale == 1,
         thorough=restorer.thorough,
