@@ -1,7 +1,8 @@
-"""Crops of clean photographs that a derainer damages most, to learn from more often.
+"""Crops of clean photographs that a restorer damages most, to learn from more often.
 
     python benchmarks/hard_crops.py ./free_photos ./hard
     cp ./free_photos/* ./hard/
+    python benchmarks/hard_crops.py ./free_photos ./hard --task dedrop --side 256 --count 160
 
 A restorer must give clean photographs back. Of each photograph, whole and at half its size, the
 crop with the largest squared error is found, and the worst of these are written, one a photograph.
@@ -23,16 +24,14 @@ from ssl_restore.io import images
 from ssl_restore.io.picture import Pixels, eight_bit_rgb
 from ssl_restore.restorer import Restorer
 
-SIDE_PX = 160
 
-
-def hardest(photo: Pixels, restorer: Restorer) -> tuple[float, Pixels]:
+def hardest(photo: Pixels, restorer: Restorer, side: int) -> tuple[float, Pixels]:
     """The largest mean squared error of a crop, of 255 squared, and the crop."""
     error = np.square(photo.astype(np.float32) - restore(restorer, photo)).mean(axis=2)
-    half = SIDE_PX // 2
-    means = cv2.boxFilter(error, -1, (SIDE_PX, SIDE_PX))[half : 1 - half, half : 1 - half]
+    half = side // 2
+    means = cv2.boxFilter(error, -1, (side, side))[half : 1 - half, half : 1 - half]
     top, left = np.unravel_index(int(means.argmax()), means.shape)
-    return float(means.max()), photo[top : top + SIDE_PX, left : left + SIDE_PX]
+    return float(means.max()), photo[top : top + side, left : left + side]
 
 
 def main() -> None:
@@ -40,14 +39,16 @@ def main() -> None:
     parser.add_argument("photographs", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--weights", type=Path, help="Of the restorer; else the built-in one.")
+    parser.add_argument("--task", default="derain", help="Of the restorer.")
     parser.add_argument("--count", type=int, default=25)
+    parser.add_argument("--side", type=int, default=160, help="Of a crop, pixels.")
     asked = parser.parse_args()
-    restorer = load_restorer(asked.weights, torch.device("cpu"), task="derain")
+    restorer = load_restorer(asked.weights, torch.device("cpu"), task=asked.task)
     found = []
     for path in images.find(asked.photographs):
         whole = eight_bit_rgb(images.read(path).pixels)
         sizes = [whole, cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)]
-        crops = [hardest(p, restorer) for p in sizes if min(p.shape[:2]) > SIDE_PX]
+        crops = [hardest(p, restorer, asked.side) for p in sizes if min(p.shape[:2]) > asked.side]
         found += [(*max(crops, key=lambda crop: crop[0]), path.stem)] if crops else []
     found.sort(key=lambda one: -one[0])
     asked.output.mkdir(parents=True, exist_ok=True)
