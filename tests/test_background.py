@@ -53,6 +53,20 @@ def test_a_thing_that_moves_through_is_not_counted(tmp_path):
         assert place.mask[:18].mean() > 0.8
 
 
+@pytest.mark.parametrize("contrast", [0.25, 0.02])
+def test_a_thing_in_all_frames_is_not_taken_for_a_moving_camera(tmp_path, contrast):
+    clean, frames = scene(0, (144, 240)), []
+    smooth = (128 + contrast * (clean.astype(float) - 128)).round().astype(np.uint8)
+    thing = scene(3, (60, 60))
+    for number in range(24):
+        frame = rained(smooth, number)
+        frame[50:110, 6 * number : 6 * number + 60] = thing
+        frames.append(frame)
+    found = background.find(video.find(folder(tmp_path / "walk", frames)), 3)
+    assert found.fixed
+    assert not found.skipped
+
+
 def test_a_moving_camera_is_noticed_and_followed_by_flow(tmp_path):
     frames = moving_frames(15, step=3)
     found = background.find(video.find(folder(tmp_path / "walk", frames)), 2)

@@ -34,6 +34,11 @@ def shift(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
     return _vertex(match[:, column], row), _vertex(match[row], column), likeness
 
 
+def detailed(pixels: np.ndarray) -> bool:
+    """Whether they can be compared with others."""
+    return bool(_detail(pixels).std() >= LEAST_DETAIL)
+
+
 def _noise_in_band(one: np.ndarray, other: np.ndarray) -> float:
     """Standard deviation, grey levels, that white noise of these pictures has in their `_detail`.
 

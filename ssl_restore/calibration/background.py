@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from ssl_restore.calibration import motion
-from ssl_restore.calibration.alignment import shift
+from ssl_restore.calibration.alignment import detailed, shift
 from ssl_restore.calibration.motion import Mask, Values
 from ssl_restore.errors import UserError
 from ssl_restore.io import shots
@@ -35,6 +35,9 @@ REACH_OF_FLOW, LEAST_TRUSTED = 5, 5  # neighbours to either side, and how many m
 COMPARED_SIDE_PX = 480  # of frames that are compared with each other
 LOOKS, MOST_CUTS = 5, 3  # windows that tell whether a camera stands still, and cuts in them
 SAME_SCENE = 0.5  # likeness of the start, the middle and the end of a window: 0.77 in dense rain
+PARTS, LEAST_PARTS = 4, 3  # of a frame along a side, and how many must be like what they were
+LARGELY = 0.7  # share of the parts of a smooth scene
+LEAST_PART_PX = 32  # side of a part: what is smaller may be like any other
 SMOOTH_PX = 1.5  # of the frames that flow is found in: rain is finer
 
 
@@ -213,13 +216,33 @@ def _step(frames: list[Pixels]) -> float | None:
         for group in (frames[:few], frames[start : start + few], frames[-few:])
     )  # hardly any rain is in them
     scale = max(1.0, max(frames[0].shape[:2]) / COMPARED_SIDE_PX)
-    farthest = 0.0
-    for one in (first, last):
-        rows, columns, likeness = shift(middle, one)
-        if likeness < SAME_SCENE:
-            return None
-        farthest = max(farthest, scale * abs(rows), scale * abs(columns))
-    return farthest
+    steps = [_moved(middle, one) for one in (first, last)]
+    return scale * max(steps) if max(steps) < np.inf else None
+
+
+def _parts(side: int) -> list[slice]:
+    count = max(1, min(PARTS, side // LEAST_PART_PX))
+    return [slice(side * n // count, side * (n + 1) // count) for n in range(count)]
+
+
+def _moved(one: np.ndarray, other: np.ndarray) -> float:
+    """Pixels by which a scene moved along rows or columns; infinite where it is another one.
+
+    0 where most of the frame is smooth and stays so: then what moves is a thing. Else the median
+    over the parts of the frame, most of which a thing that passes does not cover, or where too few
+    of them are like what they were the shift of the whole.
+    """
+    parts = [(rows, columns) for rows in _parts(one.shape[0]) for columns in _parts(one.shape[1])]
+    pairs = [(one[part], other[part]) for part in parts]
+    smooth = [pair for pair in pairs if not any(map(detailed, pair))]
+    if sum(abs(a.mean() - b.mean()) <= DARKER for a, b in smooth) >= LARGELY * len(pairs):
+        return 0.0
+    told = [shift(*pair) for pair in pairs if all(map(detailed, pair))]
+    alike = [max(abs(down), abs(right)) for down, right, likeness in told if likeness >= SAME_SCENE]
+    if len(alike) >= max(LEAST_PARTS, len(told) / 2):
+        return float(np.median(alike))
+    down, right, likeness = shift(one, other)
+    return max(abs(down), abs(right)) if likeness >= SAME_SCENE else np.inf
 
 
 def _still(window: _Window) -> Place:
