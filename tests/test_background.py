@@ -57,10 +57,10 @@ def test_a_thing_that_moves_through_is_not_counted(tmp_path):
 def test_a_thing_in_all_frames_is_not_taken_for_a_moving_camera(tmp_path, contrast):
     clean, frames = scene(0, (144, 240)), []
     smooth = (128 + contrast * (clean.astype(float) - 128)).round().astype(np.uint8)
-    thing = scene(3, (60, 60))
+    thing = scene(3, (32, 40))
     for number in range(24):
         frame = rained(smooth, number)
-        frame[50:110, 6 * number : 6 * number + 60] = thing
+        frame[38:70, 6 * number : 6 * number + 40] = thing
         frames.append(frame)
     found = background.find(video.find(folder(tmp_path / "walk", frames)), 3)
     assert found.fixed
