@@ -80,7 +80,8 @@ def _points(clean: Tensor, generator: torch.Generator) -> Tensor:
     spread = uniform(GROUP_SPREAD, (), generator) * torch.randn(2, count, generator=generator)
     group = torch.randint(groups.shape[1], (count,), generator=generator)
     down, right = (groups[:, group] + spread) % 1
-    y, x = (down * height).long(), (right * width).long()
+    y = (down * height).long().clamp_max(height - 1)  # what is just below 0 is 1 by rounding
+    x = (right * width).long().clamp_max(width - 1)
     own = torch.rand(3, count, generator=generator) ** uniform(SATURATION, (), generator)
     there = clean[:, y, x].cpu()
     there = there / there.amax(dim=0).clamp_min(1 / 255)
