@@ -62,6 +62,17 @@ def test_out_of_focus_scenes_are_softer():
     assert (sharpness(scenes.out_of_focus(image, 1.0, stream())) < sharpness(image)).all()
 
 
+def test_recoloured_pictures_have_the_same_channels_in_another_order():
+    image = photographs(40, 8)
+    assert torch.equal(scenes.recoloured(image, 0.0, stream()), image)
+    found = scenes.recoloured(image, 0.5, stream())
+    assert 8 < int((found != image).flatten(1).any(dim=1).sum()) < 28  # one order of six is its own
+    for one, other in zip(image, found, strict=True):
+        assert {tuple(channel.flatten().tolist()) for channel in one} == {
+            tuple(channel.flatten().tolist()) for channel in other
+        }
+
+
 def test_a_point_of_light_becomes_a_disc_of_its_light():
     dark, points = torch.zeros(1, 3, 48, 48), torch.zeros(3, 48, 48)
     points[:, 20, 24] = torch.tensor([0.1, 0.3, 0.5])

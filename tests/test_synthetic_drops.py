@@ -18,7 +18,7 @@ def random(*shape, seed=0):
 
 
 def prepared(count=6, side=64, **changed):
-    shares = {"defocus": 0.0, "lights": 0.0, "noise": 0.0, "jpeg": 0.0} | changed
+    shares = {"recoloured": 0.0, "defocus": 0.0, "lights": 0.0, "noise": 0.0, "jpeg": 0.0} | changed
     own = SyntheticDrops(memorynet.build(width=4, memory=False), Shares(**shares))
     return own, own.prepare(Batch(random(count, 3, side, side), None), rng.derive(0, "drops"))
 

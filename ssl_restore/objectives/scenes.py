@@ -59,6 +59,15 @@ def out_of_focus(clean: Tensor, share: float, generator: torch.Generator) -> Ten
     return clean.index_copy(0, chosen.to(clean.device), sharp + mask * (blurred - sharp))
 
 
+def recoloured(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """(B, 3, H, W), a random `share` of them with their channels in another order: the same shapes
+    in colours that no photograph has."""
+    order = torch.rand(len(clean), 3, generator=generator).argsort(dim=1)
+    chosen = torch.rand(len(clean), 1, generator=generator) < share
+    order = torch.where(chosen, order, torch.arange(3)).to(clean.device)
+    return clean.gather(1, order[..., None, None].expand_as(clean))
+
+
 def with_lights(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """(B, 3, H, W) display values, a random `share` of them out of focus with points of light among
     what they show, which become discs of the circle of confusion."""

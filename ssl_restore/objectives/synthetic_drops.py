@@ -6,7 +6,8 @@ X_s is what stage s of the restorer makes of I; C is Charbonnier's distance, L t
 show more of the scene than the camera does, so that what they show here is the picture mixed with
 another one of the batch. A part of the pictures gets no drops and must come back as it was: some of
 those in focus, and all that are out of focus, or have lights that are, which look like drops. A
-camera that has drops before it is focused on what lies behind them.
+camera that has drops before it is focused on what lies behind them. Colours are exchanged in a
+part, for more pictures than there are.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ DROPS = DefocusedDrops()
 class Shares:
     """Shares of the pictures."""
 
-    dry: float = 0.4  # which must come back as they were
+    recoloured: float = 0.4  # with their channels in another order
+    dry: float = 0.35  # which must come back as they were
     defocus: float = 0.3  # out of focus, all over or in a part
     lights: float = 0.15  # out of focus, with points of light
     noise: float = 0.3
@@ -67,9 +69,10 @@ class SyntheticDrops(nn.Module):
 
     def _make(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         assert batch.clean is not None
-        clean = scenes.out_of_focus(batch.clean, self.shares.defocus, generator)
+        sharp = scenes.recoloured(batch.clean, self.shares.recoloured, generator)
+        clean = scenes.out_of_focus(sharp, self.shares.defocus, generator)
         clean = scenes.with_lights(clean, self.shares.lights, generator)
-        in_focus = (clean == batch.clean).flatten(1).all(dim=1).view(-1, 1, 1, 1)
+        in_focus = (clean == sharp).flatten(1).all(dim=1).view(-1, 1, 1, 1)
         clean = quantise(degrade(clean, EXPOSURE, generator))
         params = DROPS.sample((len(clean), *clean.shape[1:]), generator)
         other, dry = torch.rand(2, len(clean), 1, 1, 1, generator=generator).to(clean)

@@ -25,18 +25,21 @@ def build(
     batch: int = 4,
     patch: int = 160,
     decay: float = 0.999,
-    dry: float = 0.4,
+    recoloured: float = 0.4,
+    dry: float = 0.35,
     defocus: float = 0.3,
     lights: float = 0.15,
     noise: float = 0.3,
     jpeg: float = 0.5,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, shares of pictures that are `dry`, whose scene is out of focus (`defocus`) or has
-    points of light that are (`lights`), with `noise`, and stored as `jpeg`."""
+    average, shares of pictures that are `recoloured` or `dry`, whose scene is out of focus
+    (`defocus`) or has points of light that are (`lights`), with `noise`, and stored as `jpeg`."""
     keywords: dict[str, Any] = {"width": width, "memory": False}
     restorer = memorynet.build(**keywords)
-    shares = Shares(dry=dry, defocus=defocus, lights=lights, noise=noise, jpeg=jpeg)
+    shares = Shares(
+        recoloured=recoloured, dry=dry, defocus=defocus, lights=lights, noise=noise, jpeg=jpeg
+    )
     objective = SyntheticDrops(restorer, shares)
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(
