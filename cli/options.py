@@ -156,8 +156,8 @@ def quality(function: F) -> F:
         default="good",
         show_default=True,
         type=click.Choice(["fast", "good", "best"]),
-        help="fast: in half the time, of denoise a weaker network, of derain one where others take "
-        "two; best: also mirrored (noise: turned, too), in 2 (8) times the time.",
+        help="fast: in about half the time, of denoise by a weaker network, of derain by one where "
+        "two follow each other; best: also mirrored (noise: turned, too), in 2 (8) times the time.",
     )(function)
 
 
