@@ -20,6 +20,7 @@ from ssl_restore.inference.load import fingerprint
 from ssl_restore.inference.mixture import (
     AVERAGED,
     CERTAIN,
+    HURRIED,
     USUAL,
     InTurn,
     Mixture,
@@ -177,7 +178,7 @@ def test_who_is_told_how_thorough_to_be_is_so_whatever_is_seen(experts):
     assert experts[0].thorough == 0.5  # as before
 
 
-@pytest.mark.parametrize(("camera", "number"), [(-1.0, 0), (1.0, 1)])
+@pytest.mark.parametrize(("camera", "number"), [(HURRIED - 0.1, 0), (1.0, 1)])
 @pytest.mark.parametrize("told", [None, 0.8])
 def test_in_a_hurry_one_of_them_is_applied(experts, camera, number, told):
     windows, mixed = torch.zeros(1, 3, 16, 16), mixture(experts, camera=camera)
@@ -185,13 +186,20 @@ def test_in_a_hurry_one_of_them_is_applied(experts, camera, number, told):
     chosen = with_quality(given, "fast").suited(windows)
     assert chosen.encoder is experts[number].encoder
     assert chosen.thorough == (USUAL[number] if told is None else told)
-    assert mixed.suited(windows).reach == sum(one.reach for one in experts[number:])  # as before
+    assert isinstance(mixed.suited(windows), InTurn) == (camera < 0)  # as before
     image = picture()
     wrapped = with_quality(Strength(given, 0.5), "fast")
     assert np.array_equal(
         restore_pixels(wrapped, image, precision="fp32"),
         restore_pixels(Strength(chosen, 0.5), image, precision="fp32"),
     )
+
+
+def test_in_a_hurry_both_are_applied_where_the_gate_is_not_sure(experts):
+    chosen = with_quality(mixture(experts, camera=HURRIED), "fast").suited(
+        torch.zeros(1, 3, 16, 16)
+    )
+    assert (chosen.first.thorough, chosen.second.thorough) == USUAL
 
 
 def test_where_positions_are_averaged_it_is_more_thorough_unless_told(experts):

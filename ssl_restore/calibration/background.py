@@ -234,10 +234,11 @@ def _moved(one: np.ndarray, other: np.ndarray) -> float:
     """
     parts = [(rows, columns) for rows in _parts(one.shape[0]) for columns in _parts(one.shape[1])]
     pairs = [(one[part], other[part]) for part in parts]
-    smooth = [pair for pair in pairs if not any(map(detailed, pair))]
+    counts = [detailed(a) + detailed(b) for a, b in pairs]
+    smooth = [pair for pair, count in zip(pairs, counts, strict=True) if count == 0]
     if sum(abs(a.mean() - b.mean()) <= DARKER for a, b in smooth) >= LARGELY * len(pairs):
         return 0.0
-    told = [shift(*pair) for pair in pairs if all(map(detailed, pair))]
+    told = [shift(*pair) for pair, count in zip(pairs, counts, strict=True) if count == 2]
     alike = [max(abs(down), abs(right)) for down, right, likeness in told if likeness >= SAME_SCENE]
     if len(alike) >= max(LEAST_PARTS, len(told) / 2):
         return float(np.median(alike))

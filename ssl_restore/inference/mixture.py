@@ -7,7 +7,8 @@ The lower the odds of rain in the picture, the less thorough both are: the odds 
 
 Thin streaks in sharp pictures and the rain of cameras, out of focus and compressed, are learned
 better by two small networks than by one; and whether it rains at all is seen in the whole picture,
-not in the receptive field of a pixel. The gate looks once at a picture, before its tiles.
+not in the receptive field of a pixel. The gate looks once at a picture, before its tiles. In a
+hurry f is applied alone only where the gate is rather sure, as it leaves the rain of cameras.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ssl_restore.restorer import Restorer, Wrapped
 
 USUAL = (0.5, 0.25)  # how thorough each is where the picture shows rain
 AVERAGED = (0.5, 0.28)  # the same where positions are averaged, which errs less
+HURRIED = -1.0  # log odds of the rain of cameras, below which the first alone may be applied
 CERTAIN = 0.7  # log odds of rain, below which they are less so, and then take a share alone
 ODDS_RANGE = 2 * math.log(ODDS)  # of log odds, that `thorough` from 0 to 1 stands for
 
@@ -87,7 +89,7 @@ class Mixture(Wrapped):
         self.thorough: float | None = USUAL[1]
         self.usual = USUAL
         self.chooses, self.asked = True, False  # whether it was asked how thorough to be
-        self.hurries = False  # whether one expert alone is applied
+        self.hurries = False  # whether the first may be applied alone
 
     @property
     def layers_reach(self) -> int:
@@ -121,9 +123,9 @@ class Mixture(Wrapped):
         return careful
 
     def _chosen(self, thin: Restorer, last: Restorer, camera: float) -> Restorer:
-        if camera >= 0:
-            return last
-        return thin if self.hurries else InTurn(thin, last)
+        if self.hurries and camera < HURRIED:
+            return thin
+        return last if camera >= 0 else InTurn(thin, last)
 
     def single(self, windows: Tensor) -> Restorer:
         """The expert that suits a picture best, to be learned on."""

@@ -1,6 +1,6 @@
 """Scenes as cameras see them in rain: out of focus, behind mist, compressed; and files as they are.
 
-    before the rain   J' = m (k * J) + (1 - m) J,   mist,   JPEG
+    before the rain   J' = m (k * J) + (1 - m) J,   k * (J + points of light),   mist,   JPEG
     after it          I' = store(sharpen or soften(I)),   alike for what is restored
 
 Photographs chosen for beauty are sharp, and what is sharp before a blurred ground is an object in
