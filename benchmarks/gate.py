@@ -155,8 +155,8 @@ def measure(net: gate.Gate, seen: Tensor, truth: Tensor) -> None:
 def told_of(net: gate.Gate, eye: Restorer, folder: Path) -> Tensor:
     """(N, 2) of the pictures in a folder."""
     mixture = Mixture(eye, eye, net, eye)
-    paths = images.find(folder)
-    return torch.tensor([mixture.look(gate.looked_at(images.read(p).pixels)) for p in paths])
+    pictures = (images.read(path).pixels for path in images.find(folder))
+    return torch.tensor([mixture.look(gate.looked_at(p, mixture.looks_at)) for p in pictures])
 
 
 def main() -> None:

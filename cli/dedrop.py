@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import options, restoration, solving
 
+if TYPE_CHECKING:
+    from ssl_restore.restorer import Restorer
+
 EXAMPLES = """\b
 Examples:
   ssl-restore dedrop wet.jpg restored.png
   ssl-restore dedrop wet.jpg restored.png --scale 4
+  ssl-restore dedrop wet.jpg restored.png --thorough 0.8
   ssl-restore dedrop wet.jpg restored.png --mask drops.png
   ssl-restore dedrop wet.jpg restored.png --mask drops.png --seconds 300
   ssl-restore dedrop ./wet/ ./restored/ --weights runs/mine/restorer.safetensors
@@ -22,6 +26,12 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @restoration.arguments
 @options.strength
+@click.option(
+    "--thorough",
+    type=options.FiniteRange(0, 1),
+    help="0 leaves a picture unless drops are all over it, 1 takes a single one, too.  [default: "
+    "0.5]",
+)
 @click.option(
     "--mask",
     type=options.PATH,
@@ -41,6 +51,7 @@ Examples:
 def command(
     *,
     strength: float,
+    thorough: float | None,
     mask: Path | None,
     steps: int | None,
     seconds: float | None,
@@ -50,14 +61,18 @@ def command(
     """Remove drops on the lens, or on glass before it, from INPUT; write to OUTPUT.
 
     The built-in restorer takes drops that are out of focus, up to some 50 pixels in radius, or with
-    --scale larger ones, and brings back what comes past them.  With --mask what is white there is
+    --scale larger ones, and brings back what comes past them.  A picture in which it finds hardly
+    any is left as it is, unless --thorough asks for more.  With --mask what is white there is
     filled in from around it, which takes minutes (`deep_image_prior`).  Size, bit depth, alpha,
     colour profile and metadata are kept.
     """
     files = restoration.Files(**given)
     if mask is not None:
-        if scale is not None:
-            raise click.UsageError("--scale is for what finds drops by itself: leave out --mask")
+        for name, given_too in {"--scale": scale, "--thorough": thorough}.items():
+            if given_too is not None:
+                raise click.UsageError(
+                    f"{name} is for what finds drops by itself: leave out --mask"
+                )
         own: dict[str, Any] = {} if steps is None else {"steps": steps}
         solving.solve_files(
             "dedrop", files, seconds=seconds, strength=strength, mask=mask, outside=True, **own
@@ -65,4 +80,9 @@ def command(
         return
     if seconds is not None or steps is not None:
         raise click.UsageError("--steps and --seconds belong to --mask: give that, too")
-    restoration.restore_files("dedrop", files, strength=strength, scale=scale or 1)
+    from ssl_restore.inference.wrappers import with_thoroughness  # noqa: PLC0415
+
+    def wrapped(restorer: Restorer) -> Restorer:
+        return restorer if thorough is None else with_thoroughness(restorer, thorough)
+
+    restoration.restore_files("dedrop", files, wrap=wrapped, strength=strength, scale=scale or 1)

@@ -43,6 +43,7 @@ def command(
     """
     import ssl_restore  # noqa: PLC0415
     from ssl_restore.inference import export  # noqa: PLC0415
+    from ssl_restore.inference.mixture import Mixture  # noqa: PLC0415
     from ssl_restore.io.files import check_target  # noqa: PLC0415
 
     if weights is None and task is None:
@@ -53,8 +54,11 @@ def command(
     factor = None if scale is None else int(scale)
     restorer = ssl_restore.load(weights or str(task), task=task, scale=factor, device="cpu")
     if restorer.chooses:
+        if isinstance(restorer, Mixture):
+            click.echo(
+                "of its two networks, the one for rain as cameras see it is written", err=True
+            )
         restorer = restorer.core
-        click.echo("of its two networks, the one for rain as cameras see it is written", err=True)
     write = export.darktable if darktable else export.export
     difference = write(restorer, target, weights="built-in" if weights is None else weights.name)
     output.path(target)

@@ -156,9 +156,9 @@ def quality(function: F) -> F:
         default="good",
         show_default=True,
         type=click.Choice(["fast", "good", "best"]),
-        help="fast: of denoise, a weaker network in half the time, of derain, one for thin streaks "
-        "where two would follow each other; best: also mirrored (noise: turned, too), in 2 (8) times "
-        "the time.",
+        help="fast: of denoise, a weaker network in half the time, of derain, one for thin "
+        "streaks where two would follow each other; best: also mirrored (noise: turned, too), in 2 "
+        "(8) times the time.",
     )(function)
 
 

@@ -40,6 +40,7 @@ class Restorer(nn.Module):
             (`networks.overview`); None: it needs no such look.
         white: Display value that is white in what it is given, and is not left.
         chooses: Whether `suited` gives another one for each picture.
+        looks_at: Share of the sides of a picture, but of a large one, that `suited` is shown.
         note: What the user should know of the picture that it was chosen for; None: nothing.
     """
 
@@ -55,6 +56,7 @@ class Restorer(nn.Module):
     overview_px: int | None = None
     white: float = 1.0
     chooses: bool = False
+    looks_at: float = 0.7
     note: str | None = None
 
     @property
@@ -134,7 +136,7 @@ class Wrapped(Restorer):
         self.stride, self.reach, self.scale = inner.stride, inner.reach, inner.scale
         self.task, self.symmetry = inner.task, inner.symmetry
         self.coarse_from, self.overview_px = inner.coarse_from, inner.overview_px
-        self.white, self.chooses = inner.white, inner.chooses
+        self.white, self.chooses, self.looks_at = inner.white, inner.chooses, inner.looks_at
 
     def suited(self, windows: Tensor) -> Restorer:
         return self._around(self.inner.suited(windows))

@@ -13,11 +13,19 @@ from ssl_restore.networks import gate
 
 
 @pytest.mark.parametrize(
-    ("size", "share"), [((1, 1), 1), ((5, 128), 1), ((321, 481), 0.5), ((257, 16), 0.7)]
+    ("size", "seen", "share"),
+    [
+        ((1, 1), 0.7, 1),
+        ((5, 128), 0.7, 1),
+        ((321, 481), 0.7, 0.5),
+        ((257, 16), 0.7, 0.7),
+        ((321, 481), 1.0, 1),
+        ((768, 200), 1.0, 1),
+    ],
 )
-def test_windows_lie_in_the_picture_reach_its_edges_and_cover_half_of_it(size, share):
+def test_windows_lie_in_the_picture_reach_its_edges_and_cover_what_is_asked(size, seen, share):
     covered = np.zeros(size, bool)
-    found = gate.places(*size)
+    found = gate.places(*size, seen)
     for rows, columns in found:
         assert rows.start >= 0
         assert columns.start >= 0
@@ -31,7 +39,7 @@ def test_windows_lie_in_the_picture_reach_its_edges_and_cover_half_of_it(size, s
 
 
 def test_windows_of_a_large_picture_are_few_and_reach_its_corners():
-    found = gate.places(3000, 4000)
+    found = gate.places(3000, 4000, 0.7)
     assert len(found) == gate.ALONG**2
     assert found[0] == (slice(0, 256), slice(0, 256))
     assert found[-1] == (slice(2744, 3000), slice(3744, 4000))

@@ -147,7 +147,7 @@ def test_it_looks_once_however_many_tiles_and_smaller_sizes(experts):
     mixed, given = mixture(experts), picture(200, 180)
     restore_pixels(mixed, given, scale=4, tile=64, precision="fp32")
     (seen,) = mixed.seen
-    assert torch.equal(seen, gate.looked_at(given))
+    assert torch.equal(seen, gate.looked_at(given, 0.7))
 
 
 @pytest.mark.parametrize("rain", [3.0, 0.0, -0.5, -1.5, -9.0])
@@ -287,7 +287,7 @@ def test_frames_of_a_clip_have_one_restorer_chosen_by_a_few_of_them(experts, tmp
     mixed = mixture(experts)
     assert restore_all(jobs, mixed, precision="fp32") == []
     (seen,) = mixed.seen
-    assert torch.equal(seen, torch.cat([gate.looked_at(frame) for frame in frames]))
+    assert torch.equal(seen, torch.cat([gate.looked_at(frame, 0.7) for frame in frames]))
 
 
 def write_clip(path, frames):

@@ -84,7 +84,7 @@ def restore_pixels(
     for small in sizes:
         down = cv2.resize(result, small[::-1], interpolation=cv2.INTER_AREA)
         down = down.reshape(*small, pixels.shape[2])
-        restored = restore(coarse, down, tile=tile, precision=precision)
+        restored = restore(suited(coarse, down), down, tile=tile, precision=precision)
         _take(result, down, restored, restorer.white)
     return result
 
@@ -124,17 +124,24 @@ def restore_values(
 ) -> Tensor:
     """`tiles.restore_tensor`, (1, 3, H, W) display values, at smaller sizes too."""
     size = int(image.shape[-2]), int(image.shape[-1])
-    if restorer.chooses:
-        windows = [image[..., rows, columns] for rows, columns in places(*size)]
-        restorer = restorer.suited(torch.cat(windows).clamp(0, 1))
+    restorer = _suited(restorer, image)
     result = restore_tensor(restorer, image, tile=tile, precision=precision).to(image)
     sizes = _sizes(size, scale_of(restorer, size, scale))
     coarse = restorer.at_smaller_sizes() if sizes else restorer
     for small in sizes:
         down = F.interpolate(result, small, mode="area")
-        taken = down - restore_tensor(coarse, down, tile=tile, precision=precision).to(down)
+        own = _suited(coarse, down)
+        taken = down - restore_tensor(own, down, tile=tile, precision=precision).to(down)
         result = result - F.interpolate(taken, size, mode="bilinear")
     return result
+
+
+def _suited(restorer: Restorer, image: Tensor) -> Restorer:
+    if not restorer.chooses:
+        return restorer
+    found = places(image.shape[-2], image.shape[-1], restorer.looks_at)
+    windows = [image[..., rows, columns] for rows, columns in found]
+    return restorer.suited(torch.cat(windows).clamp(0, 1))
 
 
 def _sizes(size: tuple[int, int], scale: int) -> list[tuple[int, int]]:

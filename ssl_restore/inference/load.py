@@ -11,6 +11,7 @@ from ssl_restore.device import place
 from ssl_restore.errors import UserError
 from ssl_restore.inference import int8
 from ssl_restore.inference.mixture import Mixture
+from ssl_restore.inference.sparing import Sparing
 from ssl_restore.inference.wrappers import checked_quality
 from ssl_restore.io import manifest
 from ssl_restore.networks import gate
@@ -31,7 +32,7 @@ def load_restorer(
 
     Args:
         path: A checkpoint that `fit` wrote; None takes the task's built-in one, which may be a
-            `Mixture`.
+            `Mixture`, or `Sparing`.
         device: Where it goes.
         task: Weights of another task are refused; None takes those of any.
         quality: For `fast` the smaller built-in one, where the task has it.
@@ -52,7 +53,8 @@ def load_restorer(
 
     _, *others = weights.parts(own)
     if not others:
-        return ready(own)
+        restorer = ready(own)
+        return Sparing(restorer) if weights.spares(own) and not trainable else restorer
     _check_installed(*others)
     last, expert = ready(own), ready(others[0])
     return Mixture(expert, last, place(gate.load(others[1]), device), last)

@@ -175,4 +175,5 @@ def single(restorer: Restorer, pixels: Pixels) -> Restorer:
 
 
 def _windows(restorer: Restorer, *pixels: Pixels) -> Tensor:
-    return torch.cat([looked_at(one) for one in pixels]).to(next(restorer.parameters()).device)
+    windows = torch.cat([looked_at(one, restorer.looks_at) for one in pixels])
+    return windows.to(next(restorer.parameters()).device)

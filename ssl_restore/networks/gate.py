@@ -27,7 +27,6 @@ STATISTICS = 3
 WINDOW_PX = 256
 ALONG = 3  # windows at most along a side
 SMALL_PX = 128  # side that is seen whole
-SEEN = 0.7  # of longer ones
 MULTIPLE = 16  # of sides of a window
 
 
@@ -81,23 +80,25 @@ def statistics(maps: Sequence[Tensor]) -> Tensor:
     return torch.cat(found)
 
 
-def places(height: int, width: int) -> list[tuple[slice, slice]]:
+def places(height: int, width: int, seen: float) -> list[tuple[slice, slice]]:
     """Rows and columns of at most 9 windows of one size, evenly spread over a picture from edge to
-    edge, at its own resolution: half of its pixels, of a small one all, of a large one less."""
+    edge, at its own resolution: of the share `seen` of its sides, of a small one all, of a large
+    one less."""
 
     def parts(side: int) -> list[slice]:
         count = min(ALONG, math.ceil(side / WINDOW_PX))
-        seen = 1.0 if side <= SMALL_PX else SEEN
-        own = min(WINDOW_PX, MULTIPLE * math.ceil(seen * side / count / MULTIPLE))
+        share = 1.0 if side <= SMALL_PX else seen
+        own = min(WINDOW_PX, MULTIPLE * math.ceil(share * side / count / MULTIPLE))
         starts = (round((side - own) * number / max(1, count - 1)) for number in range(count))
         return [slice(max(0, start), max(0, start) + own) for start in starts]
 
     return [(rows, columns) for rows in parts(height) for columns in parts(width)]
 
 
-def looked_at(pixels: Pixels) -> Tensor:
+def looked_at(pixels: Pixels, seen: float) -> Tensor:
     """The windows of a picture (H, W, 1 or 3): (K, 3, h, w), display values."""
-    parts = (pixels[rows, columns] for rows, columns in places(*pixels.shape[:2]))
+    height, width = pixels.shape[:2]
+    parts = (pixels[rows, columns] for rows, columns in places(height, width, seen))
     return torch.cat([images.to_tensor(part) for part in parts])
 
 

@@ -97,5 +97,5 @@ def _suits(task: str, folder: Path, recursive: bool) -> bool:
             pixels = files.read(path).pixels
         except UserError:
             continue
-        told.append(mixture.look(looked_at(pixels))[1])
+        told.append(mixture.look(looked_at(pixels, mixture.looks_at))[1])
     return bool(told) and float(np.median(told)) < 0

@@ -7,6 +7,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 SMALLER = ("denoise",)  # tasks with a smaller network, too
 MIXED = ("derain",)  # with an `expert` and a `gate`
+SPARING = ("dedrop",)  # that leave a picture in which they find next to nothing
 
 
 def built_in(task: str, quality: str = "good") -> Path:
@@ -33,6 +34,11 @@ def parts(path: Path) -> tuple[Path, ...]:
     if task in MIXED and path.resolve() == built_in(task).resolve():
         return path, expert(task), gate(task)
     return (path,)
+
+
+def spares(path: Path) -> bool:
+    """Whether it is the built-in restorer of a task of `SPARING`."""
+    return path.resolve() in [built_in(task).resolve() for task in SPARING]
 
 
 def veil() -> Path:

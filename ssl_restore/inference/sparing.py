@@ -1,0 +1,86 @@
+"""A restorer that spares pictures in which it finds next to nothing.
+
+    restored = I + s (R(I) - I),     s = clip((odds c - FROM) / (TO - FROM), 0, 1)
+
+c is the share of the whole picture that all stages of R change alike, by more than LEAST. Drops on
+the lens are many, what is taken for one in a dry picture is a thing or two; which it is cannot be
+told from what is close to it. R looks once at the picture, before its tiles. The odds of drops are
+8^(2 thorough - 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from degradations.smoothing import smooth
+from ssl_restore.device import autocast
+from ssl_restore.inference.tiles import to_multiple
+from ssl_restore.inference.wrappers import Strength
+from ssl_restore.objectives.rendered_rain import ODDS
+from ssl_restore.restorer import Restorer, Wrapped
+
+FROM, TO = 0.04, 0.10  # shares of the picture
+LEAST = 3 / 255  # mean of the channels
+SMOOTH_PX = 3.0
+
+UNSEEN = (
+    "hardly any drops are seen in it, so little is taken; give `thorough` (say 0.8) to take more, "
+    "or for large drops a `scale` (say 4)"
+)
+
+
+class Sparing(Wrapped):
+    """image (B, 3, H, W), sides multiples of `stride`, -> the same shape, by the restorer inside;
+    `suited` gives the one that takes a share alone.
+
+    Args:
+        inner: One with `stages`, the restored pictures of each.
+    """
+
+    def __init__(self, inner: Restorer) -> None:
+        super().__init__(inner)
+        self.chooses, self.thorough, self.looks_at = True, 0.5, 1.0
+
+    def suited(self, windows: Tensor) -> Restorer:
+        assert self.thorough is not None
+        odds = ODDS ** (2 * self.thorough - 1)
+        share = (odds * self.coverage(windows) - FROM) / (TO - FROM)
+        return self.inner if share >= 1 else Share(self, max(0.0, share))
+
+    @torch.inference_mode()
+    def coverage(self, windows: Tensor) -> float:
+        """c of a picture of which these are windows."""
+        whole = to_multiple(windows, self.stride)
+        core: Any = self.core  # a network of stages
+        with autocast(whole.device):
+            stages = core.stages(whole.contiguous(memory_format=torch.channels_last))
+        height, width = windows.shape[-2:]
+        return coverage([stage[..., :height, :width] for stage in stages], windows)
+
+    def _around(self, inner: Restorer) -> Restorer:
+        copied = super()._around(inner)
+        copied.chooses = True
+        return copied
+
+
+class Share(Strength):
+    """A share of what a restorer takes; at smaller sizes it looks again, for larger drops."""
+
+    def __init__(self, looking: Sparing, share: float) -> None:
+        super().__init__(looking.inner, share)
+        self.looking, self.note = looking, UNSEEN
+
+    def at_smaller_sizes(self) -> Restorer:
+        return self.looking
+
+
+def coverage(stages: Sequence[Tensor], image: Tensor) -> float:
+    """The share of (B, 3, H, W) that all restored pictures change alike, by more than LEAST."""
+    changes = torch.stack([stage.to(image) - image for stage in stages])
+    agreed = changes.amin(dim=0).relu() + (-changes.amax(dim=0)).relu()
+    width = torch.full((len(image),), SMOOTH_PX).to(image)
+    return float((smooth(agreed.mean(dim=1, keepdim=True), width) > LEAST).float().mean())
