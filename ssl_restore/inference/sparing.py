@@ -1,11 +1,10 @@
 """A restorer that spares pictures in which it finds next to nothing.
 
-    restored = I + s (R(I) - I),     s = clip((odds c - FROM) / (TO - FROM), 0, 1)
+    restored = I + s (R(I) - I),     s = clip((odds c - FROM) / (TO - FROM), 0, 1)^2
 
 c is the share of the whole picture that all stages of R change alike, by more than LEAST. Drops on
-the lens are many, what is taken for one in a dry picture is a thing or two; which it is cannot be
-told from what is close to it. R looks once at the picture, before its tiles. The odds of drops are
-8^(2 thorough - 1).
+the lens are many, what is taken for one on a dry lens is a thing or two, and close up both look the
+same. R looks once at the picture, before its tiles. The odds of drops are 8^(2 thorough - 1).
 """
 
 from __future__ import annotations
@@ -23,9 +22,10 @@ from ssl_restore.inference.wrappers import Strength
 from ssl_restore.objectives.rendered_rain import ODDS
 from ssl_restore.restorer import Restorer, Wrapped
 
-FROM, TO = 0.04, 0.10  # shares of the picture
-LEAST = 3 / 255  # mean of the channels
+FROM, TO = 0.05, 0.08  # shares of the picture
+LEAST = 4 / 255  # mean of the channels
 SMOOTH_PX = 3.0
+LITTLE = 0.5  # a share below which that is said
 
 UNSEEN = (
     "hardly any drops are seen in it, so little is taken; give `thorough` (say 0.8) to take more, "
@@ -48,8 +48,8 @@ class Sparing(Wrapped):
     def suited(self, windows: Tensor) -> Restorer:
         assert self.thorough is not None
         odds = ODDS ** (2 * self.thorough - 1)
-        share = (odds * self.coverage(windows) - FROM) / (TO - FROM)
-        return self.inner if share >= 1 else Share(self, max(0.0, share))
+        found = (odds * self.coverage(windows) - FROM) / (TO - FROM)
+        return self.inner if found >= 1 else Share(self, max(0.0, found) ** 2)
 
     @torch.inference_mode()
     def coverage(self, windows: Tensor) -> float:
@@ -60,6 +60,10 @@ class Sparing(Wrapped):
             stages = core.stages(whole.contiguous(memory_format=torch.channels_last))
         height, width = windows.shape[-2:]
         return coverage([stage[..., :height, :width] for stage in stages], windows)
+
+    def forward(self, image: Tensor) -> Tensor:
+        restored: Tensor = self.inner(image)
+        return restored
 
     def _around(self, inner: Restorer) -> Restorer:
         copied = super()._around(inner)
@@ -72,7 +76,7 @@ class Share(Strength):
 
     def __init__(self, looking: Sparing, share: float) -> None:
         super().__init__(looking.inner, share)
-        self.looking, self.note = looking, UNSEEN
+        self.looking, self.note = looking, UNSEEN if share < LITTLE else None
 
     def at_smaller_sizes(self) -> Restorer:
         return self.looking

@@ -38,7 +38,8 @@ def parts(path: Path) -> tuple[Path, ...]:
 
 def spares(path: Path) -> bool:
     """Whether it is the built-in restorer of a task of `SPARING`."""
-    return path.resolve() in [built_in(task).resolve() for task in SPARING]
+    task = path.resolve().stem
+    return task in SPARING and path.resolve() == built_in(task).resolve()
 
 
 def veil() -> Path:
