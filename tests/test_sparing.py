@@ -17,7 +17,17 @@ from ssl_restore.errors import UserError
 from ssl_restore.evaluation.metrics import psnr
 from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values
 from ssl_restore.inference.load import load_restorer
-from ssl_restore.inference.sparing import FROM, LEAST, SMOOTH_PX, TO, UNSEEN, Sparing, coverage
+from ssl_restore.inference.sparing import (
+    FROM,
+    LEAST,
+    LITTLE,
+    REMEDY,
+    SMOOTH_PX,
+    TO,
+    UNSEEN,
+    Sparing,
+    coverage,
+)
 from ssl_restore.inference.wrappers import SelfEnsemble, with_quality, with_thoroughness
 from ssl_restore.io import images
 from ssl_restore.networks import memorynet
@@ -80,7 +90,12 @@ def test_one_stage_that_changes_nothing_is_enough_to_count_nothing():
 def test_a_picture_in_which_next_to_nothing_is_found_comes_back_and_that_is_said(inner, share):
     given, spared = picture(), Covering(inner, share)
     assert np.array_equal(restore_pixels(spared, given, precision="fp32"), given)
-    assert spared.suited(torch.zeros(1, 3, 8, 8)).note == UNSEEN
+    windows = torch.zeros(1, 3, 8, 8)
+    assert spared.suited(windows).note == UNSEEN + REMEDY
+    assert with_thoroughness(spared, 0.4).suited(windows).note == UNSEEN
+    most = Covering(inner, FROM + 1.01 * LITTLE**0.5 * (TO - FROM)).suited(windows)
+    assert LITTLE < most.strength < 1
+    assert most.note is None
 
 
 @pytest.mark.parametrize("share", [TO, 1.0])

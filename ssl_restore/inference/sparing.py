@@ -27,10 +27,10 @@ LEAST = 4 / 255  # mean of the channels
 SMOOTH_PX = 3.0
 LITTLE = 0.5  # a share below which that is said
 
-UNSEEN = (
-    "hardly any drops are seen in it, so little is taken; give `thorough` (say 0.8) to take more, "
-    "or for large drops a `scale` (say 4)"
-)
+USUAL = 0.5  # how thorough it is unless told
+
+UNSEEN = "hardly any drops are seen in it, so little is taken"
+REMEDY = "; give `thorough` (say 0.8) to take more, or for large drops a `scale` (say 4)"
 
 
 class Sparing(Wrapped):
@@ -43,7 +43,7 @@ class Sparing(Wrapped):
 
     def __init__(self, inner: Restorer) -> None:
         super().__init__(inner)
-        self.chooses, self.thorough, self.looks_at = True, 0.5, 1.0
+        self.chooses, self.thorough, self.looks_at = True, USUAL, 1.0
 
     def suited(self, windows: Tensor) -> Restorer:
         assert self.thorough is not None
@@ -76,7 +76,9 @@ class Share(Strength):
 
     def __init__(self, looking: Sparing, share: float) -> None:
         super().__init__(looking.inner, share)
-        self.looking, self.note = looking, UNSEEN if share < LITTLE else None
+        self.looking = looking
+        if share < LITTLE:
+            self.note = UNSEEN + (REMEDY if looking.thorough == USUAL else "")
 
     def at_smaller_sizes(self) -> Restorer:
         return self.looking
