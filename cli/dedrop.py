@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from . import options, restoration, solving
-
-if TYPE_CHECKING:
-    from ssl_restore.restorer import Restorer
 
 EXAMPLES = """\b
 Examples:
@@ -29,8 +26,8 @@ Examples:
 @click.option(
     "--thorough",
     type=options.FiniteRange(0, 1),
-    help="0 leaves a picture unless drops are all over it, 1 takes a single one, too.  [default: "
-    "0.5]",
+    help="How much of a picture drops must cover to be taken: with 0 half of it, with 1 a "
+    "hundredth.  [default: 0.5, a twelfth]",
 )
 @click.option(
     "--mask",
@@ -80,9 +77,6 @@ def command(
         return
     if seconds is not None or steps is not None:
         raise click.UsageError("--steps and --seconds belong to --mask: give that, too")
-    from ssl_restore.inference.wrappers import with_thoroughness  # noqa: PLC0415
-
-    def wrapped(restorer: Restorer) -> Restorer:
-        return restorer if thorough is None else with_thoroughness(restorer, thorough)
-
-    restoration.restore_files("dedrop", files, wrap=wrapped, strength=strength, scale=scale or 1)
+    restoration.restore_files(
+        "dedrop", files, strength=strength, thorough=thorough, scale=scale or 1
+    )

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from . import options, restoration, solving
-
-if TYPE_CHECKING:
-    from ssl_restore.restorer import Restorer
 
 EXAMPLES = """\b
 Examples:
@@ -77,12 +74,9 @@ def command(
     if seconds is not None:
         raise click.UsageError("--seconds belongs to --adapt: give that, too")
     from ssl_restore import weights  # noqa: PLC0415
-    from ssl_restore.inference.wrappers import with_thoroughness  # noqa: PLC0415
-
-    def wrapped(restorer: Restorer) -> Restorer:
-        return restorer if thorough is None else with_thoroughness(restorer, thorough)
 
     then = replace(files, weights=weights.veil(), precision=files.beside_int8) if veil else None
     restoration.restore_files(
-        "derain", files, wrap=wrapped, strength=strength, scale=scale, then=then, layers=layers
-    )
+        "derain", files, strength=strength, thorough=thorough, scale=scale, then=then,
+        layers=layers,
+    )  # fmt: skip

@@ -54,10 +54,10 @@ def command(
     factor = None if scale is None else int(scale)
     restorer = ssl_restore.load(weights or str(task), task=task, scale=factor, device="cpu")
     if restorer.chooses:
+        written = "the network without its look at the whole picture is written"
         if isinstance(restorer, Mixture):
-            click.echo(
-                "of its two networks, the one for rain as cameras see it is written", err=True
-            )
+            written = "of its two networks, the one for rain as cameras see it is written"
+        click.echo(written, err=True)
         restorer = restorer.core
     write = export.darktable if darktable else export.export
     difference = write(restorer, target, weights="built-in" if weights is None else weights.name)

@@ -223,8 +223,8 @@ def restore_files(
     task: str,
     files: Files,
     *,
-    wrap: Callable[[Restorer], Restorer] = lambda restorer: restorer,
     strength: float = 1.0,
+    thorough: float | None = None,
     scale: int | None = 1,
     then: Files | None = None,
     layers: Path | None = None,
@@ -233,8 +233,7 @@ def restore_files(
 ) -> None:
     """Restore INPUT into OUTPUT; say how fast, and print where the results are.
 
-    `wrap` puts what is the task's own around the restorer, before all positions are averaged; the
-    `layer` of that name, or what was taken, goes to the folder `layers`; `scale` is that of
+    The `layer` of that name, or what was taken, goes to the folder `layers`; `scale` is that of
     `fine_to_coarse`; `then`, with its own weights, dehazes what is restored. `choose(restorer,
     quality=..., precision=..., notify=...)` gives what chooses the restorer of each picture.
     """
@@ -252,7 +251,9 @@ def restore_files(
             return {"weights": [fingerprint(path) for path in paths]}
 
         jobs = files.plan(layers, besides=besides)
-        restorer, notify = wrap(files.load(task)), on_cluster.notify(files)
+        restorer, notify = files.load(task), on_cluster.notify(files)
+        if thorough is not None:
+            restorer = wrappers.with_thoroughness(restorer, thorough)
         chosen = None
         if choose is not None:
             chosen = choose(

@@ -15,6 +15,7 @@ from degradations.drops import DefocusedDrops
 from degradations.sampling import degrade
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation.metrics import psnr
+from ssl_restore.inference import export
 from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.sparing import (
@@ -180,6 +181,16 @@ def test_photographs_come_back_and_drops_go():
         wet = degrade(images.to_tensor(clean), drops, stream)[0].permute(1, 2, 0)
         given = (255 * wet.clamp(0, 1)).round().byte().numpy()
         assert psnr(restore_pixels(restorer, given), clean) > psnr(given, clean) + 0.5
+
+
+def test_what_is_exported_does_not_look_and_that_is_said(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(export, "export", lambda net, *given, **more: written.append(net) or 0.0)
+    target = tmp_path / "drops.onnx"
+    result = CliRunner().invoke(main, ["export", "--task", "dedrop", "-o", str(target)])
+    assert result.exit_code == 0
+    assert "without its look at the whole picture" in result.output
+    assert isinstance(written[0], memorynet.MemoryNet)
 
 
 def test_thoroughness_is_refused_where_it_means_nothing(tmp_path):

@@ -30,16 +30,20 @@ def gate(task: str) -> Path:
 
 def parts(path: Path) -> tuple[Path, ...]:
     """All files that belong to one of weights: those of a built-in restorer with an `expert`."""
-    task = path.resolve().stem
-    if task in MIXED and path.resolve() == built_in(task).resolve():
+    if _is_built_in(path, MIXED):
+        task = path.resolve().stem
         return path, expert(task), gate(task)
     return (path,)
 
 
 def spares(path: Path) -> bool:
     """Whether it is the built-in restorer of a task of `SPARING`."""
+    return _is_built_in(path, SPARING)
+
+
+def _is_built_in(path: Path, tasks: tuple[str, ...]) -> bool:
     task = path.resolve().stem
-    return task in SPARING and path.resolve() == built_in(task).resolve()
+    return task in tasks and path.resolve() == built_in(task).resolve()
 
 
 def veil() -> Path:
