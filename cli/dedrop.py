@@ -26,8 +26,8 @@ Examples:
 @click.option(
     "--thorough",
     type=options.FiniteRange(0, 1),
-    help="How much of a picture drops must cover to be taken: with 0 half of it, with 1 a "
-    "hundredth.  [default: 0.5, a twelfth]",
+    help="How much of a picture drops must cover to be taken: with 0 most of it, with 1 a "
+    "seventieth.  [default: 0.5, a tenth]",
 )
 @click.option(
     "--mask",

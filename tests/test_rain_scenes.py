@@ -11,7 +11,7 @@ from PIL import Image
 
 from degradations import Rain
 from degradations.blur import BlurParams, blur
-from degradations.color import to_linear
+from degradations.color import luma, to_linear
 from degradations.sampling import sample_params
 from ssl_restore.networks import unet
 from ssl_restore.objectives import scenes
@@ -41,7 +41,7 @@ def test_defocus_is_the_blur_of_the_library_but_at_the_border():
     assert found.isfinite().all()
 
 
-CHANGES = [scenes.out_of_focus, scenes.with_lights, scenes.in_mist, scenes.blocky]
+CHANGES = [scenes.graded, scenes.out_of_focus, scenes.with_lights, scenes.in_mist, scenes.blocky]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -71,6 +71,20 @@ def test_recoloured_pictures_have_the_same_channels_in_another_order():
         assert {tuple(channel.flatten().tolist()) for channel in one} == {
             tuple(channel.flatten().tolist()) for channel in other
         }
+
+
+def test_graded_pictures_have_other_gains_and_another_saturation():
+    """g (Y + s (J - Y)): what grey pixels tell of g gives back the others up to one s."""
+    image = 0.3 + 0.2 * photographs(20, 16)
+    image[..., 0] = image[:, :1, :, 0]  # grey
+    found = scenes.graded(image, 1.0, stream())
+    gain = (found[..., 0] / image[..., 0]).mean(dim=2)[..., None, None]
+    away, expected = ((one - luma(one)).flatten(1) for one in (found / gain, image))
+    saturation = (away * expected).sum(1) / expected.square().sum(1)
+    assert saturation.min() < 0.4
+    assert saturation.max() > 1.2
+    torch.testing.assert_close(away, saturation[:, None] * expected, rtol=0, atol=0.012)
+    assert gain.log().std() == pytest.approx(scenes.GAIN_SPREAD, rel=0.3)
 
 
 def test_a_point_of_light_becomes_a_disc_of_its_light():

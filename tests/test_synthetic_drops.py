@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -18,14 +20,34 @@ def random(*shape, seed=0):
 
 
 def prepared(count=6, side=64, **changed):
-    shares = {"recoloured": 0.0, "defocus": 0.0, "lights": 0.0, "noise": 0.0, "jpeg": 0.0} | changed
-    own = SyntheticDrops(memorynet.build(width=4, memory=False), Shares(**shares))
+    none = {field.name: 0.0 for field in dataclasses.fields(Shares)}
+    own = SyntheticDrops(memorynet.build(width=4, memory=False), Shares(**none | changed))
     return own, own.prepare(Batch(random(count, 3, side, side), None), rng.derive(0, "drops"))
 
 
 def test_without_drops_the_picture_is_its_own_target():
     _, made = prepared(dry=1.0)
     assert torch.equal(made.picture, made.truth)
+
+
+@pytest.mark.parametrize("share", [f.name for f in dataclasses.fields(Shares) if f.name != "dry"])
+def test_whatever_becomes_of_a_dry_picture_is_its_own_target(share):
+    """Noise and what a file changes stay: only drops are taken."""
+    _, made = prepared(dry=1.0, **{share: 1.0})
+    assert not torch.equal(made.truth, prepared(dry=1.0)[1].truth)
+    assert torch.equal(made.picture, made.truth)
+
+
+def test_noise_is_the_same_beside_the_drops():
+    _, quiet = prepared(dry=0.0)
+    _, noisy = prepared(dry=0.0, noise=1.0)
+    noise = noisy.truth - quiet.truth
+    beside = (quiet.picture - quiet.truth).abs() < 0.01
+    inside = (quiet.truth > 0.1) & (quiet.truth < 0.9)  # where it does not saturate
+    assert noise.std() > 2e-3
+    assert (beside & inside).float().mean() > 0.1
+    added = noisy.picture - quiet.picture
+    torch.testing.assert_close(added[beside & inside], noise[beside & inside], rtol=0, atol=0.01)
 
 
 def dry(made):

@@ -22,8 +22,8 @@ from ssl_restore.inference.wrappers import Strength
 from ssl_restore.objectives.rendered_rain import ODDS
 from ssl_restore.restorer import Restorer, Wrapped
 
-FROM, TO = 0.05, 0.08  # shares of the picture
-LEAST = 4 / 255  # mean of the channels
+FROM, TO = 0.08, 0.115  # shares of the picture
+LEAST = 2 / 255  # mean of the channels
 SMOOTH_PX = 3.0
 LITTLE = 0.5  # a share below which that is said
 

@@ -26,20 +26,29 @@ def build(
     patch: int = 160,
     decay: float = 0.999,
     recoloured: float = 0.4,
-    dry: float = 0.35,
+    graded: float = 0.3,
+    patterns: float = 0.08,
+    foliage: float = 0.05,
+    shadow: float = 0.15,
+    mist: float = 0.15,
+    dry: float = 0.4,
     defocus: float = 0.3,
-    lights: float = 0.15,
+    lights: float = 0.2,
     noise: float = 0.3,
+    resampled: float = 0.2,
     jpeg: float = 0.5,
 ) -> Recipe:
     """Settings: network `width`, `lr`, `weight_decay`, `batch`, `patch` px, `decay` of the
-    average, shares of pictures that are `recoloured` or `dry`, whose scene is out of focus
-    (`defocus`) or has points of light that are (`lights`), with `noise`, and stored as `jpeg`."""
+    average, shares of pictures that are `recoloured`, `graded` or `dry`, that have `patterns`,
+    `foliage`, a `shadow` or `mist` in them, whose scene is out of focus (`defocus`) or has points
+    of light that are (`lights`), with `noise`, `resampled`, and stored as `jpeg`."""
     keywords: dict[str, Any] = {"width": width, "memory": False}
     restorer = memorynet.build(**keywords)
     shares = Shares(
-        recoloured=recoloured, dry=dry, defocus=defocus, lights=lights, noise=noise, jpeg=jpeg
-    )
+        recoloured=recoloured, graded=graded, patterns=patterns, foliage=foliage, shadow=shadow,
+        mist=mist, dry=dry, defocus=defocus, lights=lights, noise=noise, resampled=resampled,
+        jpeg=jpeg,
+    )  # fmt: skip
     objective = SyntheticDrops(restorer, shares)
     optimizer = adamw(restorer.parameters(), lr=lr, weight_decay=weight_decay)
     return Recipe(
