@@ -19,10 +19,11 @@ def random(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def prepared(count=6, side=64, **changed):
+def prepared(count=6, side=64, contrast=1.0, **changed):
     none = {field.name: 0.0 for field in dataclasses.fields(Shares)}
     own = SyntheticDrops(memorynet.build(width=4, memory=False), Shares(**none | changed))
-    return own, own.prepare(Batch(random(count, 3, side, side), None), rng.derive(0, "drops"))
+    clean = 0.5 + contrast * (random(count, 3, side, side) - 0.5)
+    return own, own.prepare(Batch(clean, None), rng.derive(0, "drops"))
 
 
 def test_without_drops_the_picture_is_its_own_target():
@@ -39,8 +40,8 @@ def test_whatever_becomes_of_a_dry_picture_is_its_own_target(share):
 
 
 def test_noise_is_the_same_beside_the_drops():
-    _, quiet = prepared(dry=0.0)
-    _, noisy = prepared(dry=0.0, noise=1.0)
+    _, quiet = prepared(contrast=0.2, dry=0.0)
+    _, noisy = prepared(contrast=0.2, dry=0.0, noise=1.0)
     noise = noisy.truth - quiet.truth
     beside = (quiet.picture - quiet.truth).abs() < 0.01
     inside = (quiet.truth > 0.1) & (quiet.truth < 0.9)  # where it does not saturate

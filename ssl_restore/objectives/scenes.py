@@ -28,7 +28,7 @@ DEFOCUS = Blur(sigma_px=(0.5, 7.0), radius_px=(0.0, 9.0), length_px=(0.0, 0.0))
 LIGHTS = Blur(sigma_px=(0.0, 2.0), radius_px=(2.0, 16.0), defocused=1.0, shaken=0.0)
 LIGHT_COUNT: Range = (1.0, 5.0)  # natural logarithm
 LIGHT_LEVEL: Range = (-3.5, 0.5)  # natural logarithm of the linear light of a disc
-GRADED: Range = (0.0, 1.6)  # saturation, over that of the picture
+GRADED_SATURATION: Range = (0.0, 1.6)  # over that of the picture
 GAIN_SPREAD = 0.2  # of the channels, natural logarithm
 GROUP = 6  # points of light
 GROUP_SPREAD: Range = (0.02, 0.5)  # standard deviation, over the side of the picture
@@ -73,13 +73,14 @@ def recoloured(clean: Tensor, share: float, generator: torch.Generator) -> Tenso
 def graded(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """(B, 3, H, W), a random `share` of them with other gains of the channels and another
     saturation: g (Y + s (J - Y))."""
-    batch = len(clean)
-    chosen = (torch.rand(batch, generator=generator) < share).view(-1, 1, 1, 1)
-    gain = (GAIN_SPREAD * torch.randn(batch, 3, 1, 1, generator=generator)).exp()
-    saturation = uniform(GRADED, (batch, 1, 1, 1), generator)
-    grey = luma(clean)
-    other = gain.to(clean) * (grey + saturation.to(clean) * (clean - grey))
-    return torch.where(chosen.to(clean.device), quantise(other), clean)
+    return _on_share((clean,), share, generator, _graded)[0]
+
+
+def _graded(images: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, ...]:
+    (clean,) = images
+    gain = (GAIN_SPREAD * torch.randn(len(clean), 3, 1, 1, generator=generator)).exp()
+    saturation = uniform(GRADED_SATURATION, (len(clean), 1, 1, 1), generator)
+    return (gain.to(clean) * luma(clean).lerp(clean, saturation.to(clean)),)
 
 
 def with_lights(clean: Tensor, share: float, generator: torch.Generator) -> Tensor:
