@@ -154,7 +154,7 @@ class Wrapped(Restorer):
         copied = copy.copy(self)
         copied._modules = {**self._modules, "inner": inner}
         copied.coarse_from, copied.chooses = inner.coarse_from, inner.chooses
-        copied.note = inner.note
+        copied.looks_at, copied.note = inner.looks_at, inner.note
         return copied
 
     def overview(self, small: Tensor) -> Tensor:

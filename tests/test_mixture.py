@@ -21,6 +21,7 @@ from ssl_restore.inference.mixture import (
     AVERAGED,
     CERTAIN,
     HURRIED,
+    HURRIED_LOOK,
     USUAL,
     InTurn,
     Mixture,
@@ -200,6 +201,15 @@ def test_in_a_hurry_both_are_applied_where_the_gate_is_not_sure(experts):
         torch.zeros(1, 3, 16, 16)
     )
     assert (chosen.first.thorough, chosen.second.thorough) == USUAL
+
+
+def test_in_a_hurry_the_gate_is_shown_less_of_the_picture(experts):
+    mixed, given = mixture(experts), picture(200, 180)
+    for hurried in (with_quality(Strength(mixed, 0.5), "fast"), with_quality(mixed, "fast")):
+        restore_pixels(hurried, given, precision="fp32")
+    small = gate.looked_at(given, HURRIED_LOOK)
+    assert [torch.equal(seen, small) for seen in mixed.seen] == [True, True]
+    assert small.numel() < gate.looked_at(given, mixed.looks_at).numel()
 
 
 def test_where_positions_are_averaged_it_is_more_thorough_unless_told(experts):

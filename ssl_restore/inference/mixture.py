@@ -32,6 +32,7 @@ from ssl_restore.restorer import Restorer, Wrapped
 USUAL = (0.5, 0.25)  # how thorough each is where the picture shows rain
 AVERAGED = (0.5, 0.28)  # the same where positions are averaged, which errs less
 HURRIED = -1.0  # log odds of the rain of cameras, below which the first alone may be applied
+HURRIED_LOOK = 0.5  # share of the sides that the gate is then shown
 CERTAIN = 0.7  # log odds of rain, below which they are less so, and then take a share alone
 ODDS_RANGE = 2 * math.log(ODDS)  # of log odds, that `thorough` from 0 to 1 stands for
 
@@ -144,7 +145,7 @@ class Mixture(Wrapped):
 
     def to_hurry(self) -> Mixture:
         copied = copy.copy(self)
-        copied.hurries = True
+        copied.hurries, copied.looks_at = True, HURRIED_LOOK
         return copied
 
     def of_both(self, change: Callable[[Restorer], Restorer]) -> Mixture:

@@ -67,7 +67,7 @@ class Sparing(Wrapped):
 
     def _around(self, inner: Restorer) -> Restorer:
         copied = super()._around(inner)
-        copied.chooses = True
+        copied.chooses, copied.looks_at = True, self.looks_at
         return copied
 
 
