@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -13,9 +15,10 @@ import ssl_restore
 import ssl_restore_samples
 from degradations.drops import DefocusedDrops
 from degradations.sampling import degrade
+from degradations.smoothing import smooth
 from ssl_restore.errors import UserError
 from ssl_restore.evaluation.metrics import psnr
-from ssl_restore.inference import export
+from ssl_restore.inference import export, sparing
 from ssl_restore.inference.fine_to_coarse import restore_pixels, restore_values
 from ssl_restore.inference.load import load_restorer
 from ssl_restore.inference.sparing import (
@@ -23,13 +26,21 @@ from ssl_restore.inference.sparing import (
     LEAST,
     LITTLE,
     REMEDY,
+    SHARP,
+    SMALL_PX,
     SMOOTH_PX,
     TO,
     UNSEEN,
     Sparing,
     coverage,
+    sharpness,
 )
-from ssl_restore.inference.wrappers import SelfEnsemble, with_quality, with_thoroughness
+from ssl_restore.inference.wrappers import (
+    SelfEnsemble,
+    Strength,
+    with_quality,
+    with_thoroughness,
+)
 from ssl_restore.io import images
 from ssl_restore.networks import memorynet
 from ssl_restore.objectives.rendered_rain import ODDS
@@ -63,7 +74,8 @@ def inner():
     return net.eval()
 
 
-def test_what_all_stages_change_alike_is_counted():
+def test_what_all_stages_change_alike_is_counted(monkeypatch):
+    monkeypatch.setattr(sparing, "SMALL_PX", 1)
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(2, 3, 20, 24, generator=generator)
     noise = torch.randn(3, 2, 3, 20, 24, generator=generator)
@@ -84,7 +96,38 @@ def test_one_stage_that_changes_nothing_is_enough_to_count_nothing():
     image = torch.rand(1, 3, 16, 16)
     assert coverage([image + 0.5, image - 0.5, image], image) == 0
     assert coverage([image + 0.5, image - 0.5], image) == 0
-    assert coverage([image - 0.5, image - 0.4], image) == 1
+    assert coverage([image - 0.5, image - 0.4], image) == 16**2 / SMALL_PX
+
+
+@pytest.mark.parametrize(
+    ("size", "share"), [((256, 128), 0.5), ((256, 256), 1.0), ((300, 400), 1.0)]
+)
+def test_in_a_small_picture_fewer_drops_can_be_seen(size, share):
+    image = torch.full((1, 3, *size), 0.5)
+    assert coverage([image - 0.1], image) == share
+
+
+def test_the_sharpest_part_tells_how_sharp_a_picture_is():
+    image = images.to_tensor(picture(96, 120))
+    width = torch.tensor([2.0])
+    found = [sharpness(one) for one in (image, smooth(image, width / 2), smooth(image, width))]
+    assert found[0] > SHARP > found[1] > 1 > found[2]
+    one_sharp = smooth(image, width)
+    one_sharp[..., :48, :48] = image[..., :48, :48]
+    assert sharpness(one_sharp) == pytest.approx(found[0], rel=0.1)
+    assert sharpness(0.3 * image + 0.2) == pytest.approx(found[0], rel=0.01)
+    assert sharpness(torch.full((1, 3, 5, 40), 0.5)) == math.inf
+
+
+def test_where_nothing_is_sharp_more_must_be_found(inner):
+    sharp = images.to_tensor(picture(96, 120))
+    soft = smooth(sharp, torch.tensor([2.0]))
+    odds = (sharpness(soft) / SHARP) ** 3
+    assert odds < 0.5
+    assert Covering(inner, TO).suited(sharp) is inner
+    assert Covering(inner, TO).suited(soft).strength == 0
+    taken = Covering(inner, (FROM + 0.5 * (TO - FROM)) / odds).suited(soft)
+    assert taken.strength == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("share", [0.0, FROM])
@@ -144,6 +187,14 @@ def test_where_next_to_nothing_is_found_it_looks_again_at_each_smaller_size(inne
         spared.seen.clear()
         restore_values(restorer, images.to_tensor(given), scale=4, precision="fp32")
         assert len(spared.seen) == 3
+
+
+def test_where_much_is_found_it_takes_as_much_at_smaller_sizes(inner):
+    given, spared = picture(), Covering(inner, FROM + 0.9 * (TO - FROM))
+    restored = restore_pixels(spared, given, scale=2, precision="fp32")
+    assert len(spared.seen) == 1
+    expected = restore_pixels(Strength(inner, 0.81), given, scale=2, precision="fp32")
+    assert np.array_equal(restored, expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1, 3), (1, 1, 1), (5, 300, 3), (33, 17, 1)])
