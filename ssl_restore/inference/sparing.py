@@ -29,9 +29,9 @@ from ssl_restore.restorer import Restorer, Wrapped
 
 FROM, TO = 0.08, 0.12  # shares of the picture
 LEAST = 2 / 255  # mean of the channels
-SMALL_PX = 256**2
+SMALL_PX = 256**2  # of a whole picture
 SMOOTH_PX = 3.0
-SHARP = 1.8
+SHARP = 1.8  # below which drops are less likely
 PART_PX = 24  # side of a part whose sharpness is seen
 DETAIL = 2 / 255  # in a part, below which nothing is to be seen of that
 SHARPEST = 0.98  # quantile of the parts
